@@ -1,0 +1,55 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+# torch, torchvision and torchaudio are a matched set: 2.11 is the last torchaudio, and other pairs fail to import.
+REQUIRES = [
+    "torch==2.11.0",
+    "torchvision==0.26.0",
+    "torchaudio==2.11.0",
+    "facenet-pytorch==2.5.3",  # 2.6 pins torch below 2.3
+    "speechbrain>=1.1,<1.2",
+    "accelerate>=1.2",
+    "numpy>=1.26",
+    "scipy>=1.11",
+    "scikit-learn>=1.4",
+    "soundfile>=0.12",
+    "av>=14",
+    "kaldiio>=2.18",
+    "safetensors>=0.4.5",
+    "joblib>=1.4",
+    "pydantic>=2.7",
+    "PyYAML>=6",
+    "typer>=0.15",
+    "rich>=13",
+    "matplotlib>=3.8",
+    "tensorboard>=2.16",
+    "jinja2>=3.1",
+    "pillow>=10",
+]
+
+EXTRAS = {
+    "mini": ["espeakng-loader>=0.2.4", "scikit-image>=0.24"],  # the embedded corpus
+    "text": ["open_clip_torch>=2.30"],  # CLIP's text encoder as teacher
+    "cluster": ["dask>=2024.8", "distributed>=2024.8"],  # data preparation over many machines
+    "export": ["onnx>=1.17", "onnxruntime>=1.19", "onnxscript>=0.1"],
+    "demo": ["gradio>=5"],
+    "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.8"],
+}
+
+setup(
+    name="speakerkd",
+    version="0.1.0",
+    description="Teach a voice model with a face: cross-modal distillation for speaker verification",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["speakerkd", "speakerkd.*"]),
+    package_data={"speakerkd": ["**/*.csv", "**/*.j2", "**/*.txt"]},
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["speakerkd = speakerkd.cli.main:run"]},
+)

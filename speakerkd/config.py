@@ -1,0 +1,129 @@
+"""Typed settings from YAML: inheritance, `--set a.b=c`, and an error that names the nearest key for a misspelt one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from speakerkd.errors import InputError, nearest
+
+
+class Settings(BaseModel):
+    """Base of every group of settings: unknown keys are refused, values are checked on assignment too."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, frozen=False, protected_namespaces=())
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_yaml(path: Path | str, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a YAML mapping; `inherit: other.yaml` (relative to the file) is merged below it. Lists are replaced whole."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such config", path, "give the path of a YAML file, such as recipes/voxceleb/conf/base.yaml")
+    if path.resolve() in _seen:
+        raise InputError("configs inherit in a circle", path, "remove one `inherit:`")
+    try:
+        with open(path, encoding="utf-8") as stream:
+            values = yaml.safe_load(stream) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else path
+        raise InputError(f"not valid YAML ({getattr(error, 'problem', None) or error})", where, "mend the file") from error
+    if not isinstance(values, dict):
+        raise InputError("a config is a mapping of keys to values", path, "see recipes/voxceleb/conf/base.yaml")
+    parent = values.pop("inherit", None)
+    if parent is None:
+        return values
+    return merge(read_yaml(path.parent / parent, (*_seen, path.resolve())), values)
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` wins over `below`, mapping by mapping."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Apply `a.b=c` strings; c is read as YAML, so numbers, lists and `null` mean what they say; list items by position."""
+    values = merge({}, values)
+    for text in overrides:
+        dotted, sign, raw = text.partition("=")
+        if not sign or not dotted:
+            raise InputError(f"'{text}' is not of the form key=value", "--set", "write --set optim.lr=0.001")
+        try:
+            value = yaml.safe_load(raw)
+        except yaml.YAMLError as error:
+            raise InputError(f"'{raw}' is not a YAML value", f"--set {dotted}", "quote it") from error
+        if isinstance(value, str):
+            value = _number(value)
+        node: Any = values
+        *parents, last = dotted.split(".")
+        for part in parents:
+            if isinstance(node, list):
+                node = _item(node, part, dotted)
+            else:
+                child = node.get(part)
+                node[part] = list(child) if isinstance(child, list) else dict(child or {})
+                node = node[part]
+        if isinstance(node, list):
+            node[_position(node, last, dotted)] = value
+        else:
+            node[last] = value
+    return values
+
+
+def _number(text: str) -> Any:
+    """YAML 1.1 reads `1e-3` as text; people mean a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _position(node: list[Any], part: str, dotted: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise InputError(f"no item '{part}' in a list of {len(node)}", f"--set {dotted}", "count from 0")
+    return int(part)
+
+
+def _item(node: list[Any], part: str, dotted: str) -> Any:
+    position = _position(node, part, dotted)
+    node[position] = dict(node[position])
+    return node[position]
+
+
+def parse(kind: type[S], values: dict[str, Any], where: object) -> S:
+    """Build settings of a kind, turning the first fault into one InputError that names key, bound and nearest right key."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        path = fault["loc"]
+        dotted = ".".join(str(part) for part in path)
+        if fault["type"] == "extra_forbidden":
+            raise InputError(f"unknown setting '{dotted}'", where, nearest(str(path[-1]), _keys(kind, path[:-1]))) from error
+        message = fault["msg"][0].lower() + fault["msg"][1:]
+        given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r:.80})"
+        raise InputError(f"setting '{dotted}': {message}{given}" if dotted else message, where, "mend it") from error
+
+
+def _keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """The field names of the settings that `path` leads to."""
+    for part in path:
+        field = kind.model_fields.get(str(part))
+        if field is None:
+            continue
+        inner = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        nested = [k for k in inner if isinstance(k, type) and issubclass(k, BaseModel)]
+        if nested:
+            kind = nested[0]
+    return list(kind.model_fields)

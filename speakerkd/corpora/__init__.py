@@ -1,0 +1,1 @@
+"""Corpora as their owners ship them, read into data directories."""

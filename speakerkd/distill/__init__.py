@@ -1,0 +1,1 @@
+"""Teaching objectives, one method a file; see `objective.py` for the interface."""
