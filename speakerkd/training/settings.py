@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from speakerkd.config import Settings, apply_overrides, merge, parse, read_yaml
+from speakerkd.config import Settings, apply_overrides, parse, read_yaml
 from speakerkd.errors import InputError, nearest
 from speakerkd.training.schedule import ScheduleSettings
 
@@ -108,7 +108,7 @@ class Experiment(Settings):
     seed: int = Field(1, ge=0, le=2**31 - 1, description="of weights, batches and crops")
     data: Any = Field(description="the training data")
     student: Any = Field(default_factory=dict, description="the network")
-    loss: dict[str, Any] = Field(default_factory=lambda: {"name": "softmaxproto"}, description="the task's own loss")
+    loss: dict[str, Any] = Field(default_factory=dict, description="the task's own loss")
     teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="the teacher")
     projection: dict[str, Any] = Field(default_factory=dict, description="the teacher's projection head")
     distill: list[dict[str, Any]] = Field(default_factory=list, description="the teaching objectives; []: no teaching")
@@ -146,11 +146,33 @@ def check_experiment(values: dict[str, Any], where: object) -> Experiment:
     kind = TASKS[experiment.task]
     experiment.data = _part(kind.data(), experiment.data, "data", where)
     experiment.student = _part(kind.student(), experiment.student, "student", where)
+    if "utterances" not in experiment.loss and experiment.train.utterances > 1:
+        experiment.loss = _with_utterances(experiment.loss, experiment.train.utterances)
     experiment.loss = parse_loss(experiment.loss).model_dump(mode="json")
+    _check_rows(experiment, where)
     projection = _part(ProjectionSettings, experiment.projection, "projection", where)
     experiment.projection = projection.model_dump(mode="json")
     experiment.distill = [spec.model_dump(mode="json") for spec in parse_specs(experiment.distill)]
     return experiment
+
+
+def _with_utterances(loss: dict[str, Any], utterances: int) -> dict[str, Any]:
+    """The loss's settings with the batch's utterances a speaker, where it takes that number."""
+    from speakerkd.losses import LOSSES, parse_loss
+
+    name = parse_loss({k: v for k, v in loss.items() if k == "name"}).name
+    return {**loss, "utterances": utterances} if "utterances" in LOSSES[name].Settings.model_fields else loss
+
+
+def _check_rows(experiment: Experiment, where: object) -> None:
+    wanted, given = experiment.loss.get("utterances"), experiment.train.utterances
+    if wanted is not None and (experiment.train.batch is not None or wanted != given):
+        batch = "batches of any mix" if experiment.train.batch is not None else f"{given} utterances of a speaker"
+        raise InputError(
+            f"the loss '{experiment.loss['name']}' wants {wanted} utterances of a speaker, a batch has {batch}",
+            where,
+            "set train.utterances to at least 2 and train.batch to null, or take loss.name: softmax or aam",
+        )
 
 
 def _part(kind: type[Settings], values: Any, name: str, where: object) -> Settings:
@@ -189,6 +211,3 @@ def changed(old: dict[str, Any], new: dict[str, Any], harmless: Iterable[str] = 
         for key in keys
         if old.get(key, missing) != new.get(key, missing)
     ]
-
-
-__all__ = ["DataSettings", "Experiment", "TrainSettings", "changed", "check_experiment", "flat", "merge", "read_experiment"]
