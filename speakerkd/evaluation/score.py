@@ -1,7 +1,7 @@
 """Scores of trials as matrix products over unique recordings.
 
-Embeddings stand in one table for each side, trials name rows of it. Long lists over few recordings (CN-Celeb: 196 models
-against 17,777 recordings) are scored block of the table by block; lists that touch few of the possible pairs (VoxCeleb1)
+Embeddings stand in one table for each side, trials name rows of it. Long lists over few recordings (CN-Celeb: 196
+models against 17,777 recordings) are scored block by block; lists that touch few of the possible pairs (VoxCeleb1)
 gather what each enrolment meets. Nothing is copied whole: vectors are divided by their length after the product.
 """
 
@@ -22,7 +22,8 @@ NEAR = 1e-3  # squared distances below this are recomputed from differences: 2 -
 def score_cosine(enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray) -> NDArray:
     """Cosine of each trial: protocols `whole` and `mean`.
 
-    enrol (E, D), test (T, D) float32 or float64; rows, columns (n,) the trial's row in each table. Returns (n,) in [-1, 1].
+    enrol (E, D), test (T, D) float32 or float64; rows, columns (n,) the trial's row in each table.
+    Returns (n,) in [-1, 1].
     """
     a, b = torch.from_numpy(np.ascontiguousarray(enrol)), torch.from_numpy(np.ascontiguousarray(test))
     scale_a, scale_b = _inverse_length(a), _inverse_length(b)
@@ -120,13 +121,9 @@ def _crops_by_group(a, b, scale_a, scale_b, rows, columns, order, starts, result
 
 
 def _distances(cosines: Tensor, over: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Minus the mean distance of unit vectors with these cosines, and the smallest squared distance, over two axes; in place."""
+    """Minus the mean distance of unit vectors with these cosines, and the least squared distance; in place."""
     squared = cosines.mul_(-2).add_(2).clamp_(min=0)
-    least = (
-        squared.amin(over)
-        if squared.min() < NEAR
-        else torch.full_like(squared.select(over[1], 0).select(over[0], 0), 4)
-    )
+    least = squared.amin(over) if squared.min() < NEAR else torch.full_like(squared[:, 0, :, 0], 4)
     return squared.sqrt_().mean(over).neg_(), least
 
 
@@ -155,7 +152,7 @@ def _pairs(rows: NDArray, columns: NDArray) -> int:
 
 
 def _grouped(rows: NDArray, count: int) -> tuple[NDArray | None, NDArray]:
-    """The order that puts equal rows together (None where they already are), and where each row's trials start in it (count + 1,)."""
+    """The order that puts equal rows together (None where they are), and where each row's trials start in it."""
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
     in_order = bool((rows[1:] >= rows[:-1]).all())
     return None if in_order else np.argsort(rows, kind="stable"), starts
