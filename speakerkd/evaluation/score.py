@@ -7,6 +7,10 @@ gather what each enrolment meets. Nothing is copied whole: vectors are divided b
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,9 +18,54 @@ from torch import Tensor
 
 GATHERED = 1 << 19  # values of a table fetched at a time: 2 MiB in float32, so that they stay in the cache
 COSINES = 1 << 20  # cosines whose distances are averaged at a time
+PART = 1 << 18  # trials looked up at a time
 DENSE = 0.25  # of all pairs in a list, from which whole blocks of the table are multiplied (crops)
 DENSE_COSINE = 0.02  # one product a pair costs far less than fetching two vectors
 NEAR = 1e-3  # squared distances below this are recomputed from differences: 2 - 2 cos has lost their digits
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One side's embeddings, and one over their lengths (0 for a zero vector, whose cosine is then 0)."""
+
+    values: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, embeddings: NDArray) -> _Table:
+        values = torch.from_numpy(np.ascontiguousarray(embeddings))
+        length = torch.linalg.vector_norm(values, dim=-1)
+        return cls(values, torch.where(length > 0, 1 / length, torch.zeros_like(length)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    """Trials by enrolment: `order` puts equal rows together (None where they are), row r's trials start at starts[r]."""
+
+    rows: NDArray
+    columns: NDArray
+    order: NDArray | None
+    starts: NDArray
+
+    @classmethod
+    def of(cls, rows: NDArray, columns: NDArray, count: int) -> _Trials:
+        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+        grouped = bool((rows[1:] >= rows[:-1]).all())
+        return cls(rows, columns, None if grouped else np.argsort(rows, kind="stable"), starts)
+
+    def of_rows(self, first: int, last: int) -> Iterator[slice | NDArray]:
+        """The trials of rows first..last-1, a part at a time, so that temporary arrays stay small."""
+        for start in range(self.starts[first], self.starts[last], PART):
+            yield self.at(slice(start, min(start + PART, self.starts[last])))
+
+    def at(self, place: slice | NDArray) -> slice | NDArray:
+        """The trials at these places of the grouped order."""
+        return place if self.order is None else self.order[place]
+
+    @property
+    def share(self) -> float:
+        """Trials over the pairs that their recordings could form; above 1 where trials are repeated."""
+        return len(self.rows) / max(1, len(np.unique(self.rows)) * len(np.unique(self.columns)))
 
 
 def score_cosine(enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray) -> NDArray:
@@ -25,27 +74,30 @@ def score_cosine(enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray)
     enrol (E, D), test (T, D) float32 or float64; rows, columns (n,) the trial's row in each table.
     Returns (n,) in [-1, 1].
     """
-    a, b = torch.from_numpy(np.ascontiguousarray(enrol)), torch.from_numpy(np.ascontiguousarray(test))
-    scale_a, scale_b = _inverse_length(a), _inverse_length(b)
+    a, b = _Table.of(enrol), _Table.of(test)
+    trials = _Trials.of(rows, columns, len(enrol))
     result = np.empty(len(rows), enrol.dtype)
-    if len(rows) >= DENSE_COSINE * _pairs(rows, columns):
-        order, starts = _grouped(rows, len(a))
-        block = max(1, COSINES // max(1, len(b)))
-        for first in range(0, len(a), block):
-            picked = _span(order, starts[first], starts[min(first + block, len(a))])
-            if not len(rows[picked]):
-                continue
-            products = (a[first : first + block] @ b.T).numpy()
-            for part in _parts(picked, len(rows), 1 << 18):
-                result[part] = products[rows[part] - first, columns[part]]
-    else:
-        step = max(1, GATHERED // a.shape[1])
-        for first in range(0, len(rows), step):
-            part = slice(first, first + step)
-            result[part] = torch.einsum("nd,nd->n", a[_long(rows[part])], b[_long(columns[part])]).numpy()
-    for part in _parts(None, len(rows), 1 << 18):
-        result[part] *= scale_a[rows[part]] * scale_b[columns[part]]
+    for part, products in (_cosine_by_block if trials.share >= DENSE_COSINE else _cosine_by_trial)(a, b, trials):
+        result[part] = products * (a.scale.numpy()[rows[part]] * b.scale.numpy()[columns[part]])
     return np.clip(result, -1, 1, out=result)
+
+
+def _cosine_by_block(a: _Table, b: _Table, trials: _Trials) -> Iterator[tuple[slice | NDArray, NDArray]]:
+    block = max(1, COSINES // max(1, len(b.values)))
+    for first in range(0, len(a.values), block):
+        last = min(first + block, len(a.values))
+        if trials.starts[first] < trials.starts[last]:
+            products = (a.values[first:last] @ b.values.T).numpy()
+            for part in trials.of_rows(first, last):
+                yield part, products[trials.rows[part] - first, trials.columns[part]]
+
+
+def _cosine_by_trial(a: _Table, b: _Table, trials: _Trials) -> Iterator[tuple[slice | NDArray, NDArray]]:
+    step = max(1, GATHERED // a.values.shape[1])
+    for first in range(0, len(trials.rows), step):
+        part = slice(first, first + step)
+        left, right = a.values[_long(trials.rows[part])], b.values[_long(trials.columns[part])]
+        yield part, torch.einsum("nd,nd->n", left, right).numpy()
 
 
 def score_crops(enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray) -> NDArray:
@@ -54,77 +106,70 @@ def score_crops(enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray) 
     enrol (E, C, D), test (T, C', D) float32 or float64; rows, columns (n,) the trial's row in each table.
     Returns (n,) in [-2, 0], higher is more alike (Chung et al. 2020, In defence of metric learning).
     """
-    a, b = torch.from_numpy(np.ascontiguousarray(enrol)), torch.from_numpy(np.ascontiguousarray(test))
-    scale_a, scale_b = (torch.from_numpy(_inverse_length(t)) for t in (a, b))
+    a, b = _Table.of(enrol), _Table.of(test)
+    trials = _Trials.of(rows, columns, len(enrol))
     result = np.empty(len(rows), enrol.dtype)
-    near = np.zeros(len(rows), bool)
-    order, starts = _grouped(rows, len(a))
-    if len(rows) >= DENSE * _pairs(rows, columns):
-        _crops_by_block(a, b, scale_a, scale_b, rows, columns, order, starts, result, near)
-    else:
-        _crops_by_group(a, b, scale_a, scale_b, rows, columns, order, starts, result, near)
-    for trial in np.flatnonzero(near):
-        x, y = (torch.nn.functional.normalize(t.double(), dim=-1) for t in (a[rows[trial]], b[columns[trial]]))
+    near = []
+    for part, mean, least in (_crops_by_block if trials.share >= DENSE else _crops_by_group)(a, b, trials):
+        result[part] = mean
+        if (least < NEAR).any():
+            near.append(np.arange(len(rows))[part][least < NEAR])
+    for trial in itertools.chain.from_iterable(near):
+        sides = a.values[rows[trial]], b.values[columns[trial]]
+        x, y = (torch.nn.functional.normalize(side.double(), dim=-1) for side in sides)
         result[trial] = -torch.linalg.vector_norm(x[:, None] - y[None], dim=-1).mean().item()
     return result
 
 
-def _crops_by_block(a, b, scale_a, scale_b, rows, columns, order, starts, result, near) -> None:
-    """Every enrolment of a block against every recording of the table, then the trials are picked out."""
-    E, C, D = a.shape
-    T, K, _ = b.shape
-    high = max(1, 160 // C)
-    wide = max(1, 2560 // K)
+def _crops_by_block(a: _Table, b: _Table, trials: _Trials) -> Iterator[tuple[slice | NDArray, NDArray, NDArray]]:
+    """Every enrolment of a block against every recording of the table; then the trials are picked out."""
+    E, C, D = a.values.shape
+    T, K, _ = b.values.shape
+    high, wide = max(1, 160 // C), max(1, 2560 // K)
     for first in range(0, E, high):
         last = min(first + high, E)
-        picked = _span(order, starts[first], starts[last])
-        if not len(rows[picked]):
+        if trials.starts[first] == trials.starts[last]:
             continue
-        means, closest = np.empty((last - first, T), result.dtype), np.empty((last - first, T), result.dtype)
-        left = a[first:last].reshape(-1, D)
+        means, closest = torch.empty(last - first, T, dtype=a.values.dtype), torch.empty(last - first, T)
+        left = a.values[first:last].reshape(-1, D)
         for t in range(0, T, wide):
-            cosines = left @ b[t : t + wide].reshape(-1, D).T
-            cosines *= scale_a[first:last].reshape(-1, 1)
-            cosines *= scale_b[t : t + wide].reshape(1, -1)
-            mean, least = _distances(cosines.view(last - first, C, -1, K), (1, 3))
-            means[:, t : t + wide], closest[:, t : t + wide] = mean.numpy(), least.numpy()
-        for part in _parts(picked, len(rows), 1 << 18):
-            result[part] = means[rows[part] - first, columns[part]]
-            near[part] = closest[rows[part] - first, columns[part]] < NEAR
+            cosines = left @ b.values[t : t + wide].reshape(-1, D).T
+            cosines *= a.scale[first:last].reshape(-1, 1)
+            cosines *= b.scale[t : t + wide].reshape(1, -1)
+            means[:, t : t + wide], closest[:, t : t + wide] = _distances(cosines.view(last - first, C, -1, K))
+        for part in trials.of_rows(first, last):
+            pair = trials.rows[part] - first, trials.columns[part]
+            yield part, means.numpy()[pair], closest.numpy()[pair]
 
 
-def _crops_by_group(a, b, scale_a, scale_b, rows, columns, order, starts, result, near) -> None:
+def _crops_by_group(a: _Table, b: _Table, trials: _Trials) -> Iterator[tuple[slice | NDArray, NDArray, NDArray]]:
     """Each enrolment against the recordings it meets, as batches of equal products: 11 trials are 8 + 2 + 1."""
-    _, C, D = a.shape
-    K = b.shape[1]
-    for size, firsts in _pieces(np.diff(starts), starts):
-        step = max(1, COSINES // (size * C * K))
-        inner = max(1, GATHERED // (size * K * D))
-        cosines = torch.empty(min(step, len(firsts)), C, size * K, dtype=a.dtype)
-        fetched = torch.empty(min(inner, len(firsts)) * size, K, D, dtype=b.dtype)
+    C, (K, D) = a.values.shape[1], b.values.shape[1:]
+    for size, firsts in _pieces(np.diff(trials.starts), trials.starts):
+        step, inner = max(1, COSINES // (size * C * K)), max(1, GATHERED // (size * K * D))
+        cosines = torch.empty(min(step, len(firsts)), C, size * K, dtype=a.values.dtype)
+        fetched = torch.empty(min(inner, len(firsts)) * size, K, D, dtype=b.values.dtype)
         for i in range(0, len(firsts), step):
-            place = firsts[i : i + step, None] + np.arange(size)  # positions in the grouped order
-            trial = place if order is None else order[place]
-            left, right = _long(rows[trial[:, 0]]), _long(columns[trial].ravel())
+            trial = trials.at(firsts[i : i + step, None] + np.arange(size))
+            left, right = _long(trials.rows[trial[:, 0]]), _long(trials.columns[trial].ravel())
             count = len(trial)
             for j in range(0, count, inner):  # what is fetched is multiplied while it is still in the cache
                 n = min(inner, count - j)
-                torch.index_select(b, 0, right[j * size : (j + n) * size], out=fetched[: n * size])
+                torch.index_select(b.values, 0, right[j * size : (j + n) * size], out=fetched[: n * size])
                 met = fetched[: n * size].view(n, size * K, D).transpose(1, 2)
-                torch.bmm(a.index_select(0, left[j : j + n]), met, out=cosines[j : j + n])
+                torch.bmm(a.values.index_select(0, left[j : j + n]), met, out=cosines[j : j + n])
             found = cosines[:count]
-            found *= scale_a[left].unsqueeze(2)
-            found *= scale_b[right].view(count, 1, size * K)
-            mean, least = _distances(found.view(count, C, size, K), (1, 3))
-            result[trial] = mean.numpy()
-            near[trial] = least.numpy() < NEAR
+            found *= a.scale[left].unsqueeze(2)
+            found *= b.scale[right].view(count, 1, size * K)
+            mean, least = _distances(found.view(count, C, size, K))
+            yield trial, mean.numpy(), least.numpy()
 
 
-def _distances(cosines: Tensor, over: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Minus the mean distance of unit vectors with these cosines, and the least squared distance; in place."""
+def _distances(cosines: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines (n, C, m, K) of unit vectors -> minus the mean distance, and the least squared one, (n, m); in place."""
     squared = cosines.mul_(-2).add_(2).clamp_(min=0)
-    least = squared.amin(over) if squared.min() < NEAR else torch.full_like(squared[:, 0, :, 0], 4)
-    return squared.sqrt_().mean(over).neg_(), least
+    least = squared.amin((1, 3)) if squared.min() < NEAR else torch.full_like(squared[:, 0, :, 0], 4)
+    return squared.sqrt_().mean((1, 3)).neg_(), least
 
 
 def mean_crops(crops: NDArray) -> NDArray:
@@ -137,44 +182,11 @@ def mean_crops(crops: NDArray) -> NDArray:
     return result
 
 
-def _inverse_length(t: Tensor) -> NDArray:
-    """1 / L2 norm over the last axis, without a copy of the table; 0 for a zero vector, whose cosine is then 0."""
-    length = torch.linalg.vector_norm(t, dim=-1)
-    return torch.where(length > 0, 1 / length, torch.zeros_like(length)).numpy()
-
-
 def _long(index: NDArray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(index, np.int64))
 
 
-def _pairs(rows: NDArray, columns: NDArray) -> int:
-    return max(1, len(np.unique(rows)) * len(np.unique(columns)))
-
-
-def _grouped(rows: NDArray, count: int) -> tuple[NDArray | None, NDArray]:
-    """The order that puts equal rows together (None where they are), and where each row's trials start in it."""
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
-    in_order = bool((rows[1:] >= rows[:-1]).all())
-    return None if in_order else np.argsort(rows, kind="stable"), starts
-
-
-def _span(order: NDArray | None, start: int, stop: int) -> slice | NDArray:
-    return slice(start, stop) if order is None else order[start:stop]
-
-
-def _parts(picked: slice | NDArray | None, total: int, step: int):
-    """A selection of trials in pieces of at most `step`, so that temporary arrays stay small."""
-    if picked is None:
-        picked = slice(0, total)
-    if isinstance(picked, slice):
-        for first in range(picked.start, picked.stop, step):
-            yield slice(first, min(first + step, picked.stop))
-    else:
-        for first in range(0, len(picked), step):
-            yield picked[first : first + step]
-
-
-def _pieces(counts: NDArray, starts: NDArray, largest: int = 64):
+def _pieces(counts: NDArray, starts: NDArray, largest: int = 64) -> Iterator[tuple[int, NDArray]]:
     """Cut groups of trials into pieces of 64, 32, ..., 1 trials: (size, positions of the pieces' first trials)."""
     left, at = counts.copy(), starts[:-1].copy()
     size = largest
