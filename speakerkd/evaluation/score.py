@@ -40,7 +40,7 @@ class _Table:
 
 @dataclass(frozen=True, slots=True)
 class _Trials:
-    """Trials by enrolment: `order` puts equal rows together (None where they are), row r's trials start at starts[r]."""
+    """Trials by enrolment: `order` puts equal rows together (None: they are), row r's trials start at starts[r]."""
 
     rows: NDArray
     columns: NDArray
@@ -65,7 +65,8 @@ class _Trials:
     @property
     def share(self) -> float:
         """Trials over the pairs that their recordings could form; above 1 where trials are repeated."""
-        return len(self.rows) / max(1, len(np.unique(self.rows)) * len(np.unique(self.columns)))
+        used = [np.count_nonzero(np.bincount(side)) for side in (self.rows, self.columns)]
+        return len(self.rows) / max(1, used[0] * used[1])
 
 
 def score_cosine(enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray) -> NDArray:
