@@ -173,7 +173,10 @@ def _least_cost(s: SortedScores, prior: float, c_miss: float, c_fa: float) -> tu
 
 
 def act_dcf(s: SortedScores, prior: float, c_miss: float = 1.0, c_fa: float = 1.0) -> float:
-    """Normalised detection cost at Bayes' threshold log(c_fa (1-p) / (c_miss p)); scores are log likelihood ratios (natural)."""
+    """Normalised detection cost at Bayes' threshold log(c_fa (1-p) / (c_miss p)).
+
+    The scores are natural log likelihood ratios.
+    """
     w_miss, w_fa = _unit_cost(prior, c_miss, c_fa)
     if not s.defined:
         return math.nan
@@ -182,7 +185,10 @@ def act_dcf(s: SortedScores, prior: float, c_miss: float = 1.0, c_fa: float = 1.
 
 
 def threshold_at_false_accept(s: SortedScores, rate: float) -> OperatingPoint:
-    """The lowest threshold at a score whose false-accept rate is at most `rate` in [0, 1]; infinity where only rejecting all will do."""
+    """The lowest threshold at a score whose false-accept rate is at most `rate` in [0, 1].
+
+    It is infinity where only rejecting everything will do.
+    """
     if not s.defined:
         return OperatingPoint(math.nan, math.nan, math.nan)
     N = s.nontarget.size
@@ -193,7 +199,10 @@ def threshold_at_false_accept(s: SortedScores, rate: float) -> OperatingPoint:
 
 
 def det_points(s: SortedScores) -> tuple[Floats, Floats, Floats]:
-    """Every operating point, threshold ascending: (thresholds, FPR, FNR), each (distinct scores + 1,); the last accepts nothing."""
+    """Every operating point, threshold ascending: (thresholds, FPR, FNR), each (distinct scores + 1,).
+
+    The last one, at infinity, accepts nothing.
+    """
     if not s.defined:
         empty = np.empty(0)
         return empty, empty, empty
@@ -205,7 +214,7 @@ def det_points(s: SortedScores) -> tuple[Floats, Floats, Floats]:
 
 
 def cllr(s: SortedScores) -> float:
-    """Cost of the log likelihood ratios in bits (Brümmer and du Preez 2006): 0 is perfect, 1 says nothing; scores natural logs."""
+    """Cost of natural log likelihood ratios in bits: 0 is perfect, 1 says nothing (Brümmer and du Preez 2006)."""
     if not s.defined:
         return math.nan
     return float(np.mean(np.logaddexp(0, -s.target)) + np.mean(np.logaddexp(0, s.nontarget))) / (2 * math.log(2))

@@ -1,6 +1,7 @@
-"""Figures as a widely used trainer prints them, from the vertices of an ROC curve: to compare with its numbers, not to report.
+"""Figures as a widely used trainer prints them, from the vertices of an ROC curve: to compare with its numbers.
 
-Its EER is the larger of FPR and FNR at one vertex and so lies at or above the exact one (1.1135 against 1.1029 % on 37,720 trials).
+Not to report: its EER is the larger of FPR and FNR at one vertex and so lies at or above the exact one
+(1.1135 against 1.1029 % on 37,720 trials).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from speakerkd.evaluation.metrics import Floats, OperatingPoint, SortedScores, d
 
 
 def roc_vertices(s: SortedScores) -> tuple[Floats, Floats, Floats]:
-    """ROC points without those on a straight line between their neighbours: (thresholds, FPR, FNR), threshold descending from infinity.
+    """ROC points without those on a straight line between their neighbours, threshold descending from infinity.
 
-    Equal to scikit-learn's `roc_curve(drop_intermediate=True)`.
+    Returns (thresholds, FPR, FNR), equal to scikit-learn's `roc_curve(drop_intermediate=True)`.
     """
     thresholds, fpr, fnr = (a[::-1] for a in det_points(s))
     accepts, hits = np.rint(fpr * s.nontarget.size), np.rint((1 - fnr) * s.target.size)
