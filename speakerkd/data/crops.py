@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from speakerkd.data.datadir import read_table
-from speakerkd.data.paired import CachedTeacher
+from speakerkd.data.paired import CachedTeacher, TeacherInput
 from speakerkd.errors import InputError
 from speakerkd.files import Stamp, whole_file
 
@@ -61,6 +62,51 @@ def _read(path: str) -> np.ndarray:
     return crop
 
 
+@dataclass(slots=True)
+class OnlineFaces:
+    """The aligned faces of N samples, for a teacher that runs in every step; the counterpart of CachedTeacher.
+
+    maps: crop maps uint8 (M, 112, 112, 3). which, row: (N,) int64 map and row of a sample, -1 without a face.
+    """
+
+    maps: list[np.ndarray]
+    which: np.ndarray
+    row: np.ndarray
+
+    @classmethod
+    def read(cls, directories: Sequence[Path | str], keys: Sequence[Sequence[str]]) -> OnlineFaces:
+        """The faces of directories' samples; a directory without aligned.scp gives unpaired ones."""
+        maps, which, rows = [], [], []
+        for directory, mine in zip(map(Path, directories), keys, strict=True):
+            row = np.full(len(mine), -1, np.int64)
+            if (directory / "aligned.scp").is_file():
+                place, crops = crop_map(directory)
+                row = np.fromiter((place.get(key, -1) for key in mine), np.int64, len(mine))
+                maps.append(crops)
+            which.append(np.full(len(mine), len(maps) - 1))
+            rows.append(row)
+        if not maps or not (np.concatenate(rows) >= 0).any():
+            raise InputError("no training sample has a face", directories[0], "run `speakerkd faces`")
+        return cls(maps, np.concatenate(which), np.concatenate(rows))
+
+    @property
+    def paired(self) -> np.ndarray | None:
+        has = self.row >= 0
+        return None if has.all() else has
+
+    def keep(self, chosen: np.ndarray) -> OnlineFaces:
+        return OnlineFaces(self.maps, self.which[chosen], self.row[chosen])
+
+    def take(self, indices: np.ndarray) -> Tensor:
+        """Pictures (B, 112, 112, 3) uint8, black where there is none."""
+        row, which = self.row[indices], self.which[indices]
+        out = np.zeros((len(indices), *self.maps[0].shape[1:]), np.uint8)
+        for number in np.unique(which[row >= 0]):
+            mine = (which == number) & (row >= 0)
+            out[mine] = self.maps[number][row[mine]]
+        return torch.from_numpy(out)
+
+
 class CropSource:
     """Aligned faces as a face network's input, one sample a picture; each view is mirrored with probability 1/2.
 
@@ -77,7 +123,7 @@ class CropSource:
         labels: np.ndarray,
         names: Sequence[str],
         preprocess,
-        teacher: CachedTeacher | None = None,
+        teacher: TeacherInput | None = None,
         *,
         shift: int = 4,
         strong: bool = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -83,6 +84,17 @@ def read_utterances(directories: Sequence[Path | str]) -> Utterances:
         archives.append(archive)
     first = np.cumsum([0, *(len(a) for a in archives)])
     return Utterances(keys, np.concatenate(labels), names, archives, first, np.arange(len(keys)))
+
+
+class TeacherInput(Protocol):
+    """The teacher's input of N samples. paired: (N,) bool, or None where every sample has one."""
+
+    @property
+    def paired(self) -> np.ndarray | None: ...
+
+    def take(self, indices: np.ndarray) -> Tensor:
+        """That of samples (B,), zero where there is none."""
+        ...
 
 
 @dataclass(slots=True)
@@ -167,7 +179,7 @@ class FbankSource:
         self,
         utterances: Utterances,
         length: int,
-        teacher: CachedTeacher | None = None,
+        teacher: TeacherInput | None = None,
         *,
         device: str = "cpu",
         time_mask: int = 0,

@@ -15,7 +15,7 @@ from speakerkd.config import to_yaml
 from speakerkd.errors import InputError
 from speakerkd.files import whole_file, write_json
 from speakerkd.training.checkpoint import newest_step
-from speakerkd.training.settings import Experiment, changed, flat
+from speakerkd.training.settings import Experiment, changed, flat, flatten
 
 # what changes neither weights nor figures may differ between a run and its resumption
 HARMLESS = (
@@ -69,7 +69,7 @@ def open_folder(folder: Path, experiment: Experiment, resume: bool) -> Literal["
 def _refuse_other_settings(folder: Path, experiment: Experiment) -> None:
     path = folder / "config.yaml"
     try:
-        old = _flatten(yaml.safe_load(path.read_text("utf-8")))
+        old = flatten(yaml.safe_load(path.read_text("utf-8")))
     except (OSError, yaml.YAMLError, AttributeError) as error:
         raise InputError(f"the run there has no readable config.yaml ({error})", path, "choose another --name") from error
     differences = changed(old, flat(experiment), HARMLESS)
@@ -79,16 +79,6 @@ def _refuse_other_settings(folder: Path, experiment: Experiment) -> None:
             folder,
             "give its own settings to resume it, or choose another --name",
         )
-
-
-def _flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(values, dict) and values:
-        items = [(str(key), inner) for key, inner in values.items()]
-    elif isinstance(values, list) and any(isinstance(inner, dict) for inner in values):
-        items = [(str(number), inner) for number, inner in enumerate(values)]
-    else:
-        return {prefix: values}
-    return {k: v for key, inner in items for k, v in _flatten(inner, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def finish(folder: Path, summary: dict[str, Any], latest: bool) -> None:

@@ -144,8 +144,8 @@ def check_experiment(values: dict[str, Any], where: object) -> Experiment:
     if experiment.task not in TASKS:
         raise InputError(f"unknown task '{experiment.task}'", where, nearest(experiment.task, TASKS))
     kind = TASKS[experiment.task]
-    experiment.data = _part(kind.data(), experiment.data, "data", where)
-    experiment.student = _part(kind.student(), experiment.student, "student", where)
+    experiment.data = _part(kind.Data, experiment.data, "data", where)
+    experiment.student = _part(kind.Student, experiment.student, "student", where)
     if "utterances" not in experiment.loss and experiment.train.utterances > 1:
         experiment.loss = _with_utterances(experiment.loss, experiment.train.utterances)
     experiment.loss = parse_loss(experiment.loss).model_dump(mode="json")
@@ -186,20 +186,18 @@ def _part(kind: type[Settings], values: Any, name: str, where: object) -> Settin
 
 def flat(settings: Settings) -> dict[str, Any]:
     """Settings as {dotted key: plain value}."""
-    result: dict[str, Any] = {}
+    return flatten(settings.model_dump(mode="json"))
 
-    def walk(value: Any, prefix: str) -> None:
-        if isinstance(value, dict) and value:
-            for key, inner in value.items():
-                walk(inner, f"{prefix}.{key}" if prefix else str(key))
-        elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
-            for number, inner in enumerate(value):
-                walk(inner, f"{prefix}.{number}")
-        else:
-            result[prefix] = value
 
-    walk(settings.model_dump(mode="json"), "")
-    return result
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings, and lists of mappings, as {dotted key: value}."""
+    if isinstance(values, dict) and values:
+        items = [(str(key), inner) for key, inner in values.items()]
+    elif isinstance(values, list) and any(isinstance(inner, dict) for inner in values):
+        items = [(str(number), inner) for number, inner in enumerate(values)]
+    else:
+        return {prefix: values}
+    return {k: v for key, inner in items for k, v in flatten(inner, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def changed(old: dict[str, Any], new: dict[str, Any], harmless: Iterable[str] = ()) -> list[str]:
