@@ -71,7 +71,9 @@ def read_utterances(directories: Sequence[Path | str]) -> Utterances:
         archive = FeatureArchive(directory / "feats.scp")
         if archives and archive.dim != archives[0].dim:
             raise InputError(
-                f"{archive.dim} bands beside {archives[0].dim}", directory / "feats.scp", "make both with the same settings"
+                f"{archive.dim} bands beside {archives[0].dim}",
+                directory / "feats.scp",
+                "make both with the same settings",
             )
         speaker = read_table(directory / "utt2spk")
         missing = next((key for key in archive.keys if key not in speaker), None)
@@ -236,6 +238,8 @@ def _strip(size: int, widest: int, wide: Tensor, place: Tensor) -> Tensor:
 
 def _require(directory: Path, name: str, verb: str) -> None:
     if not directory.is_dir():
-        raise InputError("no such data directory", directory, "give the path of a directory made by `speakerkd prepare`")
+        raise InputError(
+            "no such data directory", directory, "give the path of a directory made by `speakerkd prepare`"
+        )
     if not (directory / name).is_file():
         raise InputError(f"the data directory has no {name}", directory, f"run `{verb}` first")

@@ -59,6 +59,8 @@ class ResidentFeatures:
             both = both.pin_memory().to(self.device, non_blocking=True)
         index, start = both
         frames = self._frames[index]
-        rows = (start[:, None] + torch.arange(length, device=self.device)) % frames[:, None] + self._first[index][:, None]
+        rows = (start[:, None] + torch.arange(length, device=self.device)) % frames[:, None] + self._first[index][
+            :, None
+        ]
         codes = (self._codes[rows].to(torch.int32) & 0xFFFF).to(torch.float32)  # the codes are unsigned
         return codes * self._scale[index][:, None, None] + self._minimum[index][:, None, None]

@@ -141,7 +141,9 @@ def _start_from(folder: Path, parts: Parts) -> None:
         raise InputError("no checkpoint to start from", folder, "give an experiment folder that holds checkpoints/")
     weights = found.weights
     if "ema" in weights:
-        weights["student"] = {k.removeprefix("network."): v for k, v in weights["ema"].items() if k.startswith("network.")}
+        weights["student"] = {
+            k.removeprefix("network."): v for k, v in weights["ema"].items() if k.startswith("network.")
+        }
     load_strictly(parts.student, weights["student"], f"student of {found.path}")
     load_strictly(parts.loss, weights["loss"], f"loss of {found.path}")
     if len(parts.objectives) and weights.get("objectives"):

@@ -1,9 +1,9 @@
 """Checkpoints: the whole state of a run in tensors and JSON, written whole or not at all, checked before they are used.
 
-    checkpoints/step-N/weights.safetensors    modules, with their buffers
-                       optimizer.safetensors  the optimiser's state, by parameter name
-                       random.safetensors     random states
-                       state.json             step, settings, figures; sizes and digests of the files beside it
+checkpoints/step-N/weights.safetensors    modules, with their buffers
+                   optimizer.safetensors  the optimiser's state, by parameter name
+                   random.safetensors     random states
+                   state.json             step, settings, figures; sizes and digests of the files beside it
 """
 
 from __future__ import annotations
@@ -211,9 +211,7 @@ def _optimizer_tensors(modules: dict[str, nn.Module], optimizer: torch.optim.Opt
     return result
 
 
-def _restore_optimizer(
-    checkpoint: Checkpoint, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
-) -> None:
+def _restore_optimizer(checkpoint: Checkpoint, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
     by_name: dict[str, dict[str, Tensor]] = {}
     for name, tensor in checkpoint.optimizer.items():
         parameter, _, key = name.rpartition("/")
@@ -260,9 +258,7 @@ def _restore_random(tensors: dict[str, Tensor]) -> None:
     random.setstate((int(version), tuple(tensors["python"].tolist()), gauss if has else None))
     position, has_gauss, gauss = tensors["numpy_rest"].tolist()
     state = {"key": tensors["numpy"].numpy().astype(np.uint32), "pos": int(position)}
-    np.random.set_state(
-        {"bit_generator": "MT19937", "state": state, "has_gauss": int(has_gauss), "gauss": gauss}
-    )
+    np.random.set_state({"bit_generator": "MT19937", "state": state, "has_gauss": int(has_gauss), "gauss": gauss})
 
 
 def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

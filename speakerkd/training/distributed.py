@@ -102,7 +102,9 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
                 self.num_batches_tracked += 1
                 momentum = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.item()
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-                self.running_var.lerp_((variance * count / (count - 1).clamp(min=1)).to(self.running_var.dtype), momentum)
+                self.running_var.lerp_(
+                    (variance * count / (count - 1).clamp(min=1)).to(self.running_var.dtype), momentum
+                )
         y = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             y = y * self.weight.view(shape) + self.bias.view(shape)
@@ -114,7 +116,9 @@ def share_batchnorm(module: nn.Module, device: str) -> nn.Module:
     if device.startswith("cuda"):
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, SharedBatchNorm):
-        shared = SharedBatchNorm(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
+        shared = SharedBatchNorm(
+            module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
+        )
         shared._parameters, shared._buffers = module._parameters, module._buffers
         return shared
     for name, child in module.named_children():

@@ -58,5 +58,3 @@ def _positions(names: list[str], index: Mapping[str, int]) -> np.ndarray:
     """Positions of names in an index, with or without their file extension; -1 where unknown."""
     found = (index.get(name, index.get(str(PurePosixPath(name).with_suffix("")), -1)) for name in names)
     return np.fromiter(found, np.int64, len(names))
-
-

@@ -61,7 +61,9 @@ def open_folder(folder: Path, experiment: Experiment, resume: bool) -> Literal["
                 stream.write(to_yaml(experiment))
     except OSError as error:
         raise InputError(
-            f"cannot write to the experiment folder ({error.strerror})", folder, "mend its rights, or choose another --exp"
+            f"cannot write to the experiment folder ({error.strerror})",
+            folder,
+            "mend its rights, or choose another --exp",
         ) from error
     return "new" if step is None else "resumed"
 
@@ -71,7 +73,9 @@ def _refuse_other_settings(folder: Path, experiment: Experiment) -> None:
     try:
         old = flatten(yaml.safe_load(path.read_text("utf-8")))
     except (OSError, yaml.YAMLError, AttributeError) as error:
-        raise InputError(f"the run there has no readable config.yaml ({error})", path, "choose another --name") from error
+        raise InputError(
+            f"the run there has no readable config.yaml ({error})", path, "choose another --name"
+        ) from error
     differences = changed(old, flat(experiment), HARMLESS)
     if differences:
         raise InputError(

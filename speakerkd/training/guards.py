@@ -60,7 +60,11 @@ class FiniteGuard:
         finite = torch.isfinite(record.values)
         if bool(finite.all()):
             return
-        bad = [f"{n} is {v}" for n, v, ok in zip(record.names, record.values.tolist(), finite.tolist(), strict=True) if not ok]
+        bad = [
+            f"{n} is {v}"
+            for n, v, ok in zip(record.names, record.values.tolist(), finite.tolist(), strict=True)
+            if not ok
+        ]
         keys = " ".join(str(self._keys[i]) for i in record.index[:20])
         more = f" and {len(record.index) - 20} more" if len(record.index) > 20 else ""
         raise InputError(

@@ -69,15 +69,25 @@ class TrainSettings(Settings):
     batch: int | None = Field(
         None, ge=1, le=1_000_000, description="samples a batch in any mix of classes; null: speakers x utterances"
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the machine computes in it")
-    compile: Literal["auto", True, False] = Field("auto", description="torch.compile; auto: where the run is long enough")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="auto: bf16 where the machine computes in it"
+    )
+    compile: Literal["auto", True, False] = Field(
+        "auto", description="torch.compile; auto: where the run is long enough"
+    )
     channels_last: bool = Field(True, description="the memory order of convolutions that is fastest under bf16")
     gather: bool = Field(True, description="several processes: losses over the whole batch, not each process's rows")
     sync_batchnorm: bool = Field(True, description="several processes: BatchNorm over the whole batch")
     accumulate: int = Field(1, ge=1, le=1000, description="batches whose gradients are averaged in one step")
-    clip_norm: float | None = Field(None, gt=0, description="gradients longer than this are shortened to it; null: never")
-    ema: float | None = Field(None, gt=0, lt=1, description="decay of a moving average of the weights, which is then kept")
-    average_last: int = Field(0, ge=0, le=100, description="keep the mean weights of this many last checkpoints; 0: the last")
+    clip_norm: float | None = Field(
+        None, gt=0, description="gradients longer than this are shortened to it; null: never"
+    )
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of a moving average of the weights, which is then kept"
+    )
+    average_last: int = Field(
+        0, ge=0, le=100, description="keep the mean weights of this many last checkpoints; 0: the last"
+    )
     init: str | None = Field(None, description="experiment whose weights to start from (large-margin fine-tuning)")
     evaluate_every: float = Field(1.0, ge=0, description="epochs between early evaluations; 0: never")
     checkpoint_every: float = Field(1.0, gt=0, description="epochs between checkpoints")
@@ -89,7 +99,9 @@ class TrainSettings(Settings):
     )
     log_every: int = Field(20, ge=1, description="steps between lines of the log")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
-    timeout_minutes: float = Field(30.0, gt=0, description="several processes: a silent one is given up after this long")
+    timeout_minutes: float = Field(
+        30.0, gt=0, description="several processes: a silent one is given up after this long"
+    )
 
     @model_validator(mode="after")
     def _enough_kept(self) -> TrainSettings:

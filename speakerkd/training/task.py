@@ -198,9 +198,7 @@ class FaceTask:
             chosen = fraction_of(label, self.data.fraction, self.experiment.seed)
             flat, label, pictures = [flat[i] for i in chosen], label[chosen], pictures[chosen]
             teacher = None if teacher is None else teacher.keep(chosen)
-        return CropSource(
-            pictures, flat, label, names, self._preprocess, teacher, shift=self.data.shift, strong=strong
-        )
+        return CropSource(pictures, flat, label, names, self._preprocess, teacher, shift=self.data.shift, strong=strong)
 
     def evaluate(self, embed: Embed) -> dict[str, float]:
         if self.data.dev is None:
