@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,7 +130,7 @@ def read_text_table(path: Path | str, names: Path | str | None = None) -> TextTa
         else:
             with loaded:
                 arrays = {name: loaded[name] for name in loaded.files}
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise InputError(f"not a text table ({error})", path, f"give {FORMAT}") from error
     if not {"embeddings", "classes"} <= arrays.keys():
         raise InputError(f"a table with {', '.join(arrays) or 'nothing'}", path, f"give {FORMAT}")

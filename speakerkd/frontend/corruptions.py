@@ -49,7 +49,7 @@ def pixelate(view: Tensor, kept: float, generator: torch.Generator) -> Tensor:
     """Shrink the picture to this share of its side and enlarge it without smoothing."""
     side = max(1, round(kept * view.shape[-1]))
     small = functional.interpolate(view, (side, side), mode="area")
-    return functional.interpolate(small, view.shape[2:], mode="nearest")
+    return functional.interpolate(small, view.shape[2:], mode="nearest-exact")
 
 
 CORRUPTIONS: dict[str, tuple[Corruption, tuple[float, ...]]] = {
