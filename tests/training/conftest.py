@@ -23,8 +23,8 @@ def make_corpus(
     directory.mkdir(parents=True, exist_ok=True)
     keys = [f"id{s:03d}/video{u // 2}/{u:05d}" for s in range(speakers) for u in range(utterances)]
     speaker = {key: key.split("/")[0] for key in keys}
-    voice = {name: rng.normal(size=(1, MELS)) for name in set(speaker.values())}
-    slope = {name: rng.normal(size=(1, MELS)) for name in set(speaker.values())}
+    voice = {name: rng.normal(size=(1, MELS)) for name in sorted(set(speaker.values()))}
+    slope = {name: rng.normal(size=(1, MELS)) for name in sorted(set(speaker.values()))}
     features = []
     for key in keys:
         time = np.linspace(0, 6, int(rng.integers(frames // 2, 2 * frames)))[:, None]
