@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.data.images import per_class
+from speakerkd.data.paired import fraction_of
 from speakerkd.data.pixels import SUFFIXES
 from speakerkd.errors import InputError
 
@@ -183,11 +183,11 @@ def _take(split: Split, root: Path, folder: Path, label: int) -> None:
 
 
 def _split_off(train: Split, share: float, seed: int) -> Split:
-    """Move a seeded share of each class, at least one picture, from the training split to a test split."""
+    """Move a seeded share of each class, at least two pictures, from the training split to a test split."""
     if not 0 < share < 1:
         raise InputError(f"a test share of {share}", "--test-share", "give a number between 0 and 1, such as 0.2")
     labels = np.array(train.labels)
-    test = per_class(labels, share, seed)
+    test = fraction_of(labels, share, seed)
     left = np.setdiff1d(np.arange(len(labels)), test)
     emptied = np.setdiff1d(labels, labels[left])
     if len(emptied):

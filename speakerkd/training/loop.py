@@ -375,7 +375,8 @@ class Trainer:
                 with autocast(self.device, self.dtype):
                     return network(x.to(self.device)).embedding.float().cpu()
 
-            figures = {name: _rounded(value) for name, value in self.parts.task.evaluate(embed).items()}
+            found = self.parts.task.evaluate(embed, self.parts.loss.classifier)
+            figures = {name: _rounded(value) for name, value in found.items()}
             if network is self.parts.student:
                 network.train()
         self.accelerator.wait_for_everyone()

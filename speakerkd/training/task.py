@@ -22,6 +22,7 @@ from speakerkd.errors import InputError
 from speakerkd.models.face import FaceSettings, build_face
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.training.early import EarlyTrials
+from speakerkd.training.image_task import ImageTask
 from speakerkd.training.settings import DataSettings, Experiment
 
 Embed = Callable[[Tensor], Tensor]
@@ -54,12 +55,19 @@ class Task(Protocol):
         """Open the training data; strong: views with a second, strongly augmented one."""
         ...
 
-    def evaluate(self, embed: Embed) -> dict[str, float]:
-        """Figures after an epoch, empty without development data. embed: the student, input (B, ...) to (B, D) on the CPU."""
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None) -> dict[str, float]:
+        """Figures after an epoch, empty without development data.
+
+        embed: the student, input (B, ...) to (B, D) on the CPU. classifier: the task loss's linear layer, if it has one.
+        """
         ...
 
     def metadata(self) -> dict[str, Any]:
         """What deployment needs beside student and head, such as the front end's settings."""
+        ...
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        """The network that is published, and its settings."""
         ...
 
 
@@ -119,7 +127,7 @@ class SpeakerTask:
             return OnlineFaces.read(self.data.directories, keys)
         return read_teacher(self.data.directories, settings.archive or "teacher.scp", keys)
 
-    def evaluate(self, embed: Embed) -> dict[str, float]:
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:
             return {}
         if self._dev is None:
@@ -138,6 +146,9 @@ class SpeakerTask:
 
     def metadata(self) -> dict[str, Any]:
         return {"frontend": frontend_of(self.data.directories[0])}
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        return student, self.experiment.student
 
 
 class FaceTask:
@@ -200,7 +211,7 @@ class FaceTask:
             teacher = None if teacher is None else teacher.keep(chosen)
         return CropSource(pictures, flat, label, names, self._preprocess, teacher, shift=self.data.shift, strong=strong)
 
-    def evaluate(self, embed: Embed) -> dict[str, float]:
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:
             return {}
         if self._dev is None:
@@ -215,6 +226,9 @@ class FaceTask:
 
     def metadata(self) -> dict[str, Any]:
         return {}
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        return student, self.experiment.student
 
 
 def frontend_of(directory: Path | str) -> dict[str, Any] | None:
@@ -237,4 +251,4 @@ def _there(directory: str, name: str, verb: str) -> None:
         raise InputError(f"the data directory has no {name}", path, f"run `{verb}` on it first")
 
 
-TASKS: dict[str, type[Task]] = {"speaker": SpeakerTask, "face": FaceTask}
+TASKS: dict[str, type[Task]] = {"speaker": SpeakerTask, "face": FaceTask, "image": ImageTask}
