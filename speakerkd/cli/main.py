@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from speakerkd.cli import evaluate, features, prepare, train, use
+from speakerkd.cli import evaluate, features, images, prepare, train, use
 
 app = typer.Typer(
     name="speakerkd",
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for verbs in (prepare, features, train, evaluate, use):
+for verbs in (prepare, features, images, train, evaluate, use):
     verbs.register(app)
 
 MANY_VALUES = ("--faces", "--audios")  # flags that take any number of values after one mention
