@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
 
 
-def train(
+def train(  # noqa: PLR0917, typer fills them in
     config: Annotated[Path, typer.Argument(help="training config (YAML)", show_default=False)],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="change a setting, such as optim.lr=0.001 (repeatable)")
@@ -35,11 +35,8 @@ def train(
     """
     from speakerkd.training.settings import read_experiment
 
-    changes = list(settings or [])
     label = name or (exp.resolve().name if exp is not None else None)
-    if label is not None:
-        changes.append(f"name={label}")
-    experiment = read_experiment(config, changes)
+    experiment = read_experiment(config, settings or [], label)
     folder = exp if exp is not None else Path("exp") / experiment.name
     if check:
         _check(experiment)
@@ -49,7 +46,9 @@ def train(
     with _Progress() as progress:
         summary = run(experiment, folder, resume=resume, report=progress.row)
     if summary.get("already_finished"):
-        print(f"{folder} is trained already, {summary['step']} steps; nothing to do (choose another --name to train anew)")
+        print(
+            f"{folder} is trained already, {summary['step']} steps; nothing to do (choose another --name to train anew)"
+        )
     elif progress.rows:
         figures = ", ".join(f"{key} {value:.4g}" for key, value in summary["figures"].items())
         print(
@@ -69,7 +68,9 @@ def _check(experiment: Any) -> None:
     taught = 0.0 if parts.teacher is None else 1.0 if paired is None else float(paired.mean())
     print(f"settings   {experiment.name}: task {experiment.task}, seed {experiment.seed}")
     print(f"data       {len(parts.source.labels)} samples of {len(parts.source.names)} classes")
-    print(f"student    {experiment.student.name}, {parameters} parameters, {operations / 1e9:.3g} GFLOP a sample and step")
+    print(
+        f"student    {experiment.student.name}, {parameters} parameters, {operations / 1e9:.3g} GFLOP a sample and step"
+    )
     print(f"loss       {experiment.loss['name']}")
     print(f"teaching   {' '.join(spec['name'] for spec in experiment.distill) or 'none'}, {taught:.1%} of the samples")
     print(f"run        {parts.steps} steps of {parts.sampler.size}, {parts.steps_per_epoch} an epoch")
@@ -107,16 +108,21 @@ class _Progress:
     def _begin(self, row: dict[str, Any]) -> None:
         about = row["about"]
         self._steps = about["steps"]
-        self._line(
-            f"{'resumed at' if row['resumed'] else 'from'} step {row['step']} of {about['steps']}: {about['samples']} samples "
-            f"of {about['classes']} classes, batches of {about['batch']}, {about['device']} {about['precision']}"
-            f"{', compiled' if about['compiled'] else ''}{', features resident' if about['resident'] else ''}"
-            f"{', %d processes' % about['processes'] if about['processes'] > 1 else ''}"
-        )
+        notes = [
+            f"{'resumed at' if row['resumed'] else 'from'} step {row['step']} of {about['steps']}",
+            f"{about['samples']} samples of {about['classes']} classes",
+            f"batches of {about['batch']}",
+            f"{about['device']} {about['precision']}",
+            *(["compiled"] if about["compiled"] else []),
+            *(["features resident"] if about["resident"] else []),
+            *([f"{about['processes']} processes"] if about["processes"] > 1 else []),
+        ]
+        self._line(", ".join(notes))
         if sys.stdout.isatty():
             from rich.progress import BarColumn, Progress, TextColumn
 
-            self._bar = Progress(TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}"))
+            columns = TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}")
+            self._bar = Progress(*columns)
             self._task = self._bar.add_task("", total=self._steps, completed=row["step"])
             self._bar.start()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,8 +31,14 @@ class Placed:
     missing_trials: int = 0
 
 
-def place(trials: TrialList, enrol: Embeddings, test: Embeddings, skip_missing: bool = False) -> Placed:
-    """Find every trial's embeddings.
+def place(
+    trials: TrialList,
+    enrol: Embeddings,
+    test: Embeddings,
+    skip_missing: bool = False,
+    reasons: Mapping[str, str] | None = None,
+) -> Placed:
+    """Find every trial's embeddings; reasons {recording: why it has none} make the message.
 
     Raises InputError with file, line and count for recordings without one; skip_missing leaves their trials out, and
     only a list of which nothing is left is refused.
@@ -54,7 +60,8 @@ def place(trials: TrialList, enrol: Embeddings, test: Embeddings, skip_missing: 
         raise InputError(f"no trial has both embeddings, the first lacks '{name}' ({many})", where, fix)
     if not skip_missing:
         fix = "embed them, or score the rest with --skip-missing"
-        raise InputError(f"no embedding of '{name}' ({many})", where, fix)
+        why = f": {reasons[name]}" if reasons and name in reasons else ""
+        raise InputError(f"no embedding of '{name}'{why} ({many})", where, fix)
     kept = ~absent
     return Placed(trials.keep(kept), rows[kept], columns[kept], names, int(absent.sum()))
 
@@ -64,6 +71,7 @@ class Scorer:
 
     enrol, test: may be the same table. mean: (D,) subtracted from every embedding. norm: S-norm over the whole cohort,
     or adaptive S-norm over the `top` nearest, for cosine protocols; cohort: (K, D), its mean subtracted too.
+    reasons: {recording: why it has no embedding}, for messages.
     """
 
     def __init__(
@@ -76,8 +84,9 @@ class Scorer:
         norm: Norm = "none",
         cohort: NDArray | None = None,
         top: int = 300,
+        reasons: Mapping[str, str] | None = None,
     ) -> None:
-        self.protocol, self.norm, self.top = protocol, norm, top
+        self.protocol, self.norm, self.top, self.reasons = protocol, norm, top, reasons
         self.sides = [enrol, enrol if test is enrol else test]
         tables = {id(side): _less(vectors(protocol, side.values), mean) for side in self.sides}
         self.tables = [tables[id(side)] for side in self.sides]
@@ -94,6 +103,10 @@ class Scorer:
     def kind(self) -> str:
         """The scores' scale: `distance`, `cosine` or `normalised`."""
         return self.protocol.kind if self.norm == "none" else "normalised"
+
+    def place(self, trials: TrialList, skip_missing: bool = False) -> Placed:
+        """The trials in this scorer's tables; see `place`."""
+        return place(trials, *self.sides, skip_missing, self.reasons)
 
     def scores(self, placed: Placed) -> NDArray:
         """Scores (n,) of placed trials, higher is more alike."""

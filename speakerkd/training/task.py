@@ -58,7 +58,7 @@ class Task(Protocol):
     def evaluate(self, embed: Embed, classifier: nn.Linear | None) -> dict[str, float]:
         """Figures after an epoch, empty without development data.
 
-        embed: the student, input (B, ...) to (B, D) on the CPU. classifier: the task loss's linear layer, if it has one.
+        embed: the student, input (B, ...) to (B, D) on the CPU. classifier: the task loss's linear layer, or None.
         """
         ...
 
@@ -209,7 +209,16 @@ class FaceTask:
             chosen = fraction_of(label, self.data.fraction, self.experiment.seed)
             flat, label, pictures = [flat[i] for i in chosen], label[chosen], pictures[chosen]
             teacher = None if teacher is None else teacher.keep(chosen)
-        return CropSource(pictures, flat, label, names, self._preprocess, teacher, shift=self.data.shift, strong=strong)
+        return CropSource(
+            pictures,
+            flat,
+            label,
+            names,
+            preprocess=self._preprocess,
+            teacher=teacher,
+            shift=self.data.shift,
+            strong=strong,
+        )
 
     def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:
