@@ -125,7 +125,7 @@ def evaluate(draws: Draws, probes: NDArray, options: NDArray, *, replicates: int
 
 
 def _interval(right: NDArray, identity: NDArray, replicates: int, seed: int, level: float = 0.95) -> Interval | None:
-    """Identities are drawn with replacement; a question weighs the product of how often its identities were drawn."""
+    """Identities are drawn with replacement; a question weighs how often its probe's was, times the others' mean."""
     known, place = np.unique(identity, return_inverse=True)
     if len(known) < 5:
         return None
@@ -134,7 +134,7 @@ def _interval(right: NDArray, identity: NDArray, replicates: int, seed: int, lev
     values = np.full(replicates, np.nan)
     for number in range(replicates):
         times = generator.multinomial(len(known), np.full(len(known), 1 / len(known))).astype(np.float64)
-        weight = times[place].prod(1)
+        weight = times[place[:, 0]] * times[place[:, 1:]].mean(1)
         if (total := weight.sum()) > 0:
             values[number] = weight @ right / total
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
