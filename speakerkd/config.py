@@ -25,7 +25,9 @@ def read_yaml(path: Path | str, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a YAML mapping; `inherit: other.yaml` (relative to the file) is merged below it. Lists are replaced whole."""
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such config", path, "give the path of a YAML file, such as recipes/voxceleb/conf/base.yaml")
+        raise InputError(
+            "no such config", path, "give the path of a YAML file, such as recipes/voxceleb/conf/base.yaml"
+        )
     if path.resolve() in _seen:
         raise InputError("configs inherit in a circle", path, "remove one `inherit:`")
     try:
@@ -34,7 +36,9 @@ def read_yaml(path: Path | str, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
-        raise InputError(f"not valid YAML ({getattr(error, 'problem', None) or error})", where, "mend the file") from error
+        raise InputError(
+            f"not valid YAML ({getattr(error, 'problem', None) or error})", where, "mend the file"
+        ) from error
     if not isinstance(values, dict):
         raise InputError("a config is a mapping of keys to values", path, "see recipes/voxceleb/conf/base.yaml")
     parent = values.pop("inherit", None)
@@ -110,7 +114,9 @@ def parse(kind: type[S], values: dict[str, Any], where: object) -> S:
         path = fault["loc"]
         dotted = ".".join(str(part) for part in path)
         if fault["type"] == "extra_forbidden":
-            raise InputError(f"unknown setting '{dotted}'", where, nearest(str(path[-1]), _keys(kind, path[:-1]))) from error
+            raise InputError(
+                f"unknown setting '{dotted}'", where, nearest(str(path[-1]), _keys(kind, path[:-1]))
+            ) from error
         message = fault["msg"][0].lower() + fault["msg"][1:]
         given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r:.80})"
         raise InputError(f"setting '{dotted}': {message}{given}" if dotted else message, where, "mend it") from error
