@@ -1,0 +1,74 @@
+"""Speech networks: log-Fbank (B, T, F) in, `Output` with a speaker embedding (B, D) out.
+
+Each network normalises its input to mean 0 and variance 1 an utterance and band, in float32, so level and channel
+offsets of a recording have no effect. No batch padding is used: an embedding depends on its own recording alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+
+from speakerkd.config import Settings
+from speakerkd.models.resnet_speaker import SpeakerResNet
+from speakerkd.models.tdnn import Ecapa, XVector
+
+
+class SpeakerSettings(Settings):
+    """A speech network and its size."""
+
+    name: Literal["resnet34", "resnetse34v2", "ecapa", "xvector"] = Field("resnet34", description="the network")
+    width: float | None = Field(
+        None,
+        gt=0,
+        le=2,
+        description="channels as a share of the full network's: 1, 0.5, 0.25 are 64, 32, 16 in a ResNet's first stage "
+        "(1024, 512, 256 in ECAPA-TDNN; 512, 256, 128 in the x-vector); null: 1, and 0.5 for resnetse34v2",
+    )
+    mels: int = Field(40, ge=8, le=256, description="Fbank bands F")
+    embedding: int = Field(512, ge=2, le=8192, description="embedding size D")
+    pooling: Literal["mean", "statistics", "sap", "asp", "asp_channel"] | None = Field(
+        None,
+        description="asp: one attention weight a frame (Okabe), asp_channel: one a frame and channel; "
+        "null: the network's own (asp; asp_channel in resnetse34v2 and ecapa; statistics in xvector)",
+    )
+    attention: int = Field(128, ge=1, le=4096, description="hidden units of the attention")
+    frequency: Literal["flatten", "mean"] = Field(
+        "flatten", description="ResNets: bands of the last map as further channels, or their mean"
+    )
+
+    @property
+    def share(self) -> float:
+        """The width as a number: the given one, else the network's own."""
+        if self.width is not None:
+            return self.width
+        return 0.5 if self.name == "resnetse34v2" else 1.0
+
+
+def build_speaker(settings: SpeakerSettings) -> nn.Module:
+    """The network of `settings` with fresh weights.
+
+    It has `.dim` D, and `forward(x (B, T, F), maps=False) -> Output`.
+    """
+    channels = [max(1, round(c * settings.share)) for c in (64, 128, 256, 512)]
+    if settings.name in ("resnet34", "resnetse34v2"):
+        squeeze = settings.name == "resnetse34v2"
+        return SpeakerResNet(
+            channels,
+            mels=settings.mels,
+            dim=settings.embedding,
+            squeeze=squeeze,
+            pooling=settings.pooling or ("asp_channel" if squeeze else "asp"),
+            attention=settings.attention,
+            frequency=settings.frequency,
+        )
+    kind, full = (Ecapa, 1024) if settings.name == "ecapa" else (XVector, 512)
+    return kind(
+        round(full * settings.share),
+        mels=settings.mels,
+        dim=settings.embedding,
+        attention=settings.attention,
+        pooling=settings.pooling,
+    )

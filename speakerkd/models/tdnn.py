@@ -1,0 +1,99 @@
+"""Time-delay networks: the frame layers of speechbrain under our pooling and embedding layer.
+
+speechbrain's own x-vector pooling adds random noise to the mean, so two runs over one recording differ; ours does not.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from speakerkd.errors import InputError
+from speakerkd.models.pooling import ChannelAttentivePooling, build_pooling
+from speakerkd.models.resnet_speaker import normalise_utterance
+from speakerkd.tensors import Output
+
+
+def _check_length(x: Tensor, shortest: int) -> None:
+    if x.shape[1] < shortest:
+        raise InputError(
+            f"{x.shape[1]} frames are too few for this network",
+            "a recording",
+            f"give at least {shortest} frames (10 ms each)",
+        )
+
+
+class Ecapa(nn.Module):
+    """ECAPA-TDNN (Desplanques et al. 2020): Res2Net frame layers, channel attention with context.
+
+    channels: of the frame layers, a multiple of 8. The maps are the four blocks' outputs as (B, C, 1, T).
+    """
+
+    shortest = 5  # frames; the widest dilated kernel reflects 4
+
+    def __init__(
+        self, channels: int, *, mels: int = 40, dim: int = 512, attention: int = 128, pooling: str | None = None
+    ) -> None:
+        super().__init__()
+        from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
+        channels = max(8, round(channels / 8) * 8)
+        parts = ECAPA_TDNN(mels, lin_neurons=dim, channels=[channels] * 4 + [3 * channels])
+        self.dim = dim
+        self.blocks, self.mfa = parts.blocks, parts.mfa
+        if pooling is None:
+            self.pooling = ChannelAttentivePooling(3 * channels, attention, "relu-bn-tanh", context=True)
+        else:
+            self.pooling = build_pooling(pooling, 3 * channels, attention)
+        self.norm = nn.BatchNorm1d(self.pooling.dim)
+        self.fc = nn.Linear(self.pooling.dim, dim)
+
+    def forward(self, x: Tensor, maps: bool = False) -> Output:
+        """Embed log-Fbank (B, T, F), T at least `shortest`."""
+        _check_length(x, self.shortest)
+        x = normalise_utterance(x.transpose(1, 2)).to(self.fc.weight.dtype)
+        outputs = []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        pooled = self.pooling(self.mfa(torch.cat(outputs[1:], 1)))
+        with torch.autocast(pooled.device.type, enabled=False):
+            embedding = self.fc(self.norm(pooled.to(self.fc.weight.dtype)))
+        return Output(embedding, maps=[o[:, :, None] for o in outputs] if maps else [])
+
+
+class XVector(nn.Module):
+    """x-vector (Snyder et al. 2018): five frame layers, mean and standard deviation, one linear layer.
+
+    channels: of the first four frame layers; the fifth has 1500/512 of that. The maps are the five layers' outputs as
+    (B, C, 1, T).
+    """
+
+    shortest = 4  # frames; the widest dilated kernel reflects 3
+
+    def __init__(
+        self, channels: int = 512, *, mels: int = 40, dim: int = 512, attention: int = 128, pooling: str | None = None
+    ) -> None:
+        super().__init__()
+        from speechbrain.lobes.models.Xvector import Xvector
+
+        last = round(channels * 1500 / 512)
+        parts = Xvector(in_channels=mels, tdnn_channels=[channels] * 4 + [last], lin_neurons=dim)
+        self.dim = dim
+        layers = list(parts.blocks)[:-2]  # without its pooling and linear layer
+        self.frames = nn.ModuleList(nn.Sequential(*layers[i : i + 3]) for i in range(0, len(layers), 3))
+        self.pooling = build_pooling(pooling or "statistics", last, attention)
+        self.fc = nn.Linear(self.pooling.dim, dim)
+
+    def forward(self, x: Tensor, maps: bool = False) -> Output:
+        """Embed log-Fbank (B, T, F), T at least `shortest`."""
+        _check_length(x, self.shortest)
+        x = normalise_utterance(x.transpose(1, 2)).transpose(1, 2).to(self.fc.weight.dtype)
+        outputs = []
+        for layer in self.frames:
+            x = layer(x)
+            outputs.append(x)
+        pooled = self.pooling(x.transpose(1, 2))
+        with torch.autocast(pooled.device.type, enabled=False):
+            embedding = self.fc(pooled.to(self.fc.weight.dtype))
+        return Output(embedding, maps=[o.transpose(1, 2)[:, :, None] for o in outputs] if maps else [])
