@@ -133,3 +133,23 @@ def _keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
         if nested:
             kind = nested[0]
     return list(kind.model_fields)
+
+
+def to_yaml(settings: BaseModel) -> str:
+    """The settings with all their defaults as YAML that reads back to the same, each with its meaning beside it."""
+    return "".join(_yaml_lines(settings, 0))
+
+
+def _yaml_lines(settings: BaseModel, depth: int) -> list[str]:
+    lines = []
+    plain = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value, pad = getattr(settings, name), "  " * depth
+        note = f"  # {field.description}" if field.description else ""
+        if isinstance(value, BaseModel):
+            inner = _yaml_lines(value, depth + 1)
+            lines += [f"{pad}{name}:{note}\n", *inner] if inner else [f"{pad}{name}: {{}}{note}\n"]
+            continue
+        text = yaml.safe_dump(plain[name], default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True)
+        lines.append(f"{pad}{name}: {text.removesuffix(chr(10)).removesuffix('...').strip()}{note}\n")
+    return lines

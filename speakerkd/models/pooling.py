@@ -12,12 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from speakerkd.models.precision import at_least_float32
+
 FLOOR = 1e-5  # smallest variance; keeps the gradient of the square root finite on constant frames
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """`x` itself in float32 or float64, else its float32 copy."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def frame_mask(lengths: Tensor, frames: int) -> Tensor:

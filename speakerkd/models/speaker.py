@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import nn
 
 from speakerkd.config import Settings
-from speakerkd.models.resnet_speaker import SpeakerResNet
-from speakerkd.models.tdnn import Ecapa, XVector
+from speakerkd.models.speaker_resnet import SpeakerResNet
+from speakerkd.models.speaker_tdnn import Ecapa, XVector
 
 
 class SpeakerSettings(Settings):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from speakerkd.errors import InputError
 from speakerkd.models.pooling import ChannelAttentivePooling, build_pooling
-from speakerkd.models.resnet_speaker import normalise_utterance
+from speakerkd.models.precision import run_full
+from speakerkd.models.speaker_resnet import normalise_utterance
 from speakerkd.tensors import Output
 
 
@@ -57,8 +58,7 @@ class Ecapa(nn.Module):
             x = block(x)
             outputs.append(x)
         pooled = self.pooling(self.mfa(torch.cat(outputs[1:], 1)))
-        with torch.autocast(pooled.device.type, enabled=False):
-            embedding = self.fc(self.norm(pooled.to(self.fc.weight.dtype)))
+        embedding = run_full(self.fc, run_full(self.norm, pooled))
         return Output(embedding, maps=[o[:, :, None] for o in outputs] if maps else [])
 
 
@@ -94,6 +94,4 @@ class XVector(nn.Module):
             x = layer(x)
             outputs.append(x)
         pooled = self.pooling(x.transpose(1, 2))
-        with torch.autocast(pooled.device.type, enabled=False):
-            embedding = self.fc(pooled.to(self.fc.weight.dtype))
-        return Output(embedding, maps=[o.transpose(1, 2)[:, :, None] for o in outputs] if maps else [])
+        return Output(run_full(self.fc, pooled), maps=[o.transpose(1, 2)[:, :, None] for o in outputs] if maps else [])

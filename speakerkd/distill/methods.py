@@ -1,0 +1,124 @@
+"""The table of methods, and the list of objectives that a training run has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speakerkd.config import parse
+from speakerkd.distill.classifier import Classifier
+from speakerkd.distill.fit import check_fit
+from speakerkd.distill.margin import Margin
+from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
+from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
+from speakerkd.errors import InputError, nearest
+from speakerkd.tensors import Batch, Output
+
+METHODS: dict[str, type[Objective]] = {
+    "margin": Margin,
+    "classifier": Classifier,
+}
+
+
+def parse_specs(specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str]) -> list[ObjectiveSettings]:
+    """The settings of a config's `distill:` list. Raises InputError that names the item and the nearest right name."""
+    found = []
+    for position, spec in enumerate(specs):
+        where = f"distill.{position}"
+        if isinstance(spec, ObjectiveSettings):
+            found.append(spec)
+            continue
+        values = {"name": spec} if isinstance(spec, str) else spec
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if not isinstance(name, str):
+            raise InputError("an objective is a mapping with a name", where, "write `- {name: margin}`")
+        if name not in METHODS:
+            raise InputError(f"unknown objective '{name}'", where, nearest(name, METHODS))
+        found.append(parse(METHODS[name].Settings, dict(values), f"{where} ({name})"))
+    return found
+
+
+class ObjectiveList(nn.Module):
+    """The objectives of a run, computed in float32 (float64 stays), and the projection head that they share.
+
+    head: the shared ProjectionHead, None where no objective uses it. needs: union of the objectives' needs.
+    """
+
+    def __init__(self, objectives: Iterable[Objective] = (), head: ProjectionHead | None = None) -> None:
+        super().__init__()
+        self.head = head
+        self.objectives = nn.ModuleDict()
+        for objective in objectives:
+            name, count = objective.settings.name, 1
+            while (key := name if count == 1 else f"{name}_{count}") in self.objectives:
+                count += 1
+            self.objectives[key] = objective
+        self.needs: frozenset[str] = frozenset().union(*(o.needs for o in self.objectives.values()))
+
+    def __len__(self) -> int:
+        return len(self.objectives)
+
+    def start_step(self, epoch: float) -> None:
+        """Tell every objective the fractional epoch (from 0), before each step."""
+        for objective in self.objectives.values():
+            objective.start_step(epoch)
+
+    @property
+    def task_weight(self) -> float:
+        """What the task loss is multiplied by in this step: the least that an objective asks for, 1 without any."""
+        return min((objective.task_weight for objective in self.objectives.values()), default=1.0)
+
+    def teacher_view(self, embedding: Tensor) -> Tensor:
+        """Teacher embeddings (B, D_T) as they compare with the student's: through the head, where there is one."""
+        return embedding if self.head is None else self.head(embedding)
+
+    def forward(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+        """Weighted scalar terms of B complete rows; the terms of a method's second use end in `_2`."""
+        terms: dict[str, Tensor] = {}
+        with torch.autocast(student.embedding.device.type, enabled=False):
+            student, teacher = at_least_float32(student), at_least_float32(teacher)
+            for key, objective in self.objectives.items():
+                suffix = key[len(objective.settings.name) :]
+                for name, value in objective(student, teacher, batch).items():
+                    terms[name + suffix] = value
+        return terms
+
+
+def at_least_float32(output: Output) -> Output:
+    """The output with half-precision tensors widened."""
+
+    def wide(x: Tensor | None) -> Tensor | None:
+        return x.float() if x is not None and x.dtype in (torch.float16, torch.bfloat16) else x
+
+    return Output(
+        wide(output.embedding),
+        wide(output.logits),
+        [wide(m) for m in output.maps],
+        None if output.strong is None else at_least_float32(output.strong),
+    )
+
+
+def build(
+    specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str],
+    pair: Pair,
+    projection: Mapping[str, Any] | ProjectionSettings | None = None,
+) -> ObjectiveList:
+    """The objectives of a config's `distill:` list for a pair of networks.
+
+    projection: settings of the head that the objectives with `project: true` share; null: its defaults.
+    Raises InputError, with the reason and the nearest remedy, where a setting is wrong or the pair does not fit.
+    """
+    settings = parse_specs(specs)
+    head = None
+    if any(s.project for s in settings):
+        if not isinstance(projection, ProjectionSettings):
+            projection = parse(ProjectionSettings, dict(projection or {}), "projection")
+        head = ProjectionHead(pair.teacher_dim, pair.student_dim, projection)
+    pair = replace(pair, head=head)
+    for position, chosen in enumerate(settings):
+        check_fit(METHODS[chosen.name], chosen, pair, f"distill.{position}")
+    return ObjectiveList([METHODS[chosen.name](chosen, pair) for chosen in settings], head)

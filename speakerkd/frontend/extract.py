@@ -1,0 +1,123 @@
+"""Fbank of a whole data directory: wav.scp -> feats.scp, utt2num_frames, utt2dur, in batches that are never made twice."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+from speakerkd import shards
+from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
+from speakerkd.data.datadir import read_table, write_table
+from speakerkd.errors import InputError
+from speakerkd.files import write_json
+from speakerkd.frontend.audio import read_audio
+from speakerkd.frontend.fbank import FbankSettings, fbank
+from speakerkd.frontend.ledger import Ledger, signature, write_batch
+from speakerkd.rejected import Rejected
+
+LEAST_BATCH = 64
+WORTH_A_PROCESS = 1000  # recordings: with fewer, starting another process costs more than it saves
+MOST_ARKS = 256  # a reader maps each ark
+
+
+def extract_fbank(
+    directory: Path | str,
+    settings: FbankSettings | None = None,
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    max_rejected: float = 0.01,
+) -> Rejected:
+    """Make `feats.scp`, `utt2num_frames`, `utt2dur` and `feats.json` (the settings) from a data directory's `wav.scp`.
+
+    Only recordings that are new, changed, or were made with other settings are read; a killed run goes on where it
+    stopped. jobs: processes, 0 for as many as cores and work allow. What cannot be read is listed in `feats.scp.rejected`. Raises InputError where more than the share
+    `max_rejected` was lost; feats.scp is then left as it was.
+    """
+    directory, settings = Path(directory), settings or FbankSettings()
+    sources = read_table(directory / "wav.scp")
+    if not sources:
+        raise InputError("no recordings", directory / "wav.scp", "make it with `speakerkd prepare`")
+    folder = (directory / "fbank").absolute()
+    folder.mkdir(exist_ok=True)
+    signatures = {key: signature([path]) for key, path in sources.items()}
+    ledger = Ledger(folder, settings.model_dump())
+    pending = ledger.pending(signatures)
+    size = max(LEAST_BATCH, -(-len(sources) // MOST_ARKS))
+    groups = [pending[start : start + size] for start in range(0, len(pending), size)]
+    batches = [
+        (path, [(key, sources[key], signatures[key]) for key in group])
+        for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
+    ]
+    jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
+    work = functools.partial(_extract_batch, settings=settings, recorded=ledger.settings)
+    for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="fbank"):
+        if isinstance(result, InputError):
+            raise result
+        ledger.add(path)
+
+    rejected = Rejected(directory / "feats.scp", max_rejected)
+    done: dict[str, Any] = {}
+    for key, sign in signatures.items():
+        if ledger.done.get(key, ("",))[0] == sign:
+            done[key] = ledger.done[key][1]
+        else:
+            rejected.refuse(key, ledger.refused[key][1])
+    rejected.take(len(done))
+    rejected.close()
+    places = {key: f"{folder / ark}:{offset}" for key, (ark, offset, _, _) in done.items()}
+    if pending or not _names(directory / "feats.scp", places):
+        write_scp(directory / "feats.scp", places)
+    write_table(directory / "utt2num_frames", {key: str(value[2]) for key, value in done.items()})
+    write_table(directory / "utt2dur", {key: f"{value[3] / settings.rate:.3f}" for key, value in done.items()})
+    write_json(directory / "feats.json", settings.model_dump())
+    ledger.sweep(signatures)
+    FeatureArchive(directory / "feats.scp")  # checks all, and caches the index while the headers are at hand
+    return rejected
+
+
+def _names(scp: Path, places: dict[str, str]) -> bool:
+    """True if the scp names just these places; it is then left as it is, and so are the indices made of it."""
+    try:
+        return read_table(scp) == places
+    except InputError:
+        return False
+
+
+def _extract_batch(batch: tuple[Path, list[tuple[str, str, str]]], settings: FbankSettings, recorded: dict) -> None:
+    """Write one ark and its record; runs in a worker."""
+    import torch
+
+    path, utterances = batch
+    ark = path.with_suffix(".ark")
+    samples: dict[str, int] = {}
+    frames: dict[str, int] = {}
+    refused: dict[str, tuple[str, str]] = {}
+
+    def features():
+        for key, source, sign in utterances:
+            try:
+                if source.endswith("|"):
+                    raise InputError("a command, not a file", source, "give the path of a recording in wav.scp")
+                wave = read_audio(source, settings.rate)
+                frames[key] = settings.frames(len(wave))
+                if frames[key] == 0:
+                    what = f"{len(wave) / settings.rate:.3f} s, shorter than a window of {settings.frame_length:g} ms"
+                    raise InputError(what, source, "leave the recording out")
+            except InputError as error:
+                refused[key] = (sign, str(error))
+                continue
+            samples[key] = len(wave)
+            yield key, fbank(torch.from_numpy(wave)[None], settings)[0].numpy()
+
+    places = write_ark(ark, features())
+    if not places:
+        ark.unlink()
+    done = {
+        key: (sign, (ark.name, int(places[key].rpartition(":")[2]), frames[key], samples[key]))
+        for key, _, sign in utterances
+        if key in places
+    }
+    write_batch(path, recorded, done, refused, [ark.name] if places else [])

@@ -1,0 +1,74 @@
+"""Residual blocks and fresh weights that several networks share."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by a gate in (0, 1) computed from the channel means (Hu et al. 2018)."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.fc = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.fc(x.mean((2, 3)))[:, :, None, None]
+
+
+class BasicBlock(nn.Module):
+    """conv-BN-ReLU-conv-BN, shortcut, ReLU (He et al. 2016)."""
+
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = projection(inputs, channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(y)) + shortcut)
+
+
+class SqueezeBlock(nn.Module):
+    """conv-ReLU-BN-conv-BN-SE, shortcut, ReLU: the order of voxceleb_trainer's ResNetSE networks."""
+
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.se = SqueezeExcite(channels)
+        self.downsample = projection(inputs, channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = self.bn1(functional.relu(self.conv1(x)))
+        return functional.relu(self.se(self.bn2(self.conv2(y))) + shortcut)
+
+
+def projection(inputs: int, channels: int, stride: int) -> nn.Sequential | None:
+    """The 1x1 shortcut where a block changes channels or size, else None (identity)."""
+    if stride == 1 and inputs == channels:
+        return None
+    return nn.Sequential(nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+
+
+def residual_stage(block: type[nn.Module], inputs: int, channels: int, count: int, stride: int) -> nn.Sequential:
+    """`count` blocks, the first of which changes channels and size."""
+    return nn.Sequential(block(inputs, channels, stride), *(block(channels, channels, 1) for _ in range(count - 1)))
+
+
+def kaiming(network: nn.Module) -> None:
+    """Fresh convolution weights, normal with variance 2 / fan-out (He et al. 2015)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,48 @@
+"""A plain residual face network that a small corpus and a processor can train."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from speakerkd.models.blocks import BasicBlock, kaiming, residual_stage
+from speakerkd.models.face_network import FaceNetwork
+from speakerkd.models.precision import run_full
+from speakerkd.tensors import Output
+
+DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+LAST_SIDE = 7  # pixels of the last map: 112 / 16
+
+
+class FaceResNet(FaceNetwork):
+    """ResNet over pictures (B, 3, 112, 112) in [-1, 1] to embeddings (B, dim), channels 64 to 512 times `width`.
+
+    The stem has stride 2, so the stages stand at 56, 28, 14 and 7 pixels. The last map is averaged with one weight a
+    channel and place (global depthwise convolution, Chen et al. 2018, starting as the plain mean); then BN, linear, BN.
+    """
+
+    def __init__(self, depth: int, width: float = 1.0, dim: int = 512) -> None:
+        super().__init__()
+        channels = [max(4, round(c * width)) for c in (64, 128, 256, 512)]
+        self.dim = dim
+        self.conv1 = nn.Conv2d(3, channels[0], 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels[0])
+        inputs = channels[0]
+        for number, (count, outputs) in enumerate(zip(DEPTHS[depth], channels, strict=True), 1):
+            self.add_module(
+                f"layer{number}", residual_stage(BasicBlock, inputs, outputs, count, 1 if number == 1 else 2)
+            )
+            inputs = outputs
+        kaiming(self)
+        self.place = nn.Conv2d(inputs, inputs, LAST_SIDE, groups=inputs, bias=False)
+        nn.init.constant_(self.place.weight, 1 / LAST_SIDE**2)
+        self.output = nn.Sequential(nn.BatchNorm1d(inputs), nn.Linear(inputs, dim), nn.BatchNorm1d(dim))
+
+    def forward(self, x: Tensor, maps: bool = False) -> Output:
+        x = functional.relu(self.bn1(self.conv1(x.to(self.conv1.weight.dtype))))
+        stages = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            stages.append(x)
+        x = run_full(self.place, x).flatten(1)
+        return Output(run_full(self.output, x), maps=stages if maps else [])

@@ -1,0 +1,33 @@
+"""Where half the precision costs nothing, and where it would."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """`x` itself in float32 or float64, else its float32 copy."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def run_full(layer: nn.Module, x: Tensor) -> Tensor:
+    """`layer(x)` in the layer's own precision even under autocast; a bf16 embedding would keep 3 digits."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(next(layer.parameters()).dtype))
+
+
+def inference_dtype(device: torch.device | str = "cpu") -> torch.dtype:
+    """bfloat16 where the device multiplies it faster than float32, else float32.
+
+    A GPU from compute capability 8.0; a processor with AMX, AVX512-BF16 or Arm's bf16 instructions.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        fast = torch.cuda.get_device_capability(device)[0] >= 8
+    elif kind == "cpu":
+        abilities = torch.cpu.get_capabilities()
+        fast = any(abilities.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32
