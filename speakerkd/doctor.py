@@ -53,7 +53,9 @@ def _versions() -> list[Check]:
             checks.append(Check(package, "absent", False, "run bash tools/install.sh"))
             continue
         right = found.startswith(want)
-        checks.append(Check(package, found, right, f"install {package} {want} (a matched set), or run bash tools/install.sh"))
+        checks.append(
+            Check(package, found, right, f"install {package} {want} (a matched set), or run bash tools/install.sh")
+        )
     return checks
 
 

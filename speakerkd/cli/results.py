@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 def report(
     experiments: Annotated[list[Path], typer.Argument(help="Experiment directories; seeds of one config share a row.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML page; default: report.html beside the first experiment.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML page; default: report.html beside the first experiment.")
+    ] = None,
     published: Annotated[bool, typer.Option(help="Put the papers' figures beside ours.")] = False,
 ) -> None:
     """Table, pictures and one HTML page of experiments.

@@ -49,7 +49,9 @@ def train(
     with _Progress() as progress:
         summary = run(experiment, folder, resume=resume, report=progress.row)
     if summary.get("already_finished"):
-        print(f"{folder} is trained already, {summary['step']} steps; nothing to do (choose another --name to train anew)")
+        print(
+            f"{folder} is trained already, {summary['step']} steps; nothing to do (choose another --name to train anew)"
+        )
     elif progress.rows:
         figures = ", ".join(f"{key} {value:.4g}" for key, value in summary["figures"].items())
         print(
@@ -69,7 +71,9 @@ def _check(experiment: Any) -> None:
     taught = 0.0 if parts.teacher is None else 1.0 if paired is None else float(paired.mean())
     print(f"settings   {experiment.name}: task {experiment.task}, seed {experiment.seed}")
     print(f"data       {len(parts.source.labels)} samples of {len(parts.source.names)} classes")
-    print(f"student    {experiment.student.name}, {parameters} parameters, {operations / 1e9:.3g} GFLOP a sample and step")
+    print(
+        f"student    {experiment.student.name}, {parameters} parameters, {operations / 1e9:.3g} GFLOP a sample and step"
+    )
     print(f"loss       {experiment.loss['name']}")
     print(f"teaching   {' '.join(spec['name'] for spec in experiment.distill) or 'none'}, {taught:.1%} of the samples")
     print(f"run        {parts.steps} steps of {parts.sampler.size}, {parts.steps_per_epoch} an epoch")
@@ -116,7 +120,9 @@ class _Progress:
         if sys.stdout.isatty():
             from rich.progress import BarColumn, Progress, TextColumn
 
-            self._bar = Progress(TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}"))
+            self._bar = Progress(
+                TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}")
+            )
             self._task = self._bar.add_task("", total=self._steps, completed=row["step"])
             self._bar.start()
 
