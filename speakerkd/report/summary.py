@@ -77,7 +77,7 @@ def _det(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     files = sorted((path / "scores").glob("trials_original.*.det"), key=lambda p: (len(p.name), p.name))
     if not files:
         return None
-    accept, reject = np.loadtxt(files[0], usecols=(0, 1), unpack=True)
+    accept, reject = np.loadtxt(files[0], usecols=(1, 2), unpack=True)
     return accept, reject
 
 
