@@ -161,7 +161,7 @@ def save_package(
         format=FORMAT,
         version=speakerkd.__version__,
         task=task,
-        student=settings.model_dump(mode="json"),
+        student=settings.model_dump(mode="json", exclude={"weights"}),  # what it started from is no part of it
         disentangled=parts["student"].classes if isinstance(parts["student"], DisentangledBranch) else None,
         frontend=frontend.model_dump(mode="json") if isinstance(frontend, Settings) else frontend,
         projection=parts["head"].settings.model_dump(mode="json") if head is not None else None,
@@ -195,8 +195,6 @@ def load_package(
     kind, build = TASKS[description.task]
     where = directory / DESCRIPTION
     settings = parse(kind, description.student, where)
-    if hasattr(settings, "weights"):
-        settings.weights = None  # a face network's first weights; the trained ones follow
     state = load_foreign(directory / WEIGHTS)
     if digest(directory / WEIGHTS) != description.weights:
         raise InputError(f"{WEIGHTS} is not the file that {DESCRIPTION} describes", directory, "write the model again")

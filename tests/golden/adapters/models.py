@@ -164,7 +164,7 @@ def asp(arrays, case):
     arrays.check("out_L", output)
     gradient_of_pattern(arrays, "grad_L", output, {"feat": feat})
 
-    for tag, context in (("astp", False), ("astp_gc", True)):
+    for tag, context in (("astp", None), ("astp_gc", "astp")):
         pooling = ChannelAttentivePooling(channels, len(arrays[f"{tag}.linear1.bias"]), "tanh", context, floor=1e-7)
         arrays.load(pooling, tag, lambda name: name.replace("linear1", "attention.0").replace("linear2", "attention.2"))
         output = pooling(frames)
@@ -181,7 +181,7 @@ def asp_masked(arrays, case):
         return f"{places[front]}.{last}"
 
     hidden = len(arrays["mod.tdnn.conv.conv.bias"])
-    pooling = ChannelAttentivePooling(x.shape[1], hidden, "relu-bn-tanh", context=True, floor=1e-12)
+    pooling = ChannelAttentivePooling(x.shape[1], hidden, "relu-bn-tanh", "ecapa", floor=1e-12)
     arrays.load(pooling, "mod", rename)
     frames = (arrays.tensor("lengths") * x.shape[2]).ceil().long()  # speechbrain: every frame that begins before
     output = pooling(x, frames)
