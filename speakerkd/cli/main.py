@@ -21,7 +21,18 @@ app = typer.Typer(
 for verbs in (prepare, features, train, evaluate, use, results):
     verbs.register(app)
 
-MANY_VALUES = ("--faces", "--audios")  # flags that take any number of values after one mention
+MANY_VALUES = (  # flags that take any number of values after one mention
+    "--faces",
+    "--audios",
+    "--trials",
+    "--scores",
+    "--development-scores",
+    "--db",
+    "--category",
+    "--quality",
+    "--prior",
+    "--false-accept",
+)
 
 
 def spread(arguments: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.data.datadir import read_table, write_table
 from speakerkd.errors import InputError
 from speakerkd.files import whole_file, write_json
 
@@ -34,6 +35,7 @@ class Embeddings:
     keys: list[str]
     values: NDArray
     made: dict[str, Any] = field(default_factory=dict)
+    seconds: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -80,16 +82,19 @@ def read_embeddings(path: Path | str) -> Embeddings:
     if not path.is_file():
         raise InputError("no such embeddings", path, MAKE)
     if path.suffix == ".npz":
-        keys, values, made = _read_npz(path)
+        keys, values, made, seconds = _read_npz(path)
     else:
         keys, values = _read_kaldi(path)
         record = path.with_suffix(".json")
         made = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+        lengths = path.with_suffix(".utt2dur")
+        table = read_table(lengths) if lengths.is_file() else {}
+        seconds = np.array([float(table[key]) for key in keys]) if table.keys() >= set(keys) else None
     double = next((key for key, n in Counter(keys).items() if n > 1), None) if len(set(keys)) < len(keys) else None
     if double is not None:
         raise InputError(f"duplicate key '{double}'", path, "keep one embedding a recording")
     check_finite(keys, values, path)
-    return Embeddings(keys, values, made)
+    return Embeddings(keys, values, made, seconds)
 
 
 def check_finite(keys: Sequence[str], values: NDArray, where: object) -> None:
@@ -105,7 +110,7 @@ def check_finite(keys: Sequence[str], values: NDArray, where: object) -> None:
                 )
 
 
-def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any]]:
+def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any], NDArray | None]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             missing = {"utterance", "embedding"} - set(archive.files)
@@ -114,6 +119,7 @@ def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any]]:
                 raise InputError(f"no array `{min(missing)}`", path, fix)
             keys, values = archive["utterance"], archive["embedding"]
             made = json.loads(str(archive["made"])) if "made" in archive.files else {}
+            seconds = archive["seconds"] if "seconds" in archive.files else None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"not a readable .npz file ({error})", path, MAKE) from error
     if keys.ndim != 1 or values.ndim not in (2, 3) or len(keys) != len(values) or values.size == 0:
@@ -124,7 +130,7 @@ def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any]]:
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float32)
     names = keys.tolist()
-    return [n.decode() for n in names] if keys.dtype.kind == "S" else names, values, made
+    return [n.decode() for n in names] if keys.dtype.kind == "S" else names, values, made, seconds
 
 
 def _read_kaldi(path: Path) -> tuple[list[str], NDArray]:
@@ -186,6 +192,9 @@ def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
                 places.append(f"{key} {ark}:{stream.tell() + len(key.encode()) + 1}\n")
                 kaldiio.save_ark(stream, {key: value})
         write_json(path.with_suffix(".json"), embeddings.made)
+        if embeddings.seconds is not None:
+            lengths = zip(embeddings.keys, embeddings.seconds.tolist(), strict=True)
+            write_table(path.with_suffix(".utt2dur"), {key: f"{value:.3f}" for key, value in lengths})
         with whole_file(scp) as stream:
             stream.writelines(sorted(places, key=str.encode))
         return scp
@@ -196,6 +205,7 @@ def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
             utterance=np.array(embeddings.keys),
             embedding=embeddings.values,
             made=np.array(json.dumps(embeddings.made, sort_keys=True)),
+            **({} if embeddings.seconds is None else {"seconds": embeddings.seconds}),
         )
     return path
 
@@ -218,4 +228,7 @@ def average_models(models: Mapping[str, Sequence[str]], recordings: Embeddings, 
     for place, row in zip(owner.tolist(), rows.tolist(), strict=True):
         total[place] += values[row] / np.linalg.norm(values[row], axis=-1, keepdims=True)
     counts = np.bincount(owner, minlength=len(models)).reshape(-1, *[1] * (values.ndim - 1))
-    return Embeddings(list(models), total / counts.astype(values.dtype), recordings.made)
+    seconds = recordings.seconds
+    if seconds is not None:
+        seconds = np.bincount(owner, seconds[rows], len(models))
+    return Embeddings(list(models), total / counts.astype(values.dtype), recordings.made, seconds)

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.errors import InputError
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import intervals
 from speakerkd.evaluation.trials import TrialList
-from speakerkd.files import write_json
+from speakerkd.files import whole_file, write_json
 
 PRIORS = (0.01, 0.05)
 FALSE_ACCEPTS = (0.1, 0.01, 0.001)
@@ -94,6 +95,21 @@ def line(name: str, entry: Mapping[str, Any], calibrated: bool = False) -> str:
         words += [f"actDCF(p={prior}) {cost:.4f}" for prior, cost in entry["act_dcf"].items()]
         words.append(f"Cllr {entry['cllr']:.4f} (min {entry['min_cllr']:.4f})")
     return "  ".join(words)
+
+
+def write_det(path: Path | str, scores: NDArray, labels: NDArray, points: int = 400) -> None:
+    """Write `threshold FPR FNR` lines of at most so many operating points, evenly spread over a DET plot."""
+    from scipy.special import ndtri
+
+    threshold, fpr, fnr = metrics.det_points(metrics.sort_scores(scores, labels))
+    least = 0.5 / len(labels)
+    place = [ndtri(np.clip(rate, least, 1 - least)) for rate in (fpr, fnr)]
+    way = np.concatenate([[0], np.cumsum(np.abs(np.diff(place[0])) + np.abs(np.diff(place[1])))])
+    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], points)))
+    with whole_file(path) as stream:
+        stream.write("# threshold false-accept-rate false-reject-rate\n")
+        for i in kept.tolist():
+            stream.write(f"{threshold[i]:.9g} {fpr[i]:.9g} {fnr[i]:.9g}\n")
 
 
 def update_results(path: Path | str, section: str, entries: Mapping[str, Any]) -> None:
