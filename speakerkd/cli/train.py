@@ -35,11 +35,8 @@ def train(
     """
     from speakerkd.training.settings import read_experiment
 
-    changes = list(settings or [])
     label = name or (exp.resolve().name if exp is not None else None)
-    if label is not None:
-        changes.append(f"name={label}")
-    experiment = read_experiment(config, changes)
+    experiment = read_experiment(config, settings or [], label)
     folder = exp if exp is not None else Path("exp") / experiment.name
     if check:
         _check(experiment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from speakerkd.data.datadir import read_table
-from speakerkd.data.paired import CachedTeacher, TeacherInput
+from speakerkd.data.paired import TeacherInput
 from speakerkd.errors import InputError
 from speakerkd.files import Stamp, whole_file
 
@@ -20,19 +20,19 @@ SIDE = 112
 
 
 def crop_map(directory: Path | str) -> tuple[dict[str, int], np.ndarray]:
-    """The crops that aligned.scp names, each path once, as a memory map (N, 112, 112, 3) uint8 RGB.
+    """The crops that aligned.scp names, each path once: {utterance: position}, and a memory map.
 
-    Returns {utterance: position}, and the map; it is made as `aligned.npy` in the directory where it is missing or stale.
+    The map (N, 112, 112, 3) uint8 RGB is made as `aligned.npy` in the directory where it is missing or stale.
     Raises InputError for a table or picture that is missing, not a picture, or of another size.
     """
     directory = Path(directory)
     table = read_table(directory / "aligned.scp")
-    paths = {path: None for path in table.values()}
+    paths = list(dict.fromkeys(table.values()))
     place = {path: position for position, path in enumerate(paths)}
     output = directory / "aligned.npy"
     stamp = Stamp(output, [directory / "aligned.scp", directory / "aligned.scp.made.json"], side=SIDE)
     if not stamp.is_current():
-        _write(output, list(paths))
+        _write(output, paths)
         stamp.write()
     return {key: place[path] for key, path in table.items()}, np.load(output, mmap_mode="r", allow_pickle=False)
 
@@ -122,9 +122,9 @@ class CropSource:
         keys: Sequence[str],
         labels: np.ndarray,
         names: Sequence[str],
-        preprocess,
-        teacher: TeacherInput | None = None,
         *,
+        preprocess: Callable[[Tensor], Tensor],
+        teacher: TeacherInput | None = None,
         shift: int = 4,
         strong: bool = False,
     ) -> None:

@@ -159,7 +159,7 @@ def read_teacher(directories: Sequence[Path | str], name: str, keys: Sequence[Se
 
 
 def fraction_of(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Ascending positions of a share of every class's samples: at least two a class, smaller shares within larger ones."""
+    """Ascending positions of a share of every class's samples, at least two; smaller shares lie within larger ones."""
     order = np.random.default_rng([seed, 0xF7AC]).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     sorted_labels = labels[by_class]

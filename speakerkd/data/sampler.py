@@ -66,7 +66,7 @@ class SpeakerSampler:
         return member[table].reshape(self.batches, self.size)
 
     def _draw_groups(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Groups of one pass: their speaker (G,), sorted, and their samples (G, utterances), with G = batches x speakers."""
+        """One pass's G = batches x speakers groups: their speaker (G,), sorted, and samples (G, utterances)."""
         wanted = np.minimum(self._groups, self.batches)
         wanted += _extra(wanted, self.batches, self.batches * self.speakers - int(wanted.sum()), rng)
         speaker = np.repeat(np.arange(len(self._count)), self._count)
@@ -78,7 +78,7 @@ class SpeakerSampler:
 
 
 class ShuffleSampler:
-    """Batches of `size` samples in a new random order every pass; the last batch is filled from the start of the order."""
+    """Batches of `size` samples in a new order every pass; the last one is filled from the start of the order."""
 
     def __init__(self, samples: int, size: int, seed: int = 1) -> None:
         if samples == 0:
@@ -96,7 +96,7 @@ class ShuffleSampler:
 
 
 def rank_rows(size: int, unit: int, rank: int, ranks: int) -> slice:
-    """The rows of a batch of `size` that a rank takes: whole units (utterances of one speaker), contiguous, in rank order."""
+    """The rows of a batch that a rank takes: whole units (utterances of one speaker), contiguous, in rank order."""
     units = size // unit
     if units % ranks:
         raise InputError(
@@ -126,7 +126,7 @@ def _number_of_batches(groups: np.ndarray, speakers: int) -> int:
 
 
 def _extra(wanted: np.ndarray, batches: int, missing: int, rng: np.random.Generator) -> np.ndarray:
-    """How many groups a speaker gives a second time, so that every batch is full: `missing` in all, spread at random."""
+    """How many groups each speaker gives a second time: `missing` in all, at random, so that every batch is full."""
     room = np.where(wanted > 0, batches - wanted, 0)
     extra = np.zeros_like(wanted)
     while missing > 0:
@@ -138,7 +138,7 @@ def _extra(wanted: np.ndarray, batches: int, missing: int, rng: np.random.Genera
 
 
 def _deal(owner: np.ndarray, batches: int, speakers: int, rng: np.random.Generator) -> np.ndarray:
-    """Deal groups with sorted owners (G,) into a table (batches, speakers) of group positions, no owner twice in a row.
+    """Deal groups with sorted owners (G,) into a table (batches, speakers) of positions, no owner twice in a row.
 
     Dealt in turn, G / batches = speakers groups land in each batch, and at most `batches` groups of an owner lie next to
     each other, so none meets itself. Batches are then paired at random and trade the owners they do not share, a

@@ -38,7 +38,7 @@ class Source(Protocol):
         ...
 
     def view(self, raw: Tensor, chance: Tensor) -> tuple[Tensor, Tensor | None]:
-        """On the device, from raw input (B, ...) and chance (B, chances) float32: the network's input, and a strong view.
+        """The network's input and a strong view, on the device, from raw (B, ...) and chance (B, chances) float32.
 
         The strong view is None unless the source was built to give one.
         """

@@ -87,7 +87,7 @@ def newest_step(folder: Path) -> int | None:
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole; damaged ones are passed over with a warning. None where there is none at all.
+    """The newest checkpoint that is whole, damaged ones passed over with a warning; None where there is none.
 
     Raises InputError where all are damaged.
     """
@@ -137,7 +137,10 @@ def restore(checkpoint: Checkpoint, modules: dict[str, nn.Module], optimizer: to
 
 
 def load_strictly(module: nn.Module, weights: dict[str, Tensor], where: object) -> None:
-    """Load weights, every key accounted for; raises InputError with the first that is missing, unknown or of other shape."""
+    """Load weights, every key accounted for.
+
+    Raises InputError with the first that is missing, unknown or of another shape.
+    """
     own = module.state_dict()
     fix = "it was made with other settings, take the checkpoint of this model"
     for key, tensor in own.items():

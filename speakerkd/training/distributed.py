@@ -12,7 +12,7 @@ from speakerkd.tensors import Output
 
 
 class _Gather(torch.autograd.Function):
-    """All ranks' rows in rank order; the gradient of a rank's rows is the sum over what all ranks computed from them."""
+    """All ranks' rows in rank order; the gradient of a row is the sum over what all ranks computed from it."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -42,6 +42,7 @@ def gather_output(output: Output) -> Output:
         None if output.logits is None else gather_rows(output.logits),
         [gather_rows(m) for m in output.maps],
         None if output.strong is None else gather_output(output.strong),
+        [gather_rows(p) for p in output.parts],
     )
 
 

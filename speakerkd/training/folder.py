@@ -34,8 +34,8 @@ def checkpoints(folder: Path) -> Path:
     return folder / "checkpoints"
 
 
-def open_folder(folder: Path, experiment: Experiment, resume: bool) -> Literal["new", "resumed", "finished"]:
-    """Decide what to do in an experiment directory, and write its config.yaml where a run begins.
+def look_into_folder(folder: Path, experiment: Experiment, resume: bool) -> Literal["new", "resumed", "finished"]:
+    """Decide what to do in an experiment directory; nothing is left behind in it.
 
     "finished": it holds this very experiment, trained to the end. Raises InputError where it holds another one (each
     setting that differs is named), an unfinished run without `resume`, or cannot be written to.
@@ -52,20 +52,30 @@ def open_folder(folder: Path, experiment: Experiment, resume: bool) -> Literal["
                 folder,
                 "add --resume to go on with it, or choose another --name",
             )
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return "new" if step is None else "resumed"
+
+
+def begin_folder(folder: Path, experiment: Experiment) -> None:
+    """Make the directory of a new run, with the resolved config.yaml."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        if step is None:
-            with whole_file(folder / "config.yaml") as stream:
-                stream.write(to_yaml(experiment))
+        with whole_file(folder / "config.yaml") as stream:
+            stream.write(to_yaml(experiment))
     except OSError as error:
-        raise InputError(
-            f"cannot write to the experiment folder ({error.strerror})",
-            folder,
-            "mend its rights, or choose another --exp",
-        ) from error
-    return "new" if step is None else "resumed"
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(
+        f"cannot write to the experiment folder ({reason})", folder, "mend its rights or space, or choose another --exp"
+    )
 
 
 def _refuse_other_settings(folder: Path, experiment: Experiment) -> None:
@@ -103,7 +113,7 @@ def point_latest(folder: Path) -> None:
     except OSError:
         part.write_text(folder.name + "\n", encoding="utf-8")
     with contextlib.suppress(OSError):  # a folder of that name was made by hand: it stays
-        os.replace(part, link)
+        part.replace(link)
     part.unlink(missing_ok=True)
 
 

@@ -23,7 +23,7 @@ class _Record:
 
 
 class FiniteGuard:
-    """Watches the terms of every step without making a GPU wait: values are copied aside and looked at when they arrive.
+    """Watches the terms of every step without making a GPU wait: it looks at copies of them when they have arrived.
 
     keys: the names of the training samples. A GPU may run `lag` steps ahead; `flush` waits for all.
     """
@@ -70,7 +70,8 @@ class FiniteGuard:
         raise InputError(
             f"the loss is not finite at step {record.step}: {', '.join(bad)}",
             f"batch {keys}{more}",
-            "lower optim.lr or set train.clip_norm, then --resume from the last good checkpoint, which is intact",
+            "the last good checkpoint is intact: start from it with train.init, another --name and a lower optim.lr "
+            "or train.clip_norm",
         )
 
 

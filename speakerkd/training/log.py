@@ -19,8 +19,8 @@ class Means:
 
     def add(self, terms: dict[str, Tensor]) -> None:
         for name, value in terms.items():
-            value = value.detach()
-            self._sum[name] = self._sum[name] + value if name in self._sum else value
+            there = self._sum.get(name)
+            self._sum[name] = value.detach() if there is None else there + value.detach()
             self._count[name] = self._count.get(name, 0) + 1
 
     def read(self) -> dict[str, float]:
@@ -33,7 +33,7 @@ class Means:
 
 
 class Log:
-    """Appends rows to `log.jsonl` and to TensorBoard; rows after step `step` of an earlier run are dropped first."""
+    """Appends rows to `log.jsonl` and to TensorBoard; an earlier run's rows after `step` are dropped."""
 
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -49,7 +49,7 @@ class Log:
                 if row.get("step", 0) <= step:
                     kept.append(line + "\n")
         path.write_text("".join(kept), encoding="utf-8")
-        self._stream = open(path, "a", encoding="utf-8")
+        self._stream = path.open("a", encoding="utf-8")  # noqa: SIM115, closed by `close`
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, row: dict[str, Any]) -> None:

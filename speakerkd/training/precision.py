@@ -10,24 +10,19 @@ import shutil
 import torch
 from torch import Tensor, nn
 
+from speakerkd.models.precision import inference_dtype
+
 # Work, in floating-point operations of the whole run, from which compiling saves more time than it takes
 # (about a minute, for a step a quarter shorter).
 WORTH_COMPILING = {"cpu": 3e14, "cuda": 3e16}
 STEP_OVER_FORWARD = 3  # a backward pass costs about two forward passes
 
 
-def computes_bf16(device: torch.device) -> bool:
-    """True where bf16 matrix products run in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 def working_type(precision: str, device: torch.device) -> torch.dtype:
     """The type that matrix products run in: `auto` takes bf16 where the machine has it."""
-    if precision == "bf16" or (precision == "auto" and computes_bf16(device)):
-        return torch.bfloat16
-    return torch.float32
+    if precision == "auto":
+        return inference_dtype(device)
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager:
@@ -56,6 +51,15 @@ def worth_compiling(setting: bool | str, device: torch.device, operations: float
     if device.type == "cpu" and (ranks > 1 or not any(map(shutil.which, ("g++", "clang++", "c++")))):
         return False
     return STEP_OVER_FORWARD * operations > WORTH_COMPILING[device.type]
+
+
+def prepare_device(device: torch.device) -> None:
+    """Set what makes a device faster for a whole run of equal batches."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    else:
+        keep_freed_memory()
 
 
 def keep_freed_memory() -> None:

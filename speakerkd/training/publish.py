@@ -25,7 +25,7 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
     `train.ema`, `average_last` and `publish` say.
     """
     experiment, task = parts.experiment, parts.task
-    student, head = parts.student, parts.objectives.head
+    student, head, loss = parts.student, parts.objectives.head, parts.loss
     if ema is not None:
         student = ema.network
     settings = experiment.train
@@ -34,16 +34,19 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
         best = saving.best_steps(checkpoints(folder), 1, task.lower_is_better)
         if not best:
             raise InputError("no checkpoint has an early evaluation", "train.publish", "set data.dev, or publish: last")
-        student, head = _from_checkpoint(checkpoints(folder) / f"step-{best[0]}", student, head, ema is not None)
+        path = checkpoints(folder) / f"step-{best[0]}"
+        student, head, loss = _from_checkpoint(path, student, head, loss, ema is not None)
     elif settings.average_last:
         paths = [checkpoints(folder) / f"step-{step}" for step in there[-settings.average_last :]]
-        student = copy.deepcopy(student)
+        student, loss = copy.deepcopy((student, loss))
         load_strictly(student, saving.average(paths, "student"), folder)
+        load_strictly(loss, saving.average(paths, "loss"), folder)
+    student, network = task.deployed(student, loss.classifier)
     save_package(
         folder,
         task=experiment.task,
         student=student,
-        settings=experiment.student,
+        settings=network,
         head=head,
         teacher=teacher_record(parts),
         labels=list(parts.source.names),
@@ -51,18 +54,21 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
     )
 
 
-def _from_checkpoint(path: Path, student: nn.Module, head: nn.Module | None, averaged: bool) -> tuple[Any, Any]:
+def _from_checkpoint(
+    path: Path, student: nn.Module, head: nn.Module | None, loss: nn.Module, averaged: bool
+) -> tuple[Any, Any, Any]:
     weights = saving.load_checkpoint(path).weights
     state = weights["student"]
     if averaged:
         state = {k.removeprefix("network."): v for k, v in weights["ema"].items() if k.startswith("network.")}
-    student = copy.deepcopy(student)
+    student, loss = copy.deepcopy((student, loss))
     load_strictly(student, state, path)
+    load_strictly(loss, weights["loss"], path)
     if head is not None:
         inner = {k.removeprefix("head."): v for k, v in weights["objectives"].items() if k.startswith("head.")}
         head = copy.deepcopy(head)
         load_strictly(head, inner, path)
-    return student, head
+    return student, head, loss
 
 
 def teacher_record(parts: Parts) -> dict[str, Any] | None:

@@ -135,13 +135,15 @@ class Experiment(Settings):
         return name
 
 
-def read_experiment(config: Path | str, overrides: Iterable[str] = ()) -> Experiment:
+def read_experiment(config: Path | str, overrides: Iterable[str] = (), name: str | None = None) -> Experiment:
     """Read and check a training config, `--set` strings on top; every part is parsed into its own typed settings.
+
+    name: the experiment's, before the config's own and the file's.
 
     Raises InputError that names a misspelt key, its nearest right one, or the bound that a value breaks.
     """
     values = apply_overrides(read_yaml(config), overrides)
-    values.setdefault("name", Path(config).stem)
+    values["name"] = str(name or values.get("name") or Path(config).stem)
     return check_experiment(values, config)
 
 

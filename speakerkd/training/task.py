@@ -54,12 +54,19 @@ class Task(Protocol):
         """Open the training data; strong: views with a second, strongly augmented one."""
         ...
 
-    def evaluate(self, embed: Embed) -> dict[str, float]:
-        """Figures after an epoch, empty without development data. embed: the student, input (B, ...) to (B, D) on the CPU."""
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None) -> dict[str, float]:
+        """Figures after an epoch, empty without development data.
+
+        embed: the student, input (B, ...) to (B, D) on the CPU. classifier: the task loss's linear layer, or None.
+        """
         ...
 
     def metadata(self) -> dict[str, Any]:
         """What deployment needs beside student and head, such as the front end's settings."""
+        ...
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        """The network that is published, and its settings."""
         ...
 
 
@@ -119,7 +126,7 @@ class SpeakerTask:
             return OnlineFaces.read(self.data.directories, keys)
         return read_teacher(self.data.directories, settings.archive or "teacher.scp", keys)
 
-    def evaluate(self, embed: Embed) -> dict[str, float]:
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:
             return {}
         if self._dev is None:
@@ -138,6 +145,9 @@ class SpeakerTask:
 
     def metadata(self) -> dict[str, Any]:
         return {"frontend": frontend_of(self.data.directories[0])}
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        return student, self.experiment.student
 
 
 class FaceTask:
@@ -198,9 +208,18 @@ class FaceTask:
             chosen = fraction_of(label, self.data.fraction, self.experiment.seed)
             flat, label, pictures = [flat[i] for i in chosen], label[chosen], pictures[chosen]
             teacher = None if teacher is None else teacher.keep(chosen)
-        return CropSource(pictures, flat, label, names, self._preprocess, teacher, shift=self.data.shift, strong=strong)
+        return CropSource(
+            pictures,
+            flat,
+            label,
+            names,
+            preprocess=self._preprocess,
+            teacher=teacher,
+            shift=self.data.shift,
+            strong=strong,
+        )
 
-    def evaluate(self, embed: Embed) -> dict[str, float]:
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:
             return {}
         if self._dev is None:
@@ -215,6 +234,9 @@ class FaceTask:
 
     def metadata(self) -> dict[str, Any]:
         return {}
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        return student, self.experiment.student
 
 
 def frontend_of(directory: Path | str) -> dict[str, Any] | None:
