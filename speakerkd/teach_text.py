@@ -9,7 +9,7 @@ from pathlib import Path
 from speakerkd.data.images import read_classes
 from speakerkd.data.text_table import TextTable, read_text_table, write_text_table
 from speakerkd.errors import InputError, nearest
-from speakerkd.files import Stamp, digest
+from speakerkd.files import Stamp, digest, write_json
 from speakerkd.frontend.prompts import fill, prompt_set
 from speakerkd.models.text import CLIP_MODEL, CLIP_WEIGHTS, clip_embeddings, clip_weights, ngram_embeddings
 
@@ -69,7 +69,7 @@ def teach_text(
     else:
         flat = ngram_embeddings(texts)
     table = TextTable(classes, templates, flat.reshape(len(classes), len(templates), -1), source)
-    write_text_table(path, table)
+    _write(path, table, weights)
     stamp.write()
     return table
 
@@ -93,6 +93,13 @@ def _from_table(
         return read_text_table(path)
     table = read_text_table(given, names).for_classes(classes, aliases, given)
     table.source = {**table.source, "table": given.name, "digest": digest(given)}
-    write_text_table(path, table)
+    _write(path, table, given)
     stamp.write()
     return table
+
+
+def _write(path: Path, table: TextTable, weights: Path | str | None) -> None:
+    """The table, and beside it what a trained model records of its teacher."""
+    write_text_table(path, table)
+    about = {"name": table.source["name"], "dim": table.dim, "digest": table.source.get("digest")}
+    write_json(path.with_suffix(".json"), {**about, "weights": str(Path(weights).absolute()) if weights else None})

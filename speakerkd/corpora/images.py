@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.data.images import per_class
+from speakerkd.data.paired import fraction_of
 from speakerkd.data.pixels import SUFFIXES
 from speakerkd.errors import InputError
 
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "val", "valid", "validation")
+DIGITS = "digits"
 TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 TINY_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 DOWNLOAD = "give the folder that holds it, or fetch it with --download"
@@ -43,11 +44,13 @@ def find_corpus(
 ) -> ImageCorpus:
     """List the pictures of a corpus without decoding them.
 
-    kind: cifar10, cifar100, tiny_imagenet, folder, or auto, which looks at what lies there.
+    source: the corpus's folder, or `digits` for scikit-learn's. kind: cifar10, cifar100, tiny_imagenet, folder, or auto, which looks at what lies there.
     test_share, seed: for a tree that comes without a test split, the share of each class that is kept for one.
     Raises InputError for a corpus that is missing, incomplete or damaged, and for an empty class folder.
     """
     source = Path(source)
+    if str(source) == DIGITS and not source.is_dir():
+        return _digits(test_share, seed)
     kind = _kind(source) if kind == "auto" else kind
     readers = {"cifar10": _cifar, "cifar100": _cifar, "tiny_imagenet": _tiny_imagenet, "folder": _folder}
     if kind not in readers:
@@ -134,6 +137,22 @@ def _tiny_imagenet(source: Path, kind: str, download: bool) -> ImageCorpus:
     return ImageCorpus(kind, [words[name].split(",")[0].strip() for name in ids], {"train": train, "test": test})
 
 
+def _digits(test_share: float, seed: int) -> ImageCorpus:
+    """scikit-learn's 1,797 grey pictures of 8 x 8 pixels, values 0 to 16; the corpus that comes with a package."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    grey = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    labels = data.target.astype(np.int64)
+    test = fraction_of(labels, test_share, seed)
+    splits = {}
+    for name, rows in (("train", np.setdiff1d(np.arange(len(labels)), test)), ("test", test)):
+        pixels = np.repeat(grey[rows][..., None], 3, axis=3)
+        splits[name] = Split([f"digits/{row:04d}" for row in rows], labels[rows].tolist(), [], pixels)
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    return ImageCorpus(DIGITS, names, splits)
+
+
 def _folder(source: Path, test_share: float, seed: int) -> ImageCorpus:
     """Any tree `[train|test/]<class>/**/<picture>`."""
     folders = {folder.name.lower(): folder for folder in _subfolders(source)}
@@ -183,11 +202,11 @@ def _take(split: Split, root: Path, folder: Path, label: int) -> None:
 
 
 def _split_off(train: Split, share: float, seed: int) -> Split:
-    """Move a seeded share of each class, at least one picture, from the training split to a test split."""
+    """Move a seeded share of each class, at least two pictures, from the training split to a test split."""
     if not 0 < share < 1:
         raise InputError(f"a test share of {share}", "--test-share", "give a number between 0 and 1, such as 0.2")
     labels = np.array(train.labels)
-    test = per_class(labels, share, seed)
+    test = fraction_of(labels, share, seed)
     left = np.setdiff1d(np.arange(len(labels)), test)
     emptied = np.setdiff1d(labels, labels[left])
     if len(emptied):

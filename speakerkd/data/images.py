@@ -92,21 +92,6 @@ def read_images(directory: Path | str, split: str = "train") -> ImageSet:
     )
 
 
-def per_class(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Positions, ascending, of a seeded share of each class: round(fraction * count), at least one picture a class.
-
-    A smaller fraction of the same seed is a subset of a larger one. fraction: in (0, 1].
-    """
-    if not 0 < fraction <= 1:
-        raise InputError(f"a fraction of {fraction} of the pictures", "data.fraction", "give a number above 0, up to 1")
-    order = np.random.default_rng(seed).permutation(len(labels))
-    chosen = []
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        chosen.append(members[: max(1, round(fraction * len(members)))])
-    return np.sort(np.concatenate(chosen))
-
-
 class Moments:
     """Mean and standard deviation a channel of uint8 pictures in [0, 1], summed up exactly as they pass."""
 

@@ -6,6 +6,7 @@ batch two batched matrix products. The matrices hold the antialiased triangle fi
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -13,6 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from speakerkd.config import Settings
+
+TRIALS = 10  # crops that are tried before the centre is taken, as in torchvision
+CHANCES = 3 + 2 * TRIALS  # mirror, place, and an area and a ratio a trial
 
 
 class ImageViewSettings(Settings):
@@ -33,24 +37,25 @@ class ImageViewSettings(Settings):
     std: tuple[float, float, float] | None = Field(None, description="RGB in [0, 1]; taken from the data where absent")
 
 
-def train_view(pictures: Tensor, settings: ImageViewSettings, generator: torch.Generator | None = None) -> Tensor:
+def train_view(pictures: Tensor, chance: Tensor, settings: ImageViewSettings) -> Tensor:
     """Randomly cropped and mirrored pictures: uint8 (B, H, W, 3) to float (B, 3, S, S) in [0, 1].
 
-    generator: on the CPU, so that the crops do not depend on the device.
+    chance: (B, CHANCES) float32 uniform in [0, 1), what decides a picture's crop.
     """
-    count, height, width = pictures.shape[:3]
-    whole = torch.tensor([height, width], dtype=torch.float32)
-    place = torch.rand((count, 2), generator=generator)
+    height, width = pictures.shape[1:3]
+    whole = torch.tensor([height, width], dtype=torch.float32, device=chance.device)
+    place = chance[:, 1:3]
     if settings.crop == "resized":
-        boxes = random_boxes(count, height, width, scale=settings.scale, ratio=settings.ratio, generator=generator)
+        boxes = random_boxes(chance[:, 1:], height, width, scale=settings.scale, ratio=settings.ratio)
     elif settings.crop == "shifted":
-        side = whole.min().expand(2) * settings.test_crop
-        boxes = torch.cat([place * (whole - side), side.expand(count, 2)], 1)
+        side = whole.min().expand(len(chance), 2) * settings.test_crop
+        boxes = torch.cat([place * (whole - side), side], 1)
     elif settings.crop == "padded":
-        boxes = torch.cat([((place * 2 - 1) * settings.padding * whole).round(), whole.expand(count, 2)], 1)
+        reach = (settings.padding * whole).round()
+        boxes = torch.cat([(place * (2 * reach + 1)).floor() - reach, whole.expand_as(place)], 1)
     else:
-        boxes = torch.cat([torch.zeros(2), whole]).expand(count, 4)
-    flips = torch.rand(count, generator=generator) < 0.5 if settings.flip else None
+        boxes = torch.cat([torch.zeros_like(place), whole.expand_as(place)], 1)
+    flips = chance[:, 0] < 0.5 if settings.flip else None
     return resample(pictures, boxes, settings.size, flips, within_box=settings.crop == "resized")
 
 
@@ -71,33 +76,26 @@ def normalise(view: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def random_boxes(
-    count: int,
-    height: int,
-    width: int,
-    *,
-    scale: tuple[float, float],
-    ratio: tuple[float, float],
-    generator: torch.Generator | None = None,
-    trials: int = 10,
+    chance: Tensor, height: int, width: int, *, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> Tensor:
     """Crops of random area and ratio, whole pixels: (B, 4) float of top, left, height, width.
 
-    The distribution is torchvision's RandomResizedCrop: the first of ten trials that fits, else the centre with the
-    ratio held within bounds.
+    chance: (B, 2 + 2 trials) uniform: place, then areas and ratios of each trial. The distribution is torchvision's
+    RandomResizedCrop: the first trial that fits, else the centre with the ratio held within bounds.
     """
-    area = height * width * torch.empty(count, trials).uniform_(*scale, generator=generator)
-    shape = torch.empty(count, trials).uniform_(*torch.tensor(ratio).log().tolist(), generator=generator).exp()
+    areas, ratios = chance[:, 2:].chunk(2, 1)
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * areas)
+    shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * ratios).exp()
     wide, high = (area * shape).sqrt().round(), (area / shape).sqrt().round()
     fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
     first = fits.float().argmax(1, keepdim=True)
     wide, high = wide.gather(1, first).squeeze(1), high.gather(1, first).squeeze(1)
-    none = ~fits.any(1)
-    wide[none] = min(width, round(height * ratio[1]))
-    high[none] = min(height, round(width / ratio[0]))
-    place = torch.rand((2, count), generator=generator)
-    top, left = (place[0] * (height - high + 1)).floor(), (place[1] * (width - wide + 1)).floor()
-    top[none], left[none] = ((height - high[none]) / 2).floor(), ((width - wide[none]) / 2).floor()
-    return torch.stack([top, left, high, wide], 1)
+    top = (chance[:, 0] * (height - high + 1)).floor()
+    left = (chance[:, 1] * (width - wide + 1)).floor()
+    centre_wide, centre_high = min(width, round(height * ratio[1])), min(height, round(width / ratio[0]))
+    centre = [(height - centre_high) // 2, (width - centre_wide) // 2, centre_high, centre_wide]
+    boxes = torch.stack([top, left, high, wide], 1)
+    return torch.where(fits.any(1, keepdim=True), boxes, torch.tensor(centre, device=boxes.device, dtype=boxes.dtype))
 
 
 def resample(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speakerkd.data.images import Moments, per_class, read_images
+from speakerkd.data.images import Moments, read_images
 from speakerkd.errors import InputError
 from speakerkd.files import write_json
 
@@ -69,17 +69,6 @@ def test_pickled_arrays_are_not_opened(directory):
     np.save(directory / "train" / "labels.npy", np.array([{}, 1, 2], object), allow_pickle=True)
     with pytest.raises(InputError, match="not a whole array"):
         read_images(directory)
-
-
-def test_a_share_of_each_class():
-    labels = np.array([0] * 8 + [1] * 4 + [2])
-    quarter, half = per_class(labels, 0.25, seed=3), per_class(labels, 0.5, seed=3)
-    assert np.bincount(labels[quarter]).tolist() == [2, 1, 1]  # a class keeps at least one picture
-    assert np.bincount(labels[half]).tolist() == [4, 2, 1]
-    assert set(quarter) < set(half)
-    assert per_class(labels, 1, seed=3).tolist() == list(range(13))
-    assert quarter.tolist() == per_class(labels, 0.25, seed=3).tolist()
-    assert half.tolist() != per_class(labels, 0.5, seed=4).tolist()
 
 
 def test_moments_of_pixels():
