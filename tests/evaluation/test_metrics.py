@@ -1,5 +1,6 @@
 """Figures that a reviewer checks: each against hand-worked numbers, a brute-force oracle, or an independent library."""
 
+import itertools
 import math
 
 import numpy as np
@@ -25,7 +26,7 @@ def brute_points(target, nontarget):
 
 def brute_eer(target, nontarget):
     points = brute_points(target, nontarget)
-    for (fa0, miss0), (fa1, miss1) in zip(points, points[1:], strict=False):
+    for (fa0, miss0), (fa1, miss1) in itertools.pairwise(points):
         if miss1 >= fa1:
             x = (fa0 - miss0) / ((miss1 - miss0) + (fa0 - fa1))
             return miss0 + x * (miss1 - miss0)

@@ -69,7 +69,7 @@ def test_names_that_look_like_labels(tmp_path):
     ],
 )
 @pytest.mark.parametrize("block", [5, 1 << 20])
-def test_a_broken_line_is_named(tmp_path, monkeypatch, text, line, words, block):
+def test_a_broken_line_is_named(tmp_path, monkeypatch, *, text, line, words, block):
     monkeypatch.setattr(trials, "BLOCK", block)
     path = write(tmp_path, text)
     with pytest.raises(InputError, match=words) as error:
@@ -78,7 +78,7 @@ def test_a_broken_line_is_named(tmp_path, monkeypatch, text, line, words, block)
 
 
 def test_two_broken_lines_do_not_make_up_for_each_other(tmp_path):
-    with pytest.raises(InputError, match="list.txt:2"):
+    with pytest.raises(InputError, match=r"list\.txt:2"):
         read_trials(write(tmp_path, "1 a b\n1 a\n1 a b c\n1 a b\n"))
 
 
