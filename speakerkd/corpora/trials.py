@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from speakerkd.data.datadir import DataDir
 from speakerkd.errors import InputError
 from speakerkd.files import whole_file
 
+ALL_AT_MOST = 5_000_000  # pairs; a list of all of them beyond this is surely not meant
 Trial = tuple[int, str, str]  # 1 for a target and 0 for a non-target, enrolment key, test key
 
 
@@ -118,3 +120,38 @@ def write_trials(path: Path | str, trials: Iterable[Trial], suffix: str = "") ->
             stream.write(f"{label} {enrolment}{suffix} {test}{suffix}\n")
             count += 1
     return count
+
+
+def write_lists(
+    directory: Path | str, count: int | str, seed: int, session: Mapping[str, str] | None = None
+) -> dict[str, int]:
+    """Write trials_original over a data directory, and trials_hard where all speakers' genders are known.
+
+    count: trials to draw, or "all" for every pair. session: {key: session}; utt2session where it is not given.
+    Gives {name: number of trials}. A hard list is left out where no two speakers share a gender.
+    """
+    data = DataDir(directory)
+    speaker = data.table("utt2spk")
+    if session is None:
+        session = data.table("utt2session") if data.has("utt2session") else {}
+    gender = data.table("spk2gender") if data.has("spk2gender") else {}
+    counts = {}
+    if count == "all" and len(speaker) * (len(speaker) - 1) // 2 > ALL_AT_MOST:
+        raise InputError(
+            f"all pairs of {len(speaker)} recordings are too many to be meant", data.path, "ask for a number of trials"
+        )
+    for name, group in (("original", None), ("hard", gender)):
+        path = data.path / f"trials_{name}"
+        if group is not None and not _has_rivals(data.speakers, group):
+            path.unlink(missing_ok=True)
+            continue
+        if count == "all":
+            counts[name] = write_trials(path, all_pairs(speaker, group))
+        else:
+            counts[name] = write_trials(path, draw(speaker, int(count), seed, session=session, group=group))
+    return counts
+
+
+def _has_rivals(speakers: Mapping[str, Sequence[str]], gender: Mapping[str, str]) -> bool:
+    known = [gender[name] for name in speakers if name in gender]
+    return len(known) > len(set(known))

@@ -65,16 +65,13 @@ def validate(path: Path | str) -> list[Problem]:
         _check_keys(tables, report)
         _check_speakers(tables, report)
         _check_sessions(tables, report)
-    for name in FILES:
-        if name in tables:
-            _check_files(tables[name], report)
-    for name in OFFSETS:
-        if name in tables:
-            _check_offsets(tables[name], report)
-    if "utt2dur" in tables:
-        _check_values(tables["utt2dur"], _is_duration, "a duration is a positive number of seconds", report)
-    if "spk2gender" in tables:
-        _check_values(tables["spk2gender"], {"m", "f"}.__contains__, "a gender is m or f", report)
+    for name, table in tables.items():
+        if name in FILES:
+            _check_files(table, report)
+        elif name in OFFSETS:
+            _check_offsets(table, report)
+        elif name in VALUES:
+            _check_values(table, *VALUES[name], report)
     if "utt2spk" in tables:
         models = tables["enroll.map"].values if "enroll.map" in tables else {}
         known = {*tables["utt2spk"].values, *models}
@@ -242,6 +239,12 @@ def _is_duration(text: str) -> bool:
         return 0 < float(text) < math.inf
     except ValueError:
         return False
+
+
+VALUES = {
+    "utt2dur": (_is_duration, "a duration is a positive number of seconds"),
+    "spk2gender": ({"m", "f"}.__contains__, "a gender is m or f"),
+}
 
 
 def _check_trials(path: Path, known: Collection[str], report: _Report) -> None:

@@ -24,6 +24,13 @@ def weighted_f1(label: np.ndarray, prediction: np.ndarray) -> float:
     return float(f1_score(label, prediction, average="weighted", zero_division=0))
 
 
+def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
+    """F1 a class, plain mean over the classes that occur, in [0, 1] (scikit-learn's)."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(label, prediction, average="macro", zero_division=0))
+
+
 def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error in percent: |accuracy - confidence| of equal-width bins, weighted by their share.
 

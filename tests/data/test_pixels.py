@@ -51,7 +51,12 @@ def test_the_centre_square_is_kept(tmp_path):
 def test_broken_files_are_refused_by_name(tmp_path):
     Image.effect_noise((64, 64), 50).save(tmp_path / "cut.jpg")
     whole = (tmp_path / "cut.jpg").read_bytes()
-    broken = {"cut.jpg": whole[: len(whole) // 2], "empty.png": b"", "text.jpg": b"not a picture", "header.jpg": whole[:9]}
+    broken = {
+        "cut.jpg": whole[: len(whole) // 2],
+        "empty.png": b"",
+        "text.jpg": b"not a picture",
+        "header.jpg": whole[:9],
+    }
     for name, content in broken.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=f"cannot be decoded.*{name}"):

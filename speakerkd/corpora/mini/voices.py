@@ -73,7 +73,7 @@ def from_face(place: np.ndarray) -> Voice:
 
 @contextlib.contextmanager
 def _engine() -> Iterator[ctypes.CDLL]:
-    """The engine, loaded afresh: it keeps state between sentences, which would make the output depend on their order."""
+    """The engine, loaded afresh: it keeps state between sentences, and the output would depend on their order."""
     try:
         import espeakng_loader
     except ImportError as error:
