@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from speakerkd.config import Settings, apply_overrides, parse, read_yaml
+from speakerkd.config import Settings, apply_overrides, merge, parse, read_yaml
 from speakerkd.errors import InputError, nearest
 from speakerkd.training.schedule import ScheduleSettings
 
