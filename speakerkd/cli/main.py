@@ -32,6 +32,9 @@ MANY_VALUES = (  # flags that take any number of values after one mention
     "--quality",
     "--prior",
     "--false-accept",
+    "--options",
+    "--voice-to-face",
+    "--face-to-voice",
 )
 
 

@@ -21,14 +21,14 @@ STEP = 1 << 14  # draws scored at a time
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Items of one modality: identity (n,) int of each, in [0, identities)."""
+    """Items of one modality: identity (n,) int of each, in [0, identities); negative where it is not known."""
 
     identity: NDArray[np.int64]
 
     def by_identity(self, identities: int) -> tuple[NDArray, NDArray, NDArray]:
         """Rows in the order of their identities, each identity's first place in it, and how many it has."""
-        order = np.argsort(self.identity, kind="stable")
-        counts = np.bincount(self.identity, minlength=identities)
+        order = np.argsort(self.identity, kind="stable")[np.count_nonzero(self.identity < 0) :]
+        counts = np.bincount(self.identity[self.identity >= 0], minlength=identities)
         return order, np.cumsum(counts) - counts, counts
 
 

@@ -1,8 +1,9 @@
-"""Matching over a data directory's test people: voices through the student, faces through teacher and projection head."""
+"""Matching over a data directory's people: voices through the student, faces through teacher and projection head."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +24,6 @@ from speakerkd.evaluation.match import Draws, Items, Matched, draw, evaluate, re
 from speakerkd.evaluation.model import fbank_settings
 from speakerkd.evaluation.protocol import Name, Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
-from speakerkd.files import digest
 
 if TYPE_CHECKING:
     from speakerkd.models.package import Package
@@ -197,10 +197,10 @@ def _of_list(path: Path, direction: Direction, tests: TestSet) -> Draws:
     """The questions of a published list, its names found among the recordings and the faces."""
     probes, options = read_match_list(path)
     tables = _sides(direction, _voice_table(tests), _face_table(tests))
-    identity = _sides(direction, tests.voices.identity, tests.shown.identity)
+    identity = (tests.shown if direction == "audio_to_face" else tests.voices).identity
     probe = _rows(tables[0], probes, path)
     flat = _rows(tables[1], [name for line in options for name in line], path).reshape(len(options), -1)
-    return Draws(probe, flat, identity[1][flat])
+    return Draws(probe, flat, identity[flat])
 
 
 def _of_pairs(path: Path, tests: TestSet) -> tuple[NDArray, NDArray, NDArray]:
@@ -229,4 +229,4 @@ def _rows(table: tuple[Embeddings, NDArray], names: list[str], path: Path) -> ND
 
 def _line_of(path: Path, name: str) -> int:
     with open(path, encoding="utf-8-sig") as stream:
-        return next((number for number, line in enumerate(stream, 1) if name in line), 0)
+        return next((number for number, line in enumerate(stream, 1) if name in re.split(r"[\s,]+", line)), 0)
