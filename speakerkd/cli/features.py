@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command."""
     app.command()(fbank)
     app.command()(faces)
+    app.command()(teach)
 
 
 def fbank(
@@ -74,3 +75,53 @@ def faces(
     chosen = parse(DetectorSettings, apply_overrides({"padding": padding}, settings or []), "--set")
     rejected = align_faces(directory, chosen, detect=detect, jobs=jobs, cluster=cluster, max_rejected=max_rejected)
     print(f"faces {directory}: {rejected}")
+
+
+def teach(
+    directory: Directory,
+    *,
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="ir50, mobilefacenet, inception, or the experiment directory of a face network", show_default=False
+        ),
+    ],
+    weights: Annotated[Path | None, typer.Option(help="weights file of ir50, mobilefacenet or inception")] = None,
+    flip: Annotated[bool, typer.Option(help="mean embedding of each face and its mirror image")] = False,
+    head: Annotated[
+        bool, typer.Option(help="also fit a speaker classifier to the embeddings, for logit methods")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="faces at once")] = 32,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
+    max_rejected: MaxRejected = 0.01,
+) -> None:
+    """Run the frozen face teacher once over the aligned faces of DIR.
+
+    Writes teacher.scp (the utterances of a session share an embedding) and teacher.json; with --head also
+    teacher_head.safetensors. A second run embeds what is missing or has changed.
+
+    Example: speakerkd teach data/train --teacher ir50 --weights backbone_ir50.pth --head
+    """
+    from speakerkd.errors import InputError, nearest
+    from speakerkd.teach import teach as run
+    from speakerkd.teach import teach_head
+
+    kinds = ("auto", "float32", "bfloat16")
+    if precision not in kinds:
+        raise InputError(f"unknown precision '{precision}'", "--precision", nearest(precision, kinds))
+    rejected = run(
+        directory,
+        teacher,
+        weights,
+        flip=flip,
+        batch=batch,
+        device=device,
+        precision=precision,
+        max_rejected=max_rejected,
+    )
+    print(f"teach {directory}: {rejected}")
+    if head:
+        fitted = teach_head(directory)
+        of = f"{fitted.speakers} speakers, {fitted.embeddings} faces"
+        print(f"head {fitted.path}: {of}, training accuracy {100 * fitted.accuracy:.2f} %")

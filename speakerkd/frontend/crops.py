@@ -14,10 +14,10 @@ import numpy as np
 from speakerkd import shards
 from speakerkd.data.datadir import read_table, write_table
 from speakerkd.errors import InputError
-from speakerkd.files import whole_file
+from speakerkd.files import Stamp, whole_file
 from speakerkd.frontend.alignment import SIDE
 from speakerkd.frontend.faces import FRAMES, DetectorSettings, Face, detector
-from speakerkd.frontend.ledger import Ledger, signature, write_batch
+from speakerkd.frontend.ledger import Ledger, signature, summary, write_batch
 from speakerkd.frontend.pictures import is_video, read_picture, video_frames
 from speakerkd.rejected import Rejected
 
@@ -83,6 +83,8 @@ def align_faces(
     with whole_file(directory / "faces.notes") as stream:
         stream.writelines(f"{session}\t{note}\n" for session, note in sorted(notes.items()))
     write_table(directory / "aligned.scp", {key: str(paths[s]) for key, s in members.items() if s in done})
+    # tells readers of the crops that one has changed under an unchanged name
+    Stamp(directory / "aligned.scp", [], **ledger.settings, pictures=summary(signatures)).write()
     ledger.sweep(signatures)
     return rejected
 

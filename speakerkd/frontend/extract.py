@@ -11,10 +11,10 @@ from speakerkd import shards
 from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
 from speakerkd.data.datadir import read_table, write_table
 from speakerkd.errors import InputError
-from speakerkd.files import write_json
+from speakerkd.files import Stamp, write_json
 from speakerkd.frontend.audio import read_audio
 from speakerkd.frontend.fbank import FbankSettings, fbank
-from speakerkd.frontend.ledger import Ledger, signature, write_batch
+from speakerkd.frontend.ledger import Ledger, signature, summary, write_batch
 from speakerkd.rejected import Rejected
 
 LEAST_BATCH = 64
@@ -73,6 +73,8 @@ def extract_fbank(
     write_table(directory / "utt2num_frames", {key: str(value[2]) for key, value in done.items()})
     write_table(directory / "utt2dur", {key: f"{value[3] / settings.rate:.3f}" for key, value in done.items()})
     write_json(directory / "feats.json", settings.model_dump())
+    stamp = Stamp(directory / "feats.scp", [], **settings.model_dump(), recordings=summary(signatures))
+    stamp.write()
     ledger.sweep(signatures)
     FeatureArchive(directory / "feats.scp")  # checks all, and caches the index while the headers are at hand
     return rejected

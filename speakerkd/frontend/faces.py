@@ -28,6 +28,7 @@ __all__ = [
     "warp",
 ]
 
+SECOND_LOOK = 1.5  # times the size and the border of the first
 CENTRE_WEIGHT = 2.0  # square pixels of area that a square pixel of distance from the centre is worth
 FRAMES = 5  # tried in a video before it is taken to show no face
 
@@ -82,8 +83,16 @@ class FaceDetector:
         """The subject of each picture uint8 (H, W, 3), None where there is no face.
 
         Of several faces it is the one with the largest area less twice its squared distance from the picture's centre.
+        Pictures without a face are searched again, larger and with a wider border.
         """
-        prepared = [self._prepare(picture) for picture in pictures]
+        result = self._find(pictures, 1)
+        missed = [position for position, face in enumerate(result) if face is None]
+        for position, face in zip(missed, self._find([pictures[p] for p in missed], SECOND_LOOK), strict=True):
+            result[position] = face
+        return result
+
+    def _find(self, pictures: Sequence[np.ndarray], enlarged: float) -> list[Face | None]:
+        prepared = [self._prepare(picture, enlarged) for picture in pictures]
         by_size: dict[tuple[int, ...], list[int]] = {}
         for position, (canvas, _, _) in enumerate(prepared):
             by_size.setdefault(canvas.shape, []).append(position)
@@ -96,17 +105,17 @@ class FaceDetector:
                         result[position] = _subject(pictures[position], found, *prepared[position][1:])
         return result
 
-    def _prepare(self, picture: np.ndarray) -> tuple[np.ndarray, float, int]:
+    def _prepare(self, picture: np.ndarray, enlarged: float) -> tuple[np.ndarray, float, int]:
         """The picture with its border at the size it is searched at; that size's factor; the border in its pixels."""
         from PIL import Image
 
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
             raise ValueError(f"a picture is uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
         height, width = picture.shape[:2]
-        factor = max(1.0, self.settings.smallest / min(height, width))
-        factor = min(factor, self.settings.largest / max(height, width))
+        factor = max(1.0, self.settings.smallest / min(height, width)) * enlarged
+        factor = min(factor, self.settings.largest * enlarged / max(height, width))
         size = max(1, round(width * factor)), max(1, round(height * factor))
-        border = round(self.settings.padding * max(size))
+        border = round(self.settings.padding * enlarged * max(size))
         canvas = np.full((size[1] + 2 * border, size[0] + 2 * border, 3), GREY, np.uint8)
         scaled = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
         canvas[border : border + size[1], border : border + size[0]] = np.asarray(scaled)

@@ -24,6 +24,12 @@ def signature(paths: Sequence[str]) -> str:
     return hashlib.blake2b("\0\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
+def summary(signatures: Mapping[str, str]) -> str:
+    """One digest of all signatures."""
+    parts = (f"{key}\0{sign}" for key, sign in sorted(signatures.items()))
+    return hashlib.blake2b("\0\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
 def write_batch(
     path: Path,
     settings: Mapping[str, Any],
