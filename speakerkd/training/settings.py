@@ -62,7 +62,7 @@ class OptimSettings(Settings):
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="how the rate changes")
 
     def rate_for(self, batch: int) -> float:
-        """The learning rate of steps of `batch` samples, scaled linearly (Goyal et al. 2017) where `lr_batch` says so."""
+        """The rate of steps of `batch` samples, scaled linearly (Goyal et al. 2017) where `lr_batch` says so."""
         return self.lr if self.lr_batch is None else self.lr * batch / self.lr_batch
 
 
