@@ -76,8 +76,8 @@ class TrainSettings(Settings):
     batch: int | None = Field(
         None, ge=1, le=1_000_000, description="samples a batch in any mix of classes; null: speakers x utterances"
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field(
-        "auto", description="auto: bf16 where the machine computes in it"
+    precision: Literal["auto", "bf16", "fp32", "fp64"] = Field(
+        "auto", description="auto: bf16 where the machine computes in it; fp64: weights and all, for checks"
     )
     compile: Literal["auto", True, False] = Field(
         "auto", description="torch.compile; auto: where the run is long enough"
