@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def train(  # noqa: PLR0917, typer fills them in
-    config: Annotated[Path, typer.Argument(help="training config (YAML)", show_default=False)],
+    config: Annotated[
+        list[Path], typer.Argument(help="training config (YAML), and others laid over it", show_default=False)
+    ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="change a setting, such as optim.lr=0.001 (repeatable)")
     ] = None,
@@ -36,7 +38,7 @@ def train(  # noqa: PLR0917, typer fills them in
     from speakerkd.training.settings import read_experiment
 
     label = name or (exp.resolve().name if exp is not None else None)
-    experiment = read_experiment(config, settings or [], label)
+    experiment = read_experiment(config[0], settings or [], label, over=config[1:])
     folder = exp if exp is not None else Path("exp") / experiment.name
     if check:
         _check(experiment)

@@ -56,7 +56,7 @@ def run(settings: ScoreSettings, progress: Callable[[str], Progress] | None = No
     """
     check(settings)
     lists = [read_trials(path) for path in settings.trials]
-    names = [trials.path.stem for trials in lists]
+    names = [_name(trials) for trials in lists]
     if len(set(names)) < len(names):
         raise InputError("two lists of one name", settings.trials[-1], "rename one: scores are filed under list names")
     development = read_trials(settings.calibrate) if settings.calibrate else None
@@ -79,16 +79,21 @@ def run(settings: ScoreSettings, progress: Callable[[str], Progress] | None = No
     return done
 
 
+def _name(trials: TrialList) -> str:
+    """The list's file name without extension; dots part it from protocol and back-end, so it has none itself."""
+    return trials.path.stem.replace(".", "_")
+
+
 def _noises(settings: ScoreSettings, source: FileSource | ModelSource) -> Iterator[Condition]:
     if settings.noise is None:
         return
-    from speakerkd.evaluation.noisy import noise_adder
+    from speakerkd.evaluation.noisy import NoiseAdder, open_bank
 
     noise = settings.noise
+    bank = open_bank(noise.directory, noise.categories, noise.seed, source.fbank.rate)
     for category in noise.categories:
         for level in noise.levels:
-            change = noise_adder(noise.directory, category, level, noise.seed, source.fbank.rate)
-            yield Condition(category, level, change)
+            yield Condition(category, level, NoiseAdder(bank, category, level))
 
 
 def _scorer(settings: ScoreSettings, tables: Tables) -> Scorer:
@@ -174,7 +179,7 @@ def _one(
         header |= {"kind": kind, "calibration": _told(fitted)}
     if placed.missing_trials:
         header["skipped"] = f"{placed.missing_trials} trials of {len(placed.missing)} missing recordings"
-    name = ".".join([trials.path.stem, *tags])
+    name = ".".join([_name(trials), *tags])
     done = _write(settings, source.out, placed, scores, {"name": name, **header}, utt2spk=source.utt2spk)
     done.condition = condition or Condition()
     return done
@@ -214,7 +219,7 @@ def _write(
     if "undefined" not in entry:
         results.write_det(path.with_suffix(".det"), scores, trials.label)
     results.update_results(out / "results.json", "scores", {name: entry})
-    return Scored(name, trials.path.stem, entry, path)
+    return Scored(name, _name(trials), entry, path)
 
 
 def _fuse(settings: ScoreSettings, lists: list[TrialList], development: TrialList | None) -> list[Scored]:
@@ -227,7 +232,7 @@ def _fuse(settings: ScoreSettings, lists: list[TrialList], development: TrialLis
     headers = [read_header(path) for path in settings.scores]
     kinds = [header.get("kind", "unknown") for header in headers]
     made = {
-        "name": f"{trials.path.stem}.fused" if len(columns) > 1 else settings.scores[0].stem,
+        "name": f"{_name(trials)}.fused" if len(columns) > 1 else settings.scores[0].stem,
         "protocol": " and ".join(header.get("protocol", "not recorded") for header in headers),
         "model": " and ".join(header.get("model", "not recorded") for header in headers),
         "data": ", ".join(f"{path} {digest(path)}" for path in settings.scores),

@@ -237,3 +237,12 @@ def min_cllr(s: SortedScores) -> float:
     held, free = targets > 0, nontargets > 0  # a ratio of -inf has no targets, one of +inf no non-targets
     cost = targets[held] @ np.logaddexp(0, -ratio[held]) / T + nontargets[free] @ np.logaddexp(0, ratio[free]) / N
     return float(cost) / (2 * math.log(2))
+
+
+def auc(s: SortedScores) -> float:
+    """Area under the ROC curve in [0, 1]: the share of (target, non-target) pairs in the right order, a tie is half."""
+    if not s.defined:
+        return math.nan
+    below = np.searchsorted(s.nontarget, s.target, "left").sum(dtype=np.int64)
+    equal = np.searchsorted(s.nontarget, s.target, "right").sum(dtype=np.int64) - below
+    return float((below + 0.5 * equal) / (s.target.size * s.nontarget.size))

@@ -96,7 +96,7 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             strong_view=True,
             student_logits=loss.classifier is not None,
             labels=torch.from_numpy(source.labels),
-            trainable_teacher=teacher.trainable,
+            disentangled=teacher.trainable,
         )
         objectives = build(experiment.distill, pair, experiment.projection)
     per_epoch = settings.steps_per_epoch or max(sampler.batches // settings.accumulate, 1)

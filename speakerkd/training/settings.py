@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from speakerkd.config import Settings, apply_overrides, parse, read_yaml
+from speakerkd.config import Settings, apply_overrides, merge, parse, read_yaml
 from speakerkd.errors import InputError, nearest
 from speakerkd.training.schedule import ScheduleSettings
 
@@ -52,11 +52,18 @@ class OptimSettings(Settings):
 
     name: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd: with Nesterov momentum")
     lr: float = Field(1e-3, gt=0, le=100, description="learning rate")
+    lr_batch: int | None = Field(
+        None, ge=1, description="samples a step that lr is meant for; other batches scale it in proportion; null: never"
+    )
     weight_decay: float = Field(5e-5, ge=0, le=1, description="L2 term of adam and sgd, decoupled decay of adamw")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
     nesterov: bool = Field(True, description="sgd: Nesterov's form")
     betas: tuple[float, float] = Field((0.9, 0.999), description="adam, adamw: decay of the moments")
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="how the rate changes")
+
+    def rate_for(self, batch: int) -> float:
+        """The rate of steps of `batch` samples, scaled linearly (Goyal et al. 2017) where `lr_batch` says so."""
+        return self.lr if self.lr_batch is None else self.lr * batch / self.lr_batch
 
 
 class TrainSettings(Settings):
@@ -135,14 +142,19 @@ class Experiment(Settings):
         return name
 
 
-def read_experiment(config: Path | str, overrides: Iterable[str] = (), name: str | None = None) -> Experiment:
+def read_experiment(
+    config: Path | str, overrides: Iterable[str] = (), name: str | None = None, *, over: Iterable[Path | str] = ()
+) -> Experiment:
     """Read and check a training config, `--set` strings on top; every part is parsed into its own typed settings.
 
-    name: the experiment's, before the config's own and the file's.
+    name: the experiment's, before the config's own and the file's. over: further configs, each laid over those before.
 
     Raises InputError that names a misspelt key, its nearest right one, or the bound that a value breaks.
     """
-    values = apply_overrides(read_yaml(config), overrides)
+    values = read_yaml(config)
+    for path in over:
+        values = merge(values, read_yaml(path))
+    values = apply_overrides(values, overrides)
     values["name"] = str(name or values.get("name") or Path(config).stem)
     return check_experiment(values, config)
 

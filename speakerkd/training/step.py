@@ -63,6 +63,7 @@ class Learner:
         self.ema = Ema(parts.student, settings.ema).to(self.device) if settings.ema else None
         self.modules = {**parts.modules, **({"ema": self.ema} if self.ema else {})}
         self.guard = FiniteGuard(parts.source.keys)
+        self.lr = parts.experiment.optim.rate_for(parts.sampler.size * self.settings.accumulate)
         self.step = 0
 
     def open_loader(self) -> Loader:
@@ -91,7 +92,7 @@ class Learner:
         parts.objectives.start_step(epoch)
         optim = parts.experiment.optim
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(optim.schedule, optim.lr, self.step, parts.steps_per_epoch, settings.epochs)
+            group["lr"] = rate(optim.schedule, self.lr, self.step, parts.steps_per_epoch, settings.epochs)
         terms: dict[str, Tensor] = {}
         share = 0.0
         for part in range(settings.accumulate):

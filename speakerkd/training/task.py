@@ -22,6 +22,7 @@ from speakerkd.errors import InputError
 from speakerkd.models.face import FaceSettings, build_face
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.training.early import EarlyTrials
+from speakerkd.training.image_task import ImageTask
 from speakerkd.training.settings import DataSettings, Experiment
 
 Embed = Callable[[Tensor], Tensor]
@@ -259,4 +260,4 @@ def _there(directory: str, name: str, verb: str) -> None:
         raise InputError(f"the data directory has no {name}", path, f"run `{verb}` on it first")
 
 
-TASKS: dict[str, type[Task]] = {"speaker": SpeakerTask, "face": FaceTask}
+TASKS: dict[str, type[Task]] = {"speaker": SpeakerTask, "face": FaceTask, "image": ImageTask}
