@@ -30,7 +30,7 @@ VARIANTS = {
     "pkt": [{}, {"form": "paper"}],
     "ickd": [{}, {"hook": "embedding"}, {"hook": "embedding", "vector_mode": "sample"}],
     "simkd": [{}, {"hook": "embedding"}],
-    "crd": [{"negatives": 16}],
+    "crd": [{"negatives": 16}, {"negatives": 16, "draw": "sample"}],
     "clip": [{}, {"label_aware": True}],
     "afkd": [{}, {"form": "minimax"}],
 }
