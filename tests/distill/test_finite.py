@@ -32,6 +32,7 @@ VARIANTS = {
     "simkd": [{}, {"hook": "embedding"}],
     "crd": [{"negatives": 16}, {"negatives": 16, "draw": "sample"}],
     "clip": [{}, {"label_aware": True}],
+    "alkd": [{}, {"standardise": True}],
     "afkd": [{}, {"form": "minimax"}],
 }
 CASES = [(name, variant) for name in toys.NAMES for variant in VARIANTS.get(name, [{}])]
