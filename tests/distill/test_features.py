@@ -11,6 +11,7 @@ from speakerkd.distill import build, parse_specs
 from speakerkd.distill.cc import correlation
 from speakerkd.distill.fitnet import map_regressor
 from speakerkd.distill.hooks import pooled
+from speakerkd.distill.rkd import angles, squared_distances
 from speakerkd.errors import InputError
 from speakerkd.tensors import Output
 
@@ -133,6 +134,20 @@ def test_fsp_adapts_the_students_channels_alone():
     student, teacher = toys.outputs()
     objective(student, teacher, toys.batch())["fsp"].backward()
     assert all(m.grad is not None for m in student.maps)
+
+
+def test_rkd_on_points_that_are_all_but_one():
+    """In float32 and far from the origin, pairs a thousandth apart keep their angles: those of plain differences."""
+    torch.manual_seed(0)
+    x = (5 + torch.randn(3, 16)).repeat_interleave(2, 0) + 1e-3 * torch.randn(6, 16)
+    x[5] = x[4]
+    square = squared_distances(x)
+    between = x.double()[None] - x.double()[:, None]
+    torch.testing.assert_close(square.double(), between.pow(2).sum(2), rtol=1e-6, atol=1e-12)
+    assert square[4, 5] == 0
+    direction = normalize(between, dim=2)
+    expected = direction @ direction.transpose(1, 2)
+    torch.testing.assert_close(angles(square).double(), expected, rtol=0, atol=2e-4)
 
 
 def test_rkd_parts_can_be_switched_off():
