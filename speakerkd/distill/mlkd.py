@@ -77,7 +77,7 @@ class MLKD(Objective):
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         weak = student.logits, teacher.logits
-        strong = student.strong.logits, teacher.strong.logits
+        strong = student.strong.logits, (teacher.strong or teacher).logits  # a cached teacher has one view for both
         with torch.no_grad():
             samples, classes = (mask.to(weak[0].dtype) for mask in unsure(weak[1]))
         parts = self._reference if self.settings.quirks == "reference" else self._intended
