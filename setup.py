@@ -36,7 +36,7 @@ EXTRAS = {
     "cluster": ["dask>=2024.8", "distributed>=2024.8"],  # data preparation over many machines
     "export": ["onnx>=1.17", "onnxruntime>=1.19", "onnxscript>=0.1"],
     "demo": ["gradio>=5"],
-    "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.8"],
+    "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.8"],
 }
 
 setup(

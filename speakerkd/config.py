@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,10 +23,12 @@ S = TypeVar("S", bound=Settings)
 
 
 def read_yaml(path: Path | str, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a YAML mapping; `inherit: other.yaml` (relative to the file) is merged below it. Lists are replaced whole."""
+    """Read a YAML mapping; `inherit: other.yaml` (relative to the file) is merged below it; lists are replaced."""
     path = Path(path)
     if not path.is_file():
-        raise InputError("no such config", path, "give the path of a YAML file, such as recipes/voxceleb/conf/base.yaml")
+        raise InputError(
+            "no such config", path, "give the path of a YAML file, such as recipes/voxceleb/conf/base.yaml"
+        )
     if path.resolve() in _seen:
         raise InputError("configs inherit in a circle", path, "remove one `inherit:`")
     try:
@@ -34,7 +37,9 @@ def read_yaml(path: Path | str, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
-        raise InputError(f"not valid YAML ({getattr(error, 'problem', None) or error})", where, "mend the file") from error
+        raise InputError(
+            f"not valid YAML ({getattr(error, 'problem', None) or error})", where, "mend the file"
+        ) from error
     if not isinstance(values, dict):
         raise InputError("a config is a mapping of keys to values", path, "see recipes/voxceleb/conf/base.yaml")
     parent = values.pop("inherit", None)
@@ -53,7 +58,7 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Apply `a.b=c` strings; c is read as YAML, so numbers, lists and `null` mean what they say; list items by position."""
+    """Apply `a.b=c` strings; c is read as YAML (numbers, lists, `null`); a list's items go by position."""
     values = merge({}, values)
     for text in overrides:
         dotted, sign, raw = text.partition("=")
@@ -83,10 +88,7 @@ def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[st
 
 def _number(text: str) -> Any:
     """YAML 1.1 reads `1e-3` as text; people mean a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", text) else text
 
 
 def _position(node: list[Any], part: str, dotted: str) -> int:
@@ -102,7 +104,7 @@ def _item(node: list[Any], part: str, dotted: str) -> Any:
 
 
 def parse(kind: type[S], values: dict[str, Any], where: object) -> S:
-    """Build settings of a kind, turning the first fault into one InputError that names key, bound and nearest right key."""
+    """Build settings of a kind; the first fault becomes an InputError naming key, bound and nearest right key."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -110,7 +112,9 @@ def parse(kind: type[S], values: dict[str, Any], where: object) -> S:
         path = fault["loc"]
         dotted = ".".join(str(part) for part in path)
         if fault["type"] == "extra_forbidden":
-            raise InputError(f"unknown setting '{dotted}'", where, nearest(str(path[-1]), _keys(kind, path[:-1]))) from error
+            raise InputError(
+                f"unknown setting '{dotted}'", where, nearest(str(path[-1]), _keys(kind, path[:-1]))
+            ) from error
         message = fault["msg"][0].lower() + fault["msg"][1:]
         given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r:.80})"
         raise InputError(f"setting '{dotted}': {message}{given}" if dotted else message, where, "mend it") from error
@@ -127,3 +131,23 @@ def _keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
         if nested:
             kind = nested[0]
     return list(kind.model_fields)
+
+
+def to_yaml(settings: BaseModel) -> str:
+    """The settings with all their defaults as YAML that reads back to the same, each with its meaning beside it."""
+    return "".join(_yaml_lines(settings, 0))
+
+
+def _yaml_lines(settings: BaseModel, depth: int) -> list[str]:
+    lines = []
+    plain = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value, pad = getattr(settings, name), "  " * depth
+        note = f"  # {field.description}" if field.description else ""
+        if isinstance(value, BaseModel):
+            inner = _yaml_lines(value, depth + 1)
+            lines += [f"{pad}{name}:{note}\n", *inner] if inner else [f"{pad}{name}: {{}}{note}\n"]
+            continue
+        text = yaml.safe_dump(plain[name], default_flow_style=True, width=10**9, sort_keys=False, allow_unicode=True)
+        lines.append(f"{pad}{name}: {text.removesuffix(chr(10)).removesuffix('...').strip()}{note}\n")
+    return lines

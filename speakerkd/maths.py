@@ -18,7 +18,7 @@ def norm(x: Tensor, dim: int = -1, keepdim: bool = False) -> Tensor:
 def unit(x: Tensor, dim: int = -1) -> Tensor:
     """`x` at Euclidean length 1 over `dim`; 0 with gradient 0 where its norm is below 1e-12."""
     length = norm(x, dim, keepdim=True)
-    return torch.where(length > 0, x / torch.where(length > 0, length, 1.0), 0.0)
+    return x * torch.where(length > 0, 1 / torch.where(length > 0, length, 1.0), 0.0)
 
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:

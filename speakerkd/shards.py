@@ -36,6 +36,10 @@ def each(
     if jobs < 0:
         raise InputError(f"{jobs} processes asked for", "--jobs", "give 0 (one a core) or more")
     total = len(items) if isinstance(items, Sized) else None
+    if cluster is None and jobs != 1:
+        import joblib
+
+        jobs = min(jobs or joblib.cpu_count(), total or 2)  # starting a process takes longer than one item
     if cluster is None and jobs == 1:
         pairs = ((item, _attempt(function, item)) for item in items)
     else:
@@ -58,7 +62,7 @@ def _parallel(function, items, jobs: int, cluster: str | None) -> Iterator[tuple
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    with _backend(jobs or joblib.cpu_count(), cluster):
+    with _backend(jobs, cluster):
         # The generator hands results on in order and takes items as workers come free, so memory stays flat.
         parallel = joblib.Parallel(return_as="generator", pre_dispatch="4*n_jobs")
         try:

@@ -42,13 +42,15 @@ class Output:
     """What any network returns.
 
     embedding: (B, D). logits: (B, K) or None. maps: block outputs, shallow to deep, each (B, C, H, W); empty
-    unless asked for. strong: the Output of the strongly augmented view, or None.
+    unless asked for. strong: the Output of the strongly augmented view, or None. parts: what a network takes its
+    embedding apart into, each (B, d): (z_inv, z_inf, z_irr) of a disentangled one; else empty.
     """
 
     embedding: Tensor
     logits: Tensor | None = None
     maps: list[Tensor] = field(default_factory=list)
     strong: Output | None = None
+    parts: list[Tensor] = field(default_factory=list)
 
     def rows(self, mask: Tensor) -> Output:
         """The samples where `mask` (B,) bool is true."""
@@ -57,6 +59,7 @@ class Output:
             _rows(self.logits, mask),
             [m[mask] for m in self.maps],
             None if self.strong is None else self.strong.rows(mask),
+            [p[mask] for p in self.parts],
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from speakerkd.cli import evaluate, features, prepare, train, use
+from speakerkd.cli import evaluate, features, images, prepare, results, train, use
 
 app = typer.Typer(
     name="speakerkd",
@@ -18,10 +18,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for verbs in (prepare, features, train, evaluate, use):
+for verbs in (prepare, features, images, train, evaluate, use, results):
     verbs.register(app)
 
-MANY_VALUES = ("--faces", "--audios")  # flags that take any number of values after one mention
+MANY_VALUES = (  # flags that take any number of values after one mention
+    "--faces",
+    "--audios",
+    "--trials",
+    "--scores",
+    "--development-scores",
+    "--db",
+    "--category",
+    "--quality",
+    "--prior",
+    "--false-accept",
+    "--options",
+    "--voice-to-face",
+    "--face-to-voice",
+)
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
@@ -74,7 +88,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
-        _fail(f"{(error.strerror or str(error)).lower()}, {error.filename or 'no path given'}, check the path, its rights and the free disk space")
+        _fail(
+            f"{(error.strerror or str(error)).lower()}, {error.filename or 'no path given'}, check the path, its rights and the free disk space"
+        )
     except KeyboardInterrupt:
         print("speakerkd: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -1,9 +1,147 @@
-"""Verbs."""
+"""The verb `train`."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command."""
+    app.command()(train)
+
+
+def train(  # noqa: PLR0917, typer fills them in
+    config: Annotated[
+        list[Path], typer.Argument(help="training config (YAML), and others laid over it", show_default=False)
+    ],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="change a setting, such as optim.lr=0.001 (repeatable)")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="go on from the newest whole checkpoint")] = False,
+    check: Annotated[bool, typer.Option(help="check settings, data and networks, train nothing")] = False,
+    name: Annotated[str | None, typer.Option(help="the experiment's folder below exp/")] = None,
+    exp: Annotated[Path | None, typer.Option(help="the experiment's folder, wherever it is")] = None,
+) -> None:
+    """Train a network as a config says; on several GPUs or machines through torchrun.
+
+    Writes exp/NAME: config.yaml, checkpoints, log.jsonl, TensorBoard files, and at the end model.safetensors and
+    model.json. A finished experiment is not trained again.
+
+    Example: speakerkd train recipes/voxceleb/conf/margin.yaml --set train.epochs=36
+
+    Several processes: torchrun --nproc-per-node 4 --no-python speakerkd train CONFIG
+    """
+    from speakerkd.training.settings import read_experiment
+
+    label = name or (exp.resolve().name if exp is not None else None)
+    experiment = read_experiment(config[0], settings or [], label, over=config[1:])
+    folder = exp if exp is not None else Path("exp") / experiment.name
+    if check:
+        _check(experiment)
+        return
+    from speakerkd.training.loop import train as run
+
+    with _Progress() as progress:
+        summary = run(experiment, folder, resume=resume, report=progress.row)
+    if summary.get("already_finished"):
+        print(
+            f"{folder} is trained already, {summary['step']} steps; nothing to do (choose another --name to train anew)"
+        )
+    elif progress.rows:
+        figures = ", ".join(f"{key} {value:.4g}" for key, value in summary["figures"].items())
+        print(
+            f"trained {folder}: {summary['step']} steps in {_duration(summary['seconds'])}, "
+            f"peak memory {summary['peak_gigabytes']:.1f} GB{', ' + figures if figures else ''}"
+        )
+
+
+def _check(experiment: Any) -> None:
+    from speakerkd.training.build import build_parts
+    from speakerkd.training.precision import STEP_OVER_FORWARD, forward_operations
+
+    parts = build_parts(experiment)
+    operations = STEP_OVER_FORWARD * forward_operations(parts.student, parts.task.example()) / 2
+    parameters = sum(p.numel() for p in parts.student.parameters())
+    paired = parts.source.paired
+    taught = 0.0 if parts.teacher is None else 1.0 if paired is None else float(paired.mean())
+    print(f"settings   {experiment.name}: task {experiment.task}, seed {experiment.seed}")
+    print(f"data       {len(parts.source.labels)} samples of {len(parts.source.names)} classes")
+    print(
+        f"student    {experiment.student.name}, {parameters} parameters, {operations / 1e9:.3g} GFLOP a sample and step"
+    )
+    print(f"loss       {experiment.loss['name']}")
+    print(f"teaching   {' '.join(spec['name'] for spec in experiment.distill) or 'none'}, {taught:.1%} of the samples")
+    print(f"run        {parts.steps} steps of {parts.sampler.size}, {parts.steps_per_epoch} an epoch")
+    print("all is well")
+
+
+class _Progress:
+    """A progress line on a terminal, plain lines elsewhere, of the rows that the loop reports."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._bar: Any = None
+        self._task: Any = None
+        self._steps = 0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Show one row of the log."""
+        self.rows += 1
+        if "about" in row:
+            self._begin(row)
+        elif "evaluation" in row:
+            self._line(f"epoch {row['epoch']:g}: " + ", ".join(f"{k} {v:.4g}" for k, v in row["evaluation"].items()))
+        elif self._bar is not None:
+            self._bar.update(self._task, completed=row["step"], description=_terms(row))
+        else:
+            self._line(f"step {row['step']}/{self._steps} epoch {row['epoch']:.2f} {_terms(row)}")
+
+    def _begin(self, row: dict[str, Any]) -> None:
+        about = row["about"]
+        self._steps = about["steps"]
+        notes = [
+            f"{'resumed at' if row['resumed'] else 'from'} step {row['step']} of {about['steps']}",
+            f"{about['samples']} samples of {about['classes']} classes",
+            f"batches of {about['batch']}",
+            f"{about['device']} {about['precision']}",
+            *(["compiled"] if about["compiled"] else []),
+            *(["features resident"] if about["resident"] else []),
+            *([f"{about['processes']} processes"] if about["processes"] > 1 else []),
+        ]
+        self._line(", ".join(notes))
+        if sys.stdout.isatty():
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            columns = TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}")
+            self._bar = Progress(*columns)
+            self._task = self._bar.add_task("", total=self._steps, completed=row["step"])
+            self._bar.start()
+
+    def _line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False)
+        else:
+            print(text, flush=True)
+
+
+def _terms(row: dict[str, Any]) -> str:
+    terms = " ".join(f"{name} {value:.3f}" for name, value in row["terms"].items())
+    taught = f" taught {row['taught']:.0%}" if 0 < row["taught"] < 1 else ""
+    return f"{terms}{taught} | {row['utterances_per_second']:.0f} utt/s | {_duration(row['seconds_left'])} left"
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, seconds = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,9 +1,184 @@
-"""Verbs."""
+"""Verbs that use a trained model: match voices and faces, verify two recordings."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
+from speakerkd.cli.evaluate import Device, Model
+
+if TYPE_CHECKING:
+    from speakerkd.api import Match
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command."""
+    app.command()(match)
+    app.command()(verify)
+
+
+def match(
+    *,
+    audio: Annotated[Path | None, typer.Option(help="a recording, with --faces", show_default=False)] = None,
+    faces: Annotated[
+        list[Path] | None, typer.Option(help="pictures or videos, one or more", show_default=False)
+    ] = None,
+    face: Annotated[Path | None, typer.Option(help="a picture or video, with --audios", show_default=False)] = None,
+    audios: Annotated[list[Path] | None, typer.Option(help="recordings, one or more", show_default=False)] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="data directory: match all its people instead", show_default=False)
+    ] = None,
+    model: Model = None,
+    teacher_weights: Annotated[
+        Path | None, typer.Option(help="weights of the face teacher, if they have moved", show_default=False)
+    ] = None,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="--data: fail without the same-gender set (needs spk2gender)")
+    ] = False,
+    triples: Annotated[int, typer.Option(help="--data: questions a set", min=1)] = 10_000,
+    options: Annotated[
+        list[int] | None, typer.Option(help="--data: options a question [default: 2]", show_default=False)
+    ] = None,
+    voice_to_face: Annotated[
+        list[Path] | None,
+        typer.Option(help="--data: lists of `voice face face` lines, the right one first", show_default=False),
+    ] = None,
+    face_to_voice: Annotated[
+        list[Path] | None, typer.Option(help="--data: lists of `face voice voice` lines", show_default=False)
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="--data: verification list of voices and faces", show_default=False)
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="--data: how voices are embedded, mean or whole")] = "mean",
+    seed: Annotated[int, typer.Option(help="--data: of the questions and the intervals", min=0)] = 0,
+    bootstrap: Annotated[int, typer.Option(help="--data: replicates of the intervals; 0: none", min=0)] = 1000,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Say which face belongs to a voice, or which voice to a face; or how often that succeeds over a data directory.
+
+    Faces are found and aligned. Over a directory: 10,000 questions in each direction drawn from the seed, with other
+    people of any gender (O) and of the same one (H); the accuracies go to the model's results.json.
+
+    Example: speakerkd match --audio a.wav --faces f1.jpg f2.jpg f3.jpg
+
+    Example: speakerkd match --face f.jpg --audios a.wav b.wav --json
+
+    Example: speakerkd match --data data/test --model exp/margin --hard
+    """
+    from speakerkd.errors import InputError
+
+    files = {"--audio": audio, "--faces": faces, "--face": face, "--audios": audios}
+    given = {name for name, value in files.items() if value}
+    if data is not None and not given:
+        _over_directory(
+            data,
+            model,
+            device,
+            json=json,
+            hard=hard,
+            triples=triples,
+            choices=options or [2],
+            lists=[("audio_to_face", path) for path in voice_to_face or []]
+            + [("face_to_audio", path) for path in face_to_voice or []],
+            pairs=pairs,
+            protocol=protocol,
+            seed=seed,
+            replicates=bootstrap,
+        )
+        return
+    if data is not None or given not in ({"--audio", "--faces"}, {"--face", "--audios"}):
+        fix = "write --audio A --faces F F ..., or --face F --audios A A ..., or --data DIR"
+        raise InputError(
+            f"{' '.join(sorted(given | ({'--data'} if data else set()))) or 'nothing'} given", "speakerkd match", fix
+        )
+    from speakerkd import api
+
+    loaded = api.load(model, device, teacher_weights)
+    _show(loaded.match(audio, faces) if audio else loaded.match_voices(face, audios), json)
+
+
+def _show(found: Match, as_json: bool) -> None:
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json(asdict(found) | {"chosen": found.chosen})
+        return
+    width = max(len(candidate.path) for candidate in found.candidates)
+    for place, candidate in enumerate(found.candidates, 1):
+        print(f"{place:>3}  {candidate.path:<{width}}  {candidate.similarity:+.4f}")
+    print(f"{found.probe}: {found.chosen or 'undecided, the first two are equal'}")
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, **settings: Any) -> None:
+    from speakerkd.cli.progress import bar
+    from speakerkd.evaluation.match_directory import match_directory
+    from speakerkd.evaluation.model import load_speaker_model
+    from speakerkd.evaluation.results import update_results
+
+    package = load_speaker_model(model, device)
+    with bar() as progress:
+        entries = match_directory(data, package, progress=progress("voices"), **settings)
+    path = package.directory / "results.json"
+    update_results(path, "match", entries)
+    if json:
+        _print_json(entries)
+        return
+    width = max(len(name) for name in entries)
+    print(f"{'matching over ' + str(data):<{width}}  accuracy %   95 % interval   AUC %   questions")
+    for name, entry in entries.items():
+        if "accuracy_percent" in entry:
+            ends = entry["interval_percent"]
+            interval = f"[{ends[0]:.1f}, {ends[1]:.1f}]" if ends else "-"
+            accuracy, questions = f"{entry['accuracy_percent']:.2f}", entry["questions"]
+        else:
+            interval, accuracy, questions = "-", "-", entry["pairs"]
+        print(f"{name:<{width}}  {accuracy:>10}  {interval:>14}  {entry['auc_percent']:>6.2f}  {questions:>10,}")
+    for chance in dict.fromkeys(entry["chance_percent"] for entry in entries.values()):
+        print(f"{'chance':<{width}}  {chance:>10.2f}  {'':>14}  {50:>6.2f}")
+    print(f"figures in {path}")
+
+
+def verify(
+    first: Annotated[Path, typer.Argument(help="a recording", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="another recording", show_default=False)],
+    *,
+    model: Model = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="scores at or above it are of one speaker", show_default=False)
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Say whether two recordings are of one speaker.
+
+    The threshold is the given one, else the model's calibration (`speakerkd score --calibrate`), else that of the EER
+    of a list which was scored with the model.
+
+    Example: speakerkd verify a.wav b.wav
+    """
+    from dataclasses import asdict
+
+    from speakerkd import api
+
+    verdict = api.load(model, device).verify(first, second, threshold)
+    if json:
+        _print_json(asdict(verdict))
+        return
+    print(f"score {verdict.score:.4f} (minus the mean distance of ten crops, 0 is identical)")
+    if verdict.same is None:
+        print(f"no verdict: {verdict.source}")
+        return
+    sure = "" if verdict.probability is None else f", probability {verdict.probability:.4f} at even odds"
+    print(f"{'same speaker' if verdict.same else 'different speakers'}{sure}")
+    print(f"threshold {verdict.threshold:.4f}: {verdict.source}")

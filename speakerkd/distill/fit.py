@@ -25,6 +25,8 @@ def _logits(settings: ObjectiveSettings, pair: Pair) -> Fault:
             "it compares class scores, and the teacher gives embeddings without class scores",
             "run `speakerkd teach --head`, which trains a linear classifier on the teacher's embeddings",
         )
+    if pair.classes < 2:
+        return "it compares class scores, and there is one class", "use more classes"
     if pair.teacher_classes != pair.classes:
         return (
             f"the teacher scores {pair.teacher_classes} classes and the student {pair.classes}",
@@ -83,6 +85,15 @@ def _labels(settings: ObjectiveSettings, pair: Pair) -> Fault:
     return "it needs the class of every training sample", "give Pair.labels, one class for each of Pair.samples"
 
 
+def _parts(settings: ObjectiveSettings, pair: Pair) -> Fault:
+    if pair.disentangled:
+        return None
+    return (
+        "it trains two disentangled networks side by side, and the teacher is frozen or one of the two gives no parts",
+        "make both disentangled and set teacher.trainable: true",
+    )
+
+
 CHECKS = {
     "logits": _logits,
     "student_logits": _student_logits,
@@ -91,4 +102,5 @@ CHECKS = {
     "strong": _strong,
     "equal_dims": _equal_dims,
     "labels": _labels,
+    "parts": _parts,
 }

@@ -10,17 +10,63 @@ import torch
 from torch import Tensor, nn
 
 from speakerkd.config import parse
+from speakerkd.distill.afkd import AFKD
+from speakerkd.distill.alkd import ALKD
+from speakerkd.distill.at import AT
+from speakerkd.distill.cc import CC
+from speakerkd.distill.ccl import CCL
 from speakerkd.distill.classifier import Classifier
+from speakerkd.distill.clip import CLIP
+from speakerkd.distill.crd import CRD
+from speakerkd.distill.ctkd import CTKD
+from speakerkd.distill.dimensional import Dimensional
+from speakerkd.distill.disentangled import Disentangled
+from speakerkd.distill.dkd import DKD
 from speakerkd.distill.fit import check_fit
+from speakerkd.distill.fitnet import FitNet
+from speakerkd.distill.fsp import FSP
+from speakerkd.distill.ickd import ICKD
+from speakerkd.distill.kd import KD
 from speakerkd.distill.margin import Margin
+from speakerkd.distill.mlkd import MLKD
+from speakerkd.distill.nst import NST
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
+from speakerkd.distill.pkt import PKT
 from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
+from speakerkd.distill.rkd import RKD
+from speakerkd.distill.semckd import SemCKD
+from speakerkd.distill.simkd import SimKD
+from speakerkd.distill.sp import SP
+from speakerkd.distill.vid import VID
 from speakerkd.errors import InputError, nearest
 from speakerkd.tensors import Batch, Output
 
 METHODS: dict[str, type[Objective]] = {
     "margin": Margin,
     "classifier": Classifier,
+    "dimensional": Dimensional,
+    "disentangled": Disentangled,
+    "kd": KD,
+    "dkd": DKD,
+    "ctkd": CTKD,
+    "mlkd": MLKD,
+    "fitnet": FitNet,
+    "at": AT,
+    "sp": SP,
+    "cc": CC,
+    "vid": VID,
+    "rkd": RKD,
+    "pkt": PKT,
+    "fsp": FSP,
+    "nst": NST,
+    "crd": CRD,
+    "semckd": SemCKD,
+    "ickd": ICKD,
+    "simkd": SimKD,
+    "ccl": CCL,
+    "clip": CLIP,
+    "alkd": ALKD,
+    "afkd": AFKD,
 }
 
 
@@ -99,6 +145,7 @@ def at_least_float32(output: Output) -> Output:
         wide(output.logits),
         [wide(m) for m in output.maps],
         None if output.strong is None else at_least_float32(output.strong),
+        [wide(p) for p in output.parts],
     )
 
 

@@ -72,7 +72,7 @@ def _read_soundfile(path: Path) -> tuple[np.ndarray, int]:
     import soundfile
 
     if path.suffix.lower() == ".wav":
-        _check_wav(path)
+        check_wav(path)
     try:
         with soundfile.SoundFile(str(path)) as stream:
             declared = stream.frames
@@ -89,7 +89,7 @@ def _read_soundfile(path: Path) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-def _check_wav(path: Path) -> None:
+def check_wav(path: Path) -> None:
     """Raises InputError for a wav whose file ends before its data chunk does; libsndfile reads on without a word."""
     size = path.stat().st_size
     with open(path, "rb") as stream:

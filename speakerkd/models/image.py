@@ -46,7 +46,7 @@ class ImageSettings(Settings):
     """An image classifier and what it sees."""
 
     name: str = Field("resnet18", description="the network: " + ", ".join(NETWORKS))
-    classes: int = Field(10, ge=2, description="classes K")
+    classes: int = Field(10, ge=0, description="classes K; 0: an encoder without classifier")
     channels: int = Field(3, ge=1, le=512, description="channels of the images")
     size: int = Field(32, ge=8, le=1024, description="height and width of the images in pixels")
     stem: Literal["auto", "cifar", "imagenet"] = Field(
@@ -67,6 +67,6 @@ def build_image(settings: ImageSettings) -> ImageNetwork:
     stem = settings.stem
     if stem == "auto":
         stem = "imagenet" if settings.size >= IMAGENET_FROM else "cifar"
-    network = NETWORKS[settings.name](settings.classes, settings.channels, stem)
+    network = NETWORKS[settings.name](max(1, settings.classes), settings.channels, stem)
     network.stem_map = settings.stem_map
-    return network
+    return network if settings.classes else network.without_head()

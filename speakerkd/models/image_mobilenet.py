@@ -64,7 +64,7 @@ class MobileNetV2(ImageNetwork):
         nn.init.zeros_(self.head.bias)
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.classifier[0]
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:

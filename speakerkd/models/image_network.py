@@ -9,7 +9,7 @@ from speakerkd.tensors import Output
 
 
 class ImageNetwork(nn.Module):
-    """Base of the image classifiers: normalised images (B, C, H, W) in, embedding (B, D) and logits (B, K) out.
+    """Base of the image classifiers: normalised images (B, C, H, W) in, embedding (B, D), logits (B, K) out.
 
     A network gives `features` and `head`. The maps are the blocks' outputs, with `stem_map` preceded by the stem's.
     """
@@ -18,17 +18,26 @@ class ImageNetwork(nn.Module):
     stem_map = False
 
     @property
-    def head(self) -> nn.Linear:
-        """The linear layer (K, D) from embedding to logits."""
+    def head(self) -> nn.Module:
+        """The linear layer (K, D) from embedding to logits; the identity in a network without classes."""
         raise NotImplementedError
+
+    def without_head(self) -> ImageNetwork:
+        """Take the linear layer out; `forward` then gives no logits."""
+        for parent in list(self.modules()):
+            for name, child in list(parent.named_children()):
+                if child is self.head:
+                    setattr(parent, name, nn.Identity())
+                    return self
+        return self
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Stem and block outputs, shallow to deep, and the embedding in at least float32."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
-        outputs, embedding = self.features(x.to(self.head.weight.dtype))
-        logits = run_full(self.head, embedding)
+        outputs, embedding = self.features(x.to(next(self.parameters()).dtype))
+        logits = run_full(self.head, embedding) if isinstance(self.head, nn.Linear) else None
         return Output(embedding, logits, (outputs if self.stem_map else outputs[1:]) if maps else [])
 
 

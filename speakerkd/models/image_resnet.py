@@ -30,7 +30,7 @@ class TorchvisionResNet(ImageNetwork):
             kaiming(self.conv1)
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.fc
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -61,7 +61,7 @@ class CifarResNet(ImageNetwork):
         kaiming(self)
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.fc
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -116,7 +116,7 @@ class WideResNet(ImageNetwork):
         kaiming(self)
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.fc
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:

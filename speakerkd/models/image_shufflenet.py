@@ -63,7 +63,7 @@ class ShuffleNetV1(ImageNetwork):
         self.linear = nn.Linear(before, classes)
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.linear
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -127,7 +127,7 @@ class ShuffleNetV2(ImageNetwork):
         self.linear = nn.Linear(self.dim, classes)
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.linear
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:

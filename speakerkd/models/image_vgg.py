@@ -45,7 +45,7 @@ class Vgg(ImageNetwork):
         return nn.Sequential(*layers[:-1])  # the last ReLU stands in `features`, where the map is taken
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Module:
         return self.classifier
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -1,4 +1,4 @@
-"""A trained model as two files: `model.safetensors` (network, projection head), `model.json` (all it takes to use it)."""
+"""A trained model as two files: `model.safetensors` (the weights) and `model.json` (all it takes to use them)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from speakerkd.config import Settings, parse
 from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
 from speakerkd.errors import InputError
 from speakerkd.files import digest, whole_file, write_json
+from speakerkd.models.disentangled import DisentangledBranch, build_disentangled
 from speakerkd.models.face import FaceSettings, build_face
 from speakerkd.models.image import ImageSettings, build_image
 from speakerkd.models.precision import inference_dtype
@@ -49,7 +50,8 @@ class Description(Settings):
     format: int = Field(description="version of this file's layout")
     version: str = Field(description="version of speakerkd that wrote it")
     task: str = Field(description="speaker, face or image")
-    student: dict[str, Any] = Field(description="settings of the network")
+    student: dict[str, Any] = Field(description="settings of the network, or of both encoders of a disentangled one")
+    disentangled: int | None = Field(None, description="classes of a disentangled branch, null for a plain network")
     frontend: dict[str, Any] | None = Field(None, description="settings of the features it reads")
     projection: dict[str, Any] | None = Field(None, description="settings of the projection head, null without one")
     teacher: TeacherRecord | None = Field(None, description="its teacher, null without one")
@@ -159,7 +161,8 @@ def save_package(
         format=FORMAT,
         version=speakerkd.__version__,
         task=task,
-        student=settings.model_dump(mode="json"),
+        student=settings.model_dump(mode="json", exclude={"weights"}),  # what it started from is no part of it
+        disentangled=parts["student"].classes if isinstance(parts["student"], DisentangledBranch) else None,
         frontend=frontend.model_dump(mode="json") if isinstance(frontend, Settings) else frontend,
         projection=parts["head"].settings.model_dump(mode="json") if head is not None else None,
         teacher=teacher,
@@ -192,14 +195,13 @@ def load_package(
     kind, build = TASKS[description.task]
     where = directory / DESCRIPTION
     settings = parse(kind, description.student, where)
-    if hasattr(settings, "weights"):
-        settings.weights = None  # a face network's first weights; the trained ones follow
     state = load_foreign(directory / WEIGHTS)
     if digest(directory / WEIGHTS) != description.weights:
         raise InputError(f"{WEIGHTS} is not the file that {DESCRIPTION} describes", directory, "write the model again")
+    classes = description.disentangled
     package = Package(
         task=description.task,
-        student=build(settings),
+        student=build(settings) if classes is None else build_disentangled(settings, build, classes),
         settings=settings,
         frontend=description.frontend,
         teacher=description.teacher,

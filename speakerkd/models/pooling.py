@@ -7,6 +7,7 @@ whatever autocast says.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -120,8 +121,9 @@ class ChannelAttentivePooling(nn.Module):
     """Mean and standard deviation under one learned weight a frame and channel: (B, C, T) -> (B, 2C).
 
     `between` is what stands between the attention's two 1x1 convolutions: ReLU and BatchNorm (ResNetSE34V2, the
-    default), tanh (ASTP), or ReLU, BatchNorm and tanh (ECAPA-TDNN, Desplanques et al. 2020). With `context` the
-    attention sees the utterance's mean and standard deviation beside every frame.
+    default), tanh (wespeaker's ASTP), or ReLU, BatchNorm and tanh (ECAPA-TDNN, Desplanques et al. 2020). With a
+    `context` the attention sees the utterance's mean and standard deviation beside every frame: the biased one
+    (`ecapa`), or the unbiased one of the variance plus `floor` (`astp`).
     """
 
     def __init__(
@@ -129,7 +131,7 @@ class ChannelAttentivePooling(nn.Module):
         channels: int,
         hidden: int = 128,
         between: Literal["relu-bn", "tanh", "relu-bn-tanh"] = "relu-bn",
-        context: bool = False,
+        context: Literal["ecapa", "astp"] | None = None,
         floor: float = FLOOR,
     ) -> None:
         super().__init__()
@@ -151,18 +153,28 @@ class ChannelAttentivePooling(nn.Module):
         seen = x
         x = at_least_float32(x)
         if self.context:
-            around = weighted_statistics(x, even_weights(x, lengths), self.floor)
+            around = self._context(x, even_weights(x, lengths))
             seen = torch.cat([x, *(s[:, :, None].expand_as(x) for s in around)], 1)
         weight = attention_weights(self.attention(seen), lengths)
         return torch.cat(weighted_statistics(x, weight, self.floor), 1)
 
+    def _context(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        if self.context == "ecapa":
+            return weighted_statistics(x, weight, self.floor)
+        frames = (weight > 0).sum(2)
+        mean = weighted_mean(x, weight)
+        variance = (weight * (x - mean[:, :, None]).square()).sum(2) * frames / (frames - 1).clamp(min=1)
+        return mean, (variance + self.floor).sqrt()
 
-POOLINGS: dict[str, type[nn.Module]] = {
-    "mean": MeanPooling,
-    "statistics": StatisticsPooling,
+
+# name -> pooling(channels, hidden units of the attention)
+POOLINGS: dict[str, Callable[[int, int], nn.Module]] = {
+    "mean": lambda channels, _: MeanPooling(channels),
+    "statistics": lambda channels, _: StatisticsPooling(channels),
     "sap": SelfAttentivePooling,
     "asp": AttentiveStatisticsPooling,
     "asp_channel": ChannelAttentivePooling,
+    "asp_context": lambda channels, hidden: ChannelAttentivePooling(channels, hidden, "relu-bn-tanh", "ecapa"),
 }
 
 
@@ -171,5 +183,4 @@ def build_pooling(name: str, channels: int, hidden: int = 128) -> nn.Module:
 
     Its `.dim` is the width of what it returns.
     """
-    kind = POOLINGS[name]
-    return kind(channels) if kind in (MeanPooling, StatisticsPooling) else kind(channels, hidden)
+    return POOLINGS[name](channels, hidden)

@@ -6,6 +6,7 @@ offsets of a recording have no effect. No batch padding is used: an embedding de
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from torch import nn
 from speakerkd.config import Settings
 from speakerkd.models.speaker_resnet import SpeakerResNet
 from speakerkd.models.speaker_tdnn import Ecapa, XVector
+from speakerkd.models.weights import from_voxceleb_trainer, load_foreign, load_into
 
 
 class SpeakerSettings(Settings):
@@ -29,14 +31,19 @@ class SpeakerSettings(Settings):
     )
     mels: int = Field(40, ge=8, le=256, description="Fbank bands F")
     embedding: int = Field(512, ge=2, le=8192, description="embedding size D")
-    pooling: Literal["mean", "statistics", "sap", "asp", "asp_channel"] | None = Field(
+    pooling: Literal["mean", "statistics", "sap", "asp", "asp_channel", "asp_context"] | None = Field(
         None,
-        description="asp: one attention weight a frame (Okabe), asp_channel: one a frame and channel; "
-        "null: the network's own (asp; asp_channel in resnetse34v2 and ecapa; statistics in xvector)",
+        description="asp: one attention weight a frame (Okabe), asp_channel: one a frame and channel, asp_context: the "
+        "same, seeing the utterance's statistics; null: the network's own (resnet34 asp, resnetse34v2 asp_channel, "
+        "ecapa asp_context, xvector statistics)",
     )
     attention: int = Field(128, ge=1, le=4096, description="hidden units of the attention")
     frequency: Literal["flatten", "mean"] = Field(
         "flatten", description="ResNets: bands of the last map as further channels, or their mean"
+    )
+
+    weights: Path | None = Field(
+        None, description="weights to start from: a state dict of this network, or voxceleb_trainer's for resnetse34v2"
     )
 
     @property
@@ -48,10 +55,20 @@ class SpeakerSettings(Settings):
 
 
 def build_speaker(settings: SpeakerSettings) -> nn.Module:
-    """The network of `settings` with fresh weights.
+    """The network of `settings`: `.dim` D, `forward(x (B, T, F), maps=False) -> Output`.
 
-    It has `.dim` D, and `forward(x (B, T, F), maps=False) -> Output`.
+    With `weights` it is loaded, every key accounted for; InputError where the file does not fit.
     """
+    network = _fresh(settings)
+    if settings.weights is not None:
+        state = load_foreign(settings.weights)
+        if settings.name == "resnetse34v2":
+            state = from_voxceleb_trainer(state)
+        load_into(network, state, settings.weights)
+    return network
+
+
+def _fresh(settings: SpeakerSettings) -> nn.Module:
     channels = [max(1, round(c * settings.share)) for c in (64, 128, 256, 512)]
     if settings.name in ("resnet34", "resnetse34v2"):
         squeeze = settings.name == "resnetse34v2"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
-from speakerkd.models.pooling import ChannelAttentivePooling, build_pooling
+from speakerkd.models.pooling import build_pooling
 from speakerkd.models.precision import run_full
 from speakerkd.models.speaker_resnet import normalise_utterance
 from speakerkd.tensors import Output
@@ -42,10 +42,7 @@ class Ecapa(nn.Module):
         parts = ECAPA_TDNN(mels, lin_neurons=dim, channels=[channels] * 4 + [3 * channels])
         self.dim = dim
         self.blocks, self.mfa = parts.blocks, parts.mfa
-        if pooling is None:
-            self.pooling = ChannelAttentivePooling(3 * channels, attention, "relu-bn-tanh", context=True)
-        else:
-            self.pooling = build_pooling(pooling, 3 * channels, attention)
+        self.pooling = build_pooling(pooling or "asp_context", 3 * channels, attention)
         self.norm = nn.BatchNorm1d(self.pooling.dim)
         self.fc = nn.Linear(self.pooling.dim, dim)
 

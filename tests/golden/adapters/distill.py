@@ -1,131 +1,37 @@
-"""Golden adapters of speakerkd.distill, `{method: function(arrays: Case, case: str)}`; helpers in ../case.py.
-
-Objectives are made by `build`, as a training run makes them, with weight 1.
-"""
+"""Golden adapters of speakerkd.distill, `{method: function(arrays: Case, case: str)}`; helpers in ../case.py."""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-
-from speakerkd.distill import Pair, ProjectionHead, ProjectionSettings, build
-from speakerkd.distill.margin import distances, hinge
-from speakerkd.distill.quality import Quality, QualitySettings
-from speakerkd.tensors import Batch, Output
-
-
-def one(name, pair, **settings):
-    """The objective of this name and settings, weight 1 unless given, in float64."""
-    return build([{"name": name, "weight": 1.0, **settings}], pair).double().objectives[name]
-
-
-def pair_of(student=2, teacher=2, **values):
-    """A Pair of these embedding sizes that gives everything else unless said."""
-    given = {"classes": 2, "samples": 0, "batch": 0, "same_layout": True, "strong_view": True}
-    return Pair(student, teacher, **{**given, **values})
-
-
-def batch_of(label=None, index=None):
-    return Batch(None, None, label, index)
-
-
-def projhead(arrays, case):
-    hidden, dim = arrays["W1"].shape
-    state = {"first.weight": "W1", "first.bias": "b1", "second.weight": "W2", "second.bias": "b2"}
-    for result, alpha in (("F_T", arrays.scalar("hp.alpha")), ("E_T_prime", 0.0)):
-        head = ProjectionHead(dim, dim, ProjectionSettings(alpha=alpha, hidden=hidden)).double()
-        head.load_state_dict({name: arrays.tensor(key) for name, key in state.items()})
-        arrays.check(result, head(arrays.tensor("E_T")))
-
-
-def margin_feature(arrays, case):
-    weights = arrays.tensor("w")
-    dim = arrays["F_S"].shape[1]
-    angle = f"cos{arrays.scalar('hp.angle_deg')}"
-    arrays.check("margin_l2n", arrays.scalar("hp.radius") ** 2)
-    for kind in ("cos", "l2n", "l2raw", "mse"):
-        margin = angle if kind == "cos" else arrays.scalar(f"margin_{kind}")
-        objective = one("margin", pair_of(dim, dim), distance=kind, margin=margin, project=False)
-        arrays.check(f"margin_{kind}", objective.margin)
-        student, teacher = arrays.tensor("F_S", grad=True), arrays.tensor("F_T", grad=True)
-        loss = objective(Output(student), Output(teacher), batch_of())["margin"]
-        arrays.check(f"loss_{kind}", loss)
-        arrays.check_gradient(loss, {"F_S": student, "F_T": teacher}, f"grad_{kind}")
-        apart = distances(student, teacher, kind)
-        arrays.check(f"dist_{kind}", apart)
-        arrays.check(f"loss_i_{kind}", (apart - objective.margin).relu())
-        arrays.check(f"loss_weighted_{kind}", hinge(apart, weights, objective.margin))
-    raw = one("margin", pair_of(dim, dim), margin=angle, margin_reading="raw", project=False)
-    arrays.check("m_cos_raw_reading", raw.margin)
-    student, teacher = arrays.tensor("F_S"), arrays.tensor("F_T")
-    arrays.check("loss_i_cos_rawm", (distances(student, teacher, "cos") - raw.margin).relu())
-    arrays.check("loss_cos_rawm", raw(Output(student), Output(teacher), batch_of())["margin"])
-
-
-class Fixed(nn.Module):
-    """Stands where the quality module does, with weights that the file gives."""
-
-    def __init__(self, weights):
-        super().__init__()
-        self.weights = weights
-
-    def forward(self, student, teacher):
-        return self.weights
-
-
-def classifier_level(arrays, case):
-    classes, dim = arrays["W"].shape
-    labels, beta = arrays.tensor("labels"), arrays.scalar("hp.beta")
-    shared = nn.Linear(dim, classes).double()
-    pair = pair_of(dim, dim, classes=classes, task_classifier=shared)
-    student, teacher = arrays.tensor("F_S", grad=True), arrays.tensor("F_T", grad=True)
-
-    def terms(weights=None, **settings):
-        objective = one("classifier", pair, project=False, **settings)
-        shared.weight.data.copy_(arrays.tensor("W"))
-        objective.quality = None if weights is None else Fixed(weights)
-        return objective, objective(Output(student), Output(teacher), batch_of(labels))
-
-    objective, found = terms(beta=beta)
-    loss = sum(found.values())
-    arrays.check("loss", loss)
-    arrays.check("loss_ce", found["classifier"])
-    arrays.check_gradient(loss, {"F_S": student, "F_T": teacher, "W": shared.weight})
-    arrays.check("loss_dis_mse", terms(beta=1.0)[1]["classifier_logits"])
-    arrays.check("loss_l2sum", sum(terms(beta=beta, logits_distance="sum")[1].values()))
-    arrays.check("loss_weighted", sum(terms(arrays.tensor("w"), beta=beta)[1].values()))
-    logits = torch.cat([objective.classify(student), objective.classify(teacher)])
-    arrays.check("logits", logits)
-    arrays.check("ce", torch.nn.functional.cross_entropy(logits, labels.repeat(2), reduction="none"))
-    basis = torch.eye(len(labels), dtype=torch.float64) * len(labels)  # picks one sample's share of the weighted mean
-    arrays.check("per_sample", torch.stack([sum(terms(row, beta=beta)[1].values()) for row in basis]))
-
-
-def quality(arrays, case):
-    norms = arrays.tensor("Q")
-    base = {"h": arrays.scalar("hp.h"), "base": arrays.scalar("hp.w_base"), "source": "teacher"}
-
-    def follow(**settings):
-        """Weights of every step, and the moving mean and deviation after it."""
-        module = Quality(QualitySettings(**{**base, **settings})).double()
-        steps = [(module(q[:, None], q[:, None]), module.mean[1].clone(), module.deviation[1].clone()) for q in norms]
-        return [torch.stack(values) for values in zip(*steps, strict=True)]
-
-    momentum = arrays.scalar("hp.momentum")
-    weights, mean, deviation = follow(momentum=momentum, clip=None)
-    arrays.check("w", weights)
-    arrays.check("mu_ema", mean)
-    arrays.check("sigma_ema", deviation)
-    arrays.check("w_clipped", follow(momentum=momentum)[0])
-    arrays.check("w_batch", follow(momentum=0.0, clip=None)[0])
-    adaface = follow(momentum=momentum, initial=(20.0, 100.0), norm_range=(0.001, 100.0))
-    arrays.check("adaface_mean", adaface[1])
-    arrays.check("adaface_std", adaface[2])
-
+from adapters import distill_embeddings, distill_first, distill_logits, distill_maps, distill_structure
 
 ADAPTERS = {
-    "projhead": projhead,
-    "margin_feature": margin_feature,
-    "classifier_level": classifier_level,
-    "quality": quality,
+    "projhead": distill_first.projhead,
+    "margin_feature": distill_first.margin_feature,
+    "classifier_level": distill_first.classifier_level,
+    "quality": distill_first.quality,
+    "sem": distill_structure.sem,
+    "dcm": distill_structure.dcm,
+    "discomkd": distill_structure.discomkd,
+    "kd": distill_logits.kd,
+    "lskd": distill_logits.lskd,
+    "dkd": distill_logits.dkd,
+    "ctkd": distill_logits.ctkd,
+    "mlkd": distill_logits.mlkd,
+    "fitnet": distill_maps.fitnet,
+    "fitnet_vec": distill_embeddings.fitnet_vec,
+    "at": distill_maps.at,
+    "nst": distill_maps.nst,
+    "fsp": distill_maps.fsp,
+    "vid": distill_maps.vid,
+    "semckd": distill_maps.semckd,
+    "simkd": distill_maps.simkd,
+    "ickd": distill_maps.ickd,
+    "sp": distill_embeddings.sp,
+    "cc": distill_embeddings.cc,
+    "cc_paper": distill_embeddings.cc_paper,
+    "rkd": distill_embeddings.rkd,
+    "pkt": distill_embeddings.pkt,
+    "crd": distill_embeddings.crd,
+    "ccl": distill_embeddings.ccl,
+    "clip": distill_embeddings.clip,
 }

@@ -1,0 +1,182 @@
+"""From a list of recordings to a data directory: what every corpus has in common."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speakerkd import shards
+from speakerkd.corpora.probe import check_picture, duration
+from speakerkd.data.datadir import encode_key, spell_path, write_datadir
+from speakerkd.errors import InputError
+from speakerkd.files import Stamp
+from speakerkd.rejected import Rejected
+
+CHUNK = 200  # recordings that a process takes at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One utterance as found on disk, nothing checked yet.
+
+    key: relative path without extension, as it is spelt on disk; blanks in it are encoded later, as in speaker and
+    session. session: what shares a face, `<speaker>/<session>`, or "". face: an image or a video, or "".
+    """
+
+    key: str
+    audio: str
+    speaker: str
+    session: str = ""
+    face: str = ""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a verb does its work: processes, or a cluster's address, and the share of the input that may be lost."""
+
+    jobs: int = 0
+    cluster: str | None = None
+    max_rejected: float = 0.01
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of a data directory."""
+
+    path: Path
+    utterances: int
+    speakers: int
+    faces: int
+    seconds: float
+    account: str  # how much went in, came out and was refused; or that nothing had changed
+
+    def __str__(self) -> str:
+        hours = f"{self.seconds / 3600:.2f} h"
+        counts = f"{self.utterances} utterances, {self.speakers} speakers, {self.faces} with a face, {hours}"
+        return f"{self.path}: {counts}; {self.account}"
+
+
+def build(
+    output: Path | str,
+    recordings: Sequence[Recording],
+    work: Work,
+    *,
+    gender: Mapping[str, str] | None = None,
+    texts: Mapping[str, Iterable[str]] | None = None,
+    refused: Iterable[tuple[str, str]] = (),
+    made_from: Iterable[Path] = (),
+    **settings: object,
+) -> Built:
+    """Write a data directory of the recordings that are whole; the others are listed in `<output>.rejected`.
+
+    gender: {speaker: m|f}. texts: other files of the directory, {name: lines}. refused: (name, reason) of what was
+    turned away before. made_from, settings: lists and options that the result depends on, besides the media files.
+    A directory that is there and made from the same files with the same settings is left as it is.
+    Raises InputError when nothing is left, or more than the share `work.max_rejected` was lost.
+    """
+    output = Path(output)
+    rejected = Rejected(output, work.max_rejected)
+    for name, reason in refused:
+        rejected.refuse(name, reason)
+    ready = list(_spelled(recordings, rejected))
+    listing = _fingerprint(ready, rejected.records)
+    stamp = Stamp(output, made_from, listing=listing, **settings)
+    if stamp.is_current():
+        return _summary(output, "up to date")
+    tables: dict[str, dict[str, str]] = {
+        name: {} for name in ("wav.scp", "utt2spk", "utt2dur", "utt2session", "face.scp", "spk2gender")
+    }
+    chunks = [ready[start : start + CHUNK] for start in range(0, len(ready), CHUNK)]
+    for _, found in shards.each(_probe, chunks, jobs=work.jobs, cluster=work.cluster, label=f"prepare {output.name}"):
+        if isinstance(found, InputError):
+            raise found
+        for recording, seconds, faults in found:
+            for name, reason in faults:
+                rejected.refuse(name, reason)
+            if seconds is None:
+                continue
+            rejected.take()
+            key = recording.key
+            tables["wav.scp"][key] = recording.audio
+            tables["utt2spk"][key] = recording.speaker
+            tables["utt2dur"][key] = f"{seconds:.3f}"
+            if recording.session:
+                tables["utt2session"][key] = recording.session
+            if recording.face:
+                tables["face.scp"][key] = recording.face
+    speakers = set(tables["utt2spk"].values())
+    tables["spk2gender"] = {encode_key(s): g for s, g in (gender or {}).items() if encode_key(s) in speakers}
+    rejected.close()
+    output.with_name(output.name + ".made.json").unlink(missing_ok=True)  # not up to date while files are replaced
+    write_datadir(output, tables, texts)
+    stamp.write()
+    return _summary(output, str(rejected))
+
+
+def _summary(output: Path, account: str) -> Built:
+    from speakerkd.data.datadir import DataDir
+
+    directory = DataDir(output)
+    seconds = sum(float(value) for value in directory.table("utt2dur").values())
+    return Built(output, len(directory.keys), len(directory.speakers), len(directory.paired), seconds, account)
+
+
+def _spelled(recordings: Iterable[Recording], rejected: Rejected) -> Iterator[Recording]:
+    """The recordings as tables spell them, in the order of their keys, refusing what a table cannot carry."""
+    seen: dict[str, str] = {}
+    for one in sorted(recordings, key=lambda r: r.key):
+        try:
+            key = encode_key(one.key)
+            audio = spell_path(one.audio)
+            key.encode()
+            face = spell_path(one.face) if one.face else ""
+        except InputError as error:
+            rejected.refuse(ascii(one.key), error)
+            continue
+        except UnicodeEncodeError:
+            rejected.refuse(ascii(one.key), "a name that is not UTF-8, rename the file")
+            continue
+        if key in seen:
+            rejected.refuse(key, f"duplicate key, {audio}, {seen[key]} has it already: rename one of the two")
+            continue
+        seen[key] = audio
+        yield Recording(key, audio, encode_key(one.speaker), encode_key(one.session), face)
+
+
+def _probe(chunk: Sequence[Recording]) -> list[tuple[Recording, float | None, list[tuple[str, str]]]]:
+    """Each recording, its seconds (None if it is refused), and (name, reason) of what is wrong with it or its face."""
+    result = []
+    for one in chunk:
+        faults: list[tuple[str, str]] = []
+        seconds: float | None = None
+        sound = one
+        try:
+            seconds = duration(one.audio)
+        except InputError as error:
+            faults.append((one.key, str(error)))
+        if seconds is not None and one.face:
+            try:
+                check_picture(one.face)
+            except InputError as error:
+                faults.append((one.key, f"the face: {error}"))
+                sound = Recording(one.key, one.audio, one.speaker, one.session)
+        result.append((sound, seconds, faults))
+    return result
+
+
+def _fingerprint(recordings: Iterable[Recording], refused: Iterable[tuple[str, str]]) -> str:
+    """A digest of names, sizes and times of change, so that a second run need not open the files again."""
+    digest = hashlib.sha256()
+    for one in recordings:
+        digest.update(f"{one.key}\0{one.speaker}\0{one.session}\0".encode())
+        for path in (one.audio, one.face):
+            try:
+                state = Path(path).stat() if path else None
+            except OSError:
+                state = None
+            digest.update(f"{path}\0{state and (state.st_size, state.st_mtime_ns)}\0".encode())
+    for name, reason in refused:
+        digest.update(f"{name}\0{reason}\0".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,139 @@
+"""CN-Celeb1 and CN-Celeb2, as their owners ship them, into data directories."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from speakerkd.corpora.build import Built, Recording, Work, build
+from speakerkd.corpora.lists import check_named, names_of_list, numbered_lines
+from speakerkd.corpora.paths import media_below, need_folder, stem
+from speakerkd.corpora.probe import AUDIO
+from speakerkd.data.validate import find_key, trial_names
+from speakerkd.errors import InputError
+
+LAYOUT1 = "it holds data/<id>/*.flac, dev/dev.lst and eval/{enroll,test,lists}"
+LAYOUT2 = "it holds data/<id>/*.flac and spk.lst"
+
+
+def prepare_cnceleb(
+    output: Path | str, work: Work, *, cn1: Path | str | None = None, cn2: Path | str | None = None
+) -> list[Built]:
+    """Write `train` (CN-Celeb1 dev and CN-Celeb2) and `eval` (CN-Celeb1's test) below `output`.
+
+    `eval` holds enroll.map (model -> its recordings), trials_eval, whose enrolments are models, and trials_concat,
+    whose enrolments are the recordings that the owners joined together. A session is the genre and number in a name.
+    Raises InputError where a layout is not theirs, or a list names what is not there, with file and line.
+    """
+    if cn1 is None and cn2 is None:
+        raise InputError("no corpus named", "prepare cnceleb", "give --cn1 DIR, --cn2 DIR or both")
+    train: list[Recording] = []
+    lists: list[Path] = []
+    for root, name, listed, layout in (
+        (cn1, "CN-Celeb1", "dev/dev.lst", LAYOUT1),
+        (cn2, "CN-Celeb2", "spk.lst", LAYOUT2),
+    ):
+        if root is None:
+            continue
+        home = need_folder(root, name, layout)
+        lists.append(home / listed)
+        train += _of_speakers(need_folder(home / "data", f"recordings of {name}", layout), home / listed)
+    built = [build(Path(output) / "train", train, work, made_from=lists)]
+    if cn1 is not None:
+        built.append(_prepare_eval(Path(output) / "eval", Path(cn1), work))
+    return built
+
+
+def _of_speakers(data: Path, listed: Path) -> list[Recording]:
+    """The recordings of the speakers that a list names."""
+    speakers = names_of_list(listed, lambda line: (line.split()[0],))
+    check_named(speakers, {entry.name for entry in os.scandir(data) if entry.is_dir()}, listed, "speaker")
+    recordings = []
+    for speaker in speakers:
+        for name in media_below(data / speaker, AUDIO):
+            recordings.append(_recording(f"{speaker}/{stem(name)}", f"{data}/{speaker}/{name}", speaker))
+    if not recordings:
+        raise InputError("no recordings of the listed speakers", data, "unpack all of the corpus")
+    return recordings
+
+
+def _recording(key: str, path: str, speaker: str) -> Recording:
+    """The session of `id00800/interview-01-003` and of `test/id00800-interview-01-003` is `id00800/interview-01`."""
+    name = key.rpartition("/")[2].removeprefix(f"{speaker}-")
+    scene = name.rpartition("-")[0] or name
+    return Recording(key, path, speaker, f"{speaker}/{scene}")
+
+
+def _prepare_eval(output: Path, root: Path, work: Work) -> Built:
+    home = need_folder(root / "eval", "test set of CN-Celeb1", LAYOUT1)
+    lists = {name: home / "lists" / name for name in ("trials.lst", "enroll.lst", "enroll.map")}
+    found: dict[str, Recording] = {}
+    for part in ("enroll", "test"):
+        for name in media_below(need_folder(home / part, f"eval/{part} of CN-Celeb1", LAYOUT1), AUDIO):
+            key = f"{part}/{stem(name)}"
+            found[key] = _recording(key, f"{home / part}/{name}", name.split("-")[0])
+    joined = _joined(lists["enroll.lst"], found)
+    models = _models(lists["enroll.map"], root / "data", found) if lists["enroll.map"].is_file() else dict(joined)
+    named = names_of_list(lists["trials.lst"], trial_names)
+    known = {*models, *found}
+    check_named({find_key(name, known) or name: line for name, line in named.items()}, known, lists["trials.lst"])
+    return build(
+        output,
+        list(found.values()),
+        work,
+        texts={
+            "enroll.map": (f"{model} {' '.join(keys.split())}" for model, keys in sorted(models.items())),
+            "trials_eval": (line for _, line in numbered_lines(lists["trials.lst"])),
+            "trials_concat": _with_joined(lists["trials.lst"], joined),
+        },
+        made_from=lists.values(),
+    )
+
+
+def _joined(path: Path, found: dict[str, Recording]) -> dict[str, str]:
+    """{model: key of the recording that joins its enrolment} of enroll.lst (`id00800-enroll enroll/...wav`)."""
+    table: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for number, line in numbered_lines(path):
+        fields = line.split()
+        if len(fields) != 2:
+            raise InputError(f"broken line {line[:60]!r}", f"{path}:{number}", "write `model recording` on every line")
+        key = stem(fields[1])
+        table[fields[0]] = key
+        lines.setdefault(key, number)
+    check_named(lines, found.keys(), path)
+    return table
+
+
+def _models(path: Path, data: Path, found: dict[str, Recording]) -> dict[str, str]:
+    """{model: keys of its recordings} of enroll.map; the recordings, which lie below `data`, are added to `found`."""
+    models: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for number, line in numbered_lines(path):
+        model, *names = line.split()
+        if not names:
+            raise InputError(f"a model without recordings {model!r}", f"{path}:{number}", "mend the list")
+        keys = [stem(name) for name in names]
+        models[model if model.endswith("-enroll") else f"{model}-enroll"] = " ".join(keys)
+        for key in keys:
+            lines.setdefault(key, number)
+    speakers = {key.split("/")[0] for key in lines}
+    there = {}
+    for speaker in speakers:
+        folder = data / speaker
+        for name in media_below(folder, AUDIO) if folder.is_dir() else ():
+            key = f"{speaker}/{stem(name)}"
+            there[key] = _recording(key, f"{folder}/{name}", speaker)
+    check_named(lines, there.keys(), path)
+    found.update({key: there[key] for key in lines})
+    return models
+
+
+def _with_joined(path: Path, joined: dict[str, str]) -> Iterator[str]:
+    """The trials with the joined recording in place of each model."""
+    for number, line in numbered_lines(path):
+        model, rest = line.split(maxsplit=1)
+        if model not in joined:
+            raise InputError(f"model '{model}' is not in enroll.lst", f"{path}:{number}", "fetch the lists again")
+        yield f"{joined[model]} {rest}"

@@ -1,0 +1,198 @@
+"""Anyone's own recordings, with or without pictures, into data directories: two roots and one expression."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from speakerkd.config import Settings
+from speakerkd.corpora.build import Built, Recording, Work, build
+from speakerkd.corpora.lists import check_named, names_of_list
+from speakerkd.corpora.paths import ending, media_below, need_folder, stem
+from speakerkd.corpora.probe import AUDIO, PICTURE, VIDEO
+from speakerkd.corpora.trials import write_lists
+from speakerkd.data.datadir import encode_key
+from speakerkd.errors import InputError
+
+GROUPS = {"speaker", "session", "utterance", "gender"}
+GENDERS = {"m": "m", "male": "m", "f": "f", "female": "f", "w": "f"}
+
+
+class FolderSettings(Settings):
+    """How files are named, paired and split."""
+
+    pattern: str = Field(description="expression with the groups speaker, session, utterance (and gender)")
+    pair: Literal["session", "utterance"] = Field("session", description="what shares one picture")
+    test_speakers: int = Field(0, ge=0, description="speakers to hold out for testing")
+    test_fraction: float = Field(0.0, ge=0, le=1, description="or the share of them")
+    test_list: Path | None = Field(None, description="or a file with their names, one a line")
+    trials: int | Literal["all"] = Field(20000, description="trials to draw over the held-out speakers, or all pairs")
+    seed: int = Field(0, ge=0, description="of the split and of the trials")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, text: str) -> str:
+        try:
+            groups = set(re.compile(text).groupindex)
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from error
+        if "speaker" not in groups:
+            raise ValueError("no group (?P<speaker>...)")
+        if unknown := groups - GROUPS:
+            raise ValueError(f"unknown group '{min(unknown)}', known are {', '.join(sorted(GROUPS))}")
+        return text
+
+    @model_validator(mode="after")
+    def _one_split(self) -> FolderSettings:
+        if sum((self.test_speakers > 0, self.test_fraction > 0, self.test_list is not None)) > 1:
+            raise ValueError("give one of test_speakers, test_fraction and test_list")
+        return self
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a file's path says; key is the path below its root without extension."""
+
+    key: str
+    path: str
+    speaker: str
+    session: str
+    utterance: str
+    gender: str
+
+
+def prepare_folder(
+    output: Path | str, audio_root: Path | str, image_root: Path | str | None, settings: FolderSettings, work: Work
+) -> list[Built]:
+    """Write `train` and, where speakers are held out, `test` with its trial lists below `output`.
+
+    The expression is searched in each path relative to its root, without extension. Recordings and pictures with the
+    same speaker and session (and utterance, with pair=utterance) belong together; where several pictures fit, the
+    first by name is taken. Recordings without a picture stay, unpaired. `test` gets trials_original, whose targets
+    pair different sessions where they can, and trials_hard (non-targets of one gender) where genders are known.
+    Raises InputError where nothing matches, a speaker's gender changes, or the split cannot be made.
+    """
+    audio_root = need_folder(audio_root, "folder of recordings", "give --audio-root DIR")
+    sounds, refused = _matching(audio_root, AUDIO, settings)
+    if not sounds:
+        some = f" ({len(refused)} do not, such as {refused[0][0]})" if refused else ""
+        raise InputError(f"no recording matches {settings.pattern!r}{some}", audio_root, "mend --pattern")
+    faces: dict[tuple[str, ...], str] = {}
+    if image_root is not None:
+        image_root = need_folder(image_root, "folder of pictures", "give --image-root DIR")
+        faces, others = _faces(image_root, sounds, settings)
+        if image_root.resolve() != audio_root.resolve():
+            refused += others
+    gender = _genders(sounds)
+    held_out = _held_out(sorted({one.speaker for one in sounds}), gender, settings)
+    parts = {
+        "train": [one for one in sounds if one.speaker not in held_out],
+        "test": [one for one in sounds if one.speaker in held_out],
+    }
+    built = []
+    for part, chosen in parts.items():
+        if not chosen:
+            continue
+        done = build(
+            Path(output) / part,
+            [_recording(one, faces, settings.pair) for one in chosen],
+            work,
+            gender=gender,
+            refused=refused,
+            made_from=[settings.test_list] if settings.test_list else [],
+            **settings.model_dump(mode="json"),
+        )
+        refused = []  # a name that does not match belongs to neither part: the first one lists it
+        if part == "test":
+            scenes = {encode_key(one.key): f"{one.speaker}/{one.session}" for one in chosen}
+            write_lists(done.path, settings.trials, settings.seed, scenes)
+        built.append(done)
+    return built
+
+
+def _recording(one: Name, faces: Mapping[tuple[str, ...], str], pair: str) -> Recording:
+    shared = _shared(one, pair)
+    return Recording(one.key, one.path, one.speaker, "/".join(shared), faces.get(shared, ""))
+
+
+def _faces(
+    root: Path, sounds: Sequence[Name], settings: FolderSettings
+) -> tuple[dict[tuple[str, ...], str], list[tuple[str, str]]]:
+    """{what a recording shares with its picture: the picture}, and (path, reason) of pictures that do not match."""
+    pictures, refused = _matching(root, PICTURE, settings)
+    faces: dict[tuple[str, ...], str] = {}
+    for one in pictures:
+        faces.setdefault(_shared(one, settings.pair), one.path)
+    if not any(_shared(one, settings.pair) in faces for one in sounds):
+        what = f"no picture belongs to a recording ({len(pictures)} pictures match the pattern)"
+        raise InputError(what, root, f"mend --pattern or --pair, which is {settings.pair}")
+    return faces, refused
+
+
+def _matching(root: Path, endings: Set[str], settings: FolderSettings) -> tuple[list[Name], list[tuple[str, str]]]:
+    """What the paths below `root` say, and (path, reason) of those that do not match the expression.
+
+    Of a video and a recording or picture of the same name, the latter is taken.
+    """
+    expression = re.compile(settings.pattern)
+    found: dict[str, Name] = {}
+    refused: list[tuple[str, str]] = []
+    for relative in sorted(media_below(root, endings), key=lambda path: ending(path) in VIDEO):
+        key = stem(relative)
+        match = expression.search(key)
+        groups = {name: value for name, value in match.groupdict().items() if value} if match else {}
+        given = groups.get("gender", "").lower()
+        if "speaker" not in groups:
+            refused.append((relative, f"the name does not match {settings.pattern!r}"))
+        elif given and given not in GENDERS:
+            refused.append((relative, f"the gender '{given}' is neither m nor f"))
+        elif key in found and ending(relative) not in VIDEO:
+            refused.append((relative, f"duplicate key, {found[key].path} has it already, rename one of the two"))
+        elif key not in found:
+            utterance = groups.get("utterance", key)
+            session = groups.get("session", "0")
+            gender = GENDERS.get(given, "")
+            found[key] = Name(key, f"{root}/{relative}", groups["speaker"], session, utterance, gender)
+    return [found[key] for key in sorted(found)], refused
+
+
+def _shared(name: Name, pair: str) -> tuple[str, ...]:
+    """What a recording and its picture have in common."""
+    return (name.speaker, name.session) if pair == "session" else (name.speaker, name.session, name.utterance)
+
+
+def _genders(names: Sequence[Name]) -> dict[str, str]:
+    gender: dict[str, str] = {}
+    for one in names:
+        if one.gender and gender.setdefault(one.speaker, one.gender) != one.gender:
+            raise InputError(f"speaker '{one.speaker}' is of two genders", one.path, "mend the names or --pattern")
+    return gender
+
+
+def _held_out(speakers: Sequence[str], gender: Mapping[str, str], settings: FolderSettings) -> set[str]:
+    """The speakers for testing, drawn from the seed, of either gender in proportion."""
+    if settings.test_list is not None:
+        named = names_of_list(settings.test_list, lambda line: (line.strip(),))
+        check_named(named, set(speakers), settings.test_list, "speaker")
+        return set(named)
+    wanted = settings.test_speakers or round(settings.test_fraction * len(speakers))
+    if wanted == 0 and settings.test_fraction == 0:
+        return set()
+    if not 2 <= wanted <= len(speakers):
+        raise InputError(
+            f"{wanted} of {len(speakers)} speakers held out", "--test-speakers", f"give 2 to {len(speakers)}"
+        )
+    rng = np.random.default_rng([settings.seed, 5])
+    shuffled = [speakers[n] for n in rng.permutation(len(speakers))]
+    # Each speaker's place among those of the same gender, as a share: taking the lowest keeps the proportions.
+    groups: dict[str, list[str]] = {}
+    for name in shuffled:
+        groups.setdefault(gender.get(name, ""), []).append(name)
+    place = {name: (n + 0.5) / len(group) for group in groups.values() for n, name in enumerate(group)}
+    return set(sorted(shuffled, key=place.__getitem__)[:wanted])

@@ -1,0 +1,180 @@
+"""`prepare mini`: the people, their videos and recordings, the trial lists and the noises, file by file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+import speakerkd
+from speakerkd import shards
+from speakerkd.config import Settings
+from speakerkd.corpora import trials
+from speakerkd.corpora.mini import faces, media, noises, sentences, voices
+from speakerkd.errors import InputError
+from speakerkd.files import whole_file, write_json
+
+RECORD = "mini.json"
+FOLDERS = ("vox1", "vox2", "musan")
+NAME_LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+class MiniSettings(Settings):
+    """Size and seed of the corpus."""
+
+    identities: int = Field(
+        100, ge=8, le=faces.COUNT, description="people in all; a fifth of them, at least 4, for testing"
+    )
+    videos: int = Field(4, ge=2, le=99, description="videos a person; each has its own light, channel and mood")
+    utterances: int = Field(4, ge=1, le=999, description="utterances a video")
+    seed: int = Field(0, ge=0, description="same seed, same bytes")
+
+
+@dataclass(frozen=True)
+class Person:
+    """One identity: its number in the face set, its place on the components, and where it goes."""
+
+    number: int
+    face: np.ndarray
+    place: np.ndarray
+    part: str  # dev | test
+
+    @property
+    def gender(self) -> str:
+        return "m" if self.place[0] > 0 else "f"
+
+    @property
+    def vox2(self) -> str:
+        return f"id{self.number + 1:05d}"
+
+    @property
+    def vox1(self) -> str:
+        return f"id1{self.number + 1:04d}"
+
+
+def people(settings: MiniSettings) -> list[Person]:
+    """Draw the people and split them for training and test, both sexes on either side."""
+    everyone = faces.load_faces()
+    places = faces.components(everyone)
+    rng = np.random.default_rng([settings.seed, 0])
+    order = rng.permutation(len(everyone))
+    sexes = [[n for n in order if (places[n, 0] > 0) == male] for male in (True, False)]
+    half = settings.identities // 2
+    chosen = [sexes[0][:half], sexes[1][: settings.identities - half]]
+    test = max(4, round(settings.identities / 5))
+    held_out = {*chosen[0][: test // 2], *chosen[1][: test - test // 2]}
+    return [
+        Person(int(n), everyone[n], places[n], "test" if n in held_out else "dev")
+        for n in sorted(chosen[0] + chosen[1])
+    ]
+
+
+def write_person(root: Path, settings: MiniSettings, person: Person) -> list[str]:
+    """Write one person's media below `root`, those that are missing; gives their VoxCeleb1 recordings (test only)."""
+    recordings = []
+    voice = voices.from_face(person.place)
+    for video in range(settings.videos):
+        rng = np.random.default_rng([settings.seed, 1, person.number, video])
+        name = "".join(rng.choice(NAME_LETTERS, 11))
+        scene, channel, mood = faces.Scene.draw(rng), voices.Channel.draw(rng), voice.varied(rng, 1)
+        for utterance in range(settings.utterances):
+            stem = f"{name}/{utterance + 1:05d}"
+            sound = root / "vox2" / person.part / "aac" / person.vox2 / f"{stem}.m4a"
+            sight = root / "vox2" / person.part / "mp4" / person.vox2 / f"{stem}.mp4"
+            plain = root / "vox1" / "wav" / person.vox1 / f"{stem}.wav"
+            wanted = [sound, sight]
+            if person.part == "test":
+                wanted.append(plain)
+                recordings.append(f"{person.vox1}/{stem}.wav")
+            if all(path.exists() for path in wanted):
+                continue
+            rng = np.random.default_rng([settings.seed, 2, person.number, video, utterance])
+            speech = channel.apply(say(mood.varied(rng, 0.4), rng), rng)
+            media.write_m4a(sound, speech, voices.RATE)
+            if person.part == "test":
+                media.write_wav(plain, speech, voices.RATE)
+            count = max(2, round(len(speech) / voices.RATE * media.FRAMES_A_SECOND))
+            media.write_mp4(sight, faces.frames(person.face, scene, count, rng))
+    return recordings
+
+
+def say(voice: voices.Voice, rng: np.random.Generator) -> np.ndarray:
+    """One sentence of 3 to 6 s, whatever the voice's rate."""
+    words = max(7, round(voice.rate / 60 * rng.uniform(3.2, 4.2)))
+    for attempt in range(20):
+        speech = voices.speak(sentences.sentence(rng, words - attempt // 4), voice)
+        if 3 * voices.RATE <= len(speech) <= 6 * voices.RATE:
+            return voices.breathe(speech, voice.breath, rng)
+    raise InputError("no sentence of 3 to 6 s found", f"rate {voice.rate:.0f}", "report it with the seed")
+
+
+def write_noise(root: Path, seed: int, name: str) -> None:
+    """Write one file of the MUSAN layout, if it is missing."""
+    path = root / "musan" / f"{name}.wav"
+    if not path.exists():
+        names = list(noises.recipes())
+        rng = np.random.default_rng([seed, 3, names.index(name)])
+        media.write_wav(path, noises.recipes()[name](rng).astype(np.float32), voices.RATE)
+
+
+def write_lists(root: Path, everyone: list[Person], recordings: list[str], seed: int) -> int:
+    """Write the meta tables and the VoxCeleb1 trial lists; gives the number of trials of the original list."""
+    vox2 = ["VoxCeleb2 ID ,VGGFace2 ID ,Gender ,Set "]
+    vox1 = ["VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet"]
+    for person in everyone:
+        vox2.append(f"{person.vox2} ,n{person.number + 1:06d} ,{person.gender} ,{person.part} ")
+        if person.part == "test":
+            vox1.append(f"{person.vox1}\tMini_Person_{person.number + 1}\t{person.gender}\tNowhere\ttest")
+    for path, lines in (("vox2/vox2_meta.csv", vox2), ("vox1/vox1_meta.csv", vox1)):
+        with whole_file(root / path) as stream:
+            stream.writelines(line + "\n" for line in lines)
+    speaker = {name: name.split("/")[0] for name in recordings}
+    session = {name: name.rsplit("/", 1)[0] for name in recordings}
+    gender = {person.vox1: person.gender for person in everyone}
+    # As in VoxCeleb1's own list, every recording enrols about four times with its own speaker and four with others.
+    count = 8 * len(recordings)
+    drawn = trials.draw(speaker, count, seed, session=session)
+    trials.write_trials(root / "vox1" / "veri_test.txt", drawn)
+    drawn = trials.draw(speaker, count, seed + 1, session=session, group=gender)
+    trials.write_trials(root / "vox1" / "list_test_hard.txt", drawn)
+    return count
+
+
+def write_mini(root: Path, settings: MiniSettings, *, jobs: int = 0, cluster: str | None = None) -> dict[str, int]:
+    """Write the corpus below `root`; what a killed run left is kept, other settings start afresh.
+
+    Gives counts of people, utterances and trials. Raises InputError if `root` holds something that is not mini.
+    """
+    _claim(root, settings)
+    everyone = people(settings)
+    recordings: list[str] = []
+    for person, result in shards.each(
+        partial(write_person, root, settings), everyone, jobs=jobs, cluster=cluster, label="people"
+    ):
+        if isinstance(result, InputError):
+            raise InputError(result.what, f"person {person.number}", result.fix)
+        recordings += result
+    for name in noises.recipes():
+        write_noise(root, settings.seed, name)
+    count = write_lists(root, everyone, recordings, settings.seed)
+    utterances = len(everyone) * settings.videos * settings.utterances
+    return {"people": len(everyone), "utterances": utterances, "trials": count}
+
+
+def _claim(root: Path, settings: MiniSettings) -> None:
+    """Make `root` the home of this corpus, clearing a mini of other settings and refusing anything else."""
+    record = {"corpus": "mini", "version": speakerkd.__version__, **settings.model_dump()}
+    path = root / RECORD
+    if path.is_file():
+        if json.loads(path.read_text("utf-8")) == record:
+            return
+        for folder in FOLDERS:
+            shutil.rmtree(root / folder, ignore_errors=True)
+    elif root.is_dir() and any(root.iterdir()):
+        raise InputError("the folder is not empty and holds no mini corpus", root, "name a new folder")
+    write_json(path, record)

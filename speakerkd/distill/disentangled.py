@@ -1,0 +1,115 @@
+"""DisCoM-KD (third paper): both networks trained together, each splitting what it sees into three parts.
+
+A network of this method gives `Output.parts` = (z_inv, z_inf, z_irr), each (B, d): what both kinds of input share, what
+this one adds to the task, and the rest; its embedding is [z_inv | z_inf], its logits its own classifier's on that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
+from speakerkd.distill.reversal import scale_gradient
+from speakerkd.maths import cosine
+from speakerkd.tensors import Batch, Output
+
+
+class DisentangledSettings(ObjectiveSettings):
+    """`disentangled`; reference: all factors 1. It holds both networks' task losses, so the run's own counts 0."""
+
+    name: Literal["disentangled"] = "disentangled"
+    task_weight: float = Field(0.0, ge=0, description="factor of the run's own task loss; both are in here already")
+    targets: Literal["paper", "official"] = Field(
+        "paper",
+        description="paper: hard modality labels and sums over the two networks; official: the released code's soft "
+        "labels, [1, 1] for the first network and [0, 0] for the second, and means over both",
+    )
+    task: float = Field(1.0, ge=0, description="factor of L_cl, the class on [z_inv, z_inf]; 0: off")
+    adversarial: float = Field(1.0, ge=0, description="factor of L_adv, the network told from z_inv; 0: off")
+    modality: float = Field(1.0, ge=0, description="factor of L_mod, the network told from z_inf and z_irr; 0: off")
+    auxiliary: float = Field(1.0, ge=0, description="factor of L_aux, the class on z_inv and z_inf alone; 0: off")
+    orthogonal: float = Field(1.0, ge=0, description="factor of L_perp, cosines between the parts; 0: off")
+    reversal: float = Field(1.0, ge=0, description="strength of the reversed gradient in L_adv")
+
+
+@dataclass(slots=True)
+class Parts:
+    """One network's split of a batch: z_inv, z_inf, z_irr (B, d), class scores (B, K) and labels (B,)."""
+
+    inv: Tensor
+    inf: Tensor
+    irr: Tensor
+    logits: Tensor
+    label: Tensor
+
+
+class Disentangled(Objective):
+    """L_cl + L_adv + L_mod + L_aux + L_perp (Eq. 2-7). The two batches need not be paired, nor of one size."""
+
+    Settings = DisentangledSettings
+    needs = frozenset({"embedding", "equal_dims", "parts"})
+    least = 2
+
+    def __init__(self, settings: DisentangledSettings, pair: Pair) -> None:
+        super().__init__(settings, pair)
+        size = pair.student_dim // 2
+        self.of_inv = nn.Linear(size, 2)
+        self.of_inf = nn.Linear(size, 2)
+        self.of_irr = nn.Linear(size, 2)
+        self.of_class = nn.Linear(size, pair.classes)
+
+    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+        first, second = (Parts(*output.parts, output.logits, batch.label) for output in (student, teacher))
+        return self.losses(first, second)
+
+    def losses(self, first: Parts, second: Parts) -> dict[str, Tensor]:
+        """The five terms of two networks' parts, those with factor 0 left out."""
+        chosen = self.settings
+        both = (first, second)
+        reduce = _sum_of_means if chosen.targets == "paper" else _mean_of_all
+        tell = _hard if chosen.targets == "paper" else _soft
+
+        def entropy(scores: list[Tensor]) -> Tensor:
+            return reduce([F.cross_entropy(z, p.label, reduction="none") for z, p in zip(scores, both, strict=True)])
+
+        def told(head: nn.Linear, parts: list[Tensor]) -> Tensor:
+            return reduce([tell(head(z), which) for which, z in enumerate(parts)])
+
+        half = 1.0 if chosen.targets == "paper" else 0.5
+        terms = {
+            "task": lambda: entropy([p.logits for p in both]),
+            "adversarial": lambda: told(self.of_inv, [scale_gradient(p.inv, -chosen.reversal) for p in both]),
+            "modality": lambda: (
+                half * (told(self.of_inf, [p.inf for p in both]) + told(self.of_irr, [p.irr for p in both]))
+            ),
+            "auxiliary": lambda: (
+                entropy([self.of_class(p.inv) for p in both]) + entropy([self.of_class(p.inf) for p in both])
+            ),
+            "orthogonal": lambda: reduce([cosine(p.inv, p.inf) + cosine(p.inf, p.irr) for p in both]),
+        }
+        factors = {name: getattr(chosen, name) for name in terms}
+        return {f"disentangled_{name}": factors[name] * term() for name, term in terms.items() if factors[name]}
+
+
+def _sum_of_means(values: list[Tensor]) -> Tensor:
+    return sum(v.mean() for v in values)
+
+
+def _mean_of_all(values: list[Tensor]) -> Tensor:
+    return torch.cat(values).mean()
+
+
+def _hard(scores: Tensor, which: int) -> Tensor:
+    """Cross-entropy (B,) of scores (B, 2) against the network's number."""
+    return F.cross_entropy(scores, scores.new_full((len(scores),), which, dtype=torch.int64), reduction="none")
+
+
+def _soft(scores: Tensor, which: int) -> Tensor:
+    """The released code's: against the shares [1, 1] for the first network, [0, 0] for the second."""
+    return -(1 - which) * scores.log_softmax(1).sum(1)

@@ -1,0 +1,234 @@
+"""Tables of embeddings: one vector, or a matrix of crop vectors, for each recording.
+
+Files are Kaldi ark or scp (a vector, or a matrix crops x D), or `.npz` with the arrays `utterance` and `embedding`.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerkd.data.datadir import read_table, write_table
+from speakerkd.errors import InputError
+from speakerkd.files import whole_file, write_json
+
+MEDIA = (".wav", ".flac", ".m4a", ".mp4", ".ogg", ".opus", ".mp3", ".aac", ".sph", ".webm", ".jpg", ".jpeg", ".png")
+MAKE = "make them with `speakerkd embed`"
+
+
+@dataclass
+class Embeddings:
+    """Embeddings of N recordings.
+
+    keys: N names. values: (N, D), or (N, C, D) with C crops each. made: how (protocol, model, data), where known.
+    """
+
+    keys: list[str]
+    values: NDArray
+    made: dict[str, Any] = field(default_factory=dict)
+    seconds: NDArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def _places(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Positions by key, and by key without a media file's extension (-1 where several keys share that)."""
+        stems: dict[str, int] = {}
+        for place, key in enumerate(self.keys):
+            stem = without_extension(key)
+            stems[stem] = -1 if stem in stems else place
+        return {key: place for place, key in enumerate(self.keys)}, stems
+
+    def locate(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Rows of names (n,), -1 where there is none.
+
+        A name is a whole relative path; `a/b/1.wav` and `a/b/1` are one recording unless both are here.
+        """
+        exact, stems = self._places
+        rows = (exact.get(name, -1) for name in names)
+        return np.fromiter(
+            (
+                row if row >= 0 else stems.get(without_extension(name), -1)
+                for row, name in zip(rows, names, strict=True)
+            ),
+            np.int64,
+            len(names),
+        )
+
+
+def without_extension(name: str) -> str:
+    """`a/b/1` for `a/b/1.wav`; dots that are no media extension stay."""
+    stem, dot, extension = name.rpartition(".")
+    return stem if dot and "." + extension.lower() in MEDIA else name
+
+
+def read_embeddings(path: Path | str) -> Embeddings:
+    """Read embeddings (float32 stays as stored in memory; nothing else is copied).
+
+    Raises InputError naming file and recording for an embedding that is not finite or zero, a duplicate key, and
+    where dimensions or numbers of crops differ.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such embeddings", path, MAKE)
+    if path.suffix == ".npz":
+        keys, values, made, seconds = _read_npz(path)
+    else:
+        keys, values = _read_kaldi(path)
+        record = path.with_suffix(".json")
+        made = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+        lengths = path.with_suffix(".utt2dur")
+        table = read_table(lengths) if lengths.is_file() else {}
+        seconds = np.array([float(table[key]) for key in keys]) if table.keys() >= set(keys) else None
+    double = next((key for key, n in Counter(keys).items() if n > 1), None) if len(set(keys)) < len(keys) else None
+    if double is not None:
+        raise InputError(f"duplicate key '{double}'", path, "keep one embedding a recording")
+    check_finite(keys, values, path)
+    return Embeddings(keys, values, made, seconds)
+
+
+def check_finite(keys: Sequence[str], values: NDArray, where: object) -> None:
+    """Raises InputError naming the first recording whose embedding is not finite, or zero and so without direction."""
+    step = max(1, (1 << 22) // max(1, int(np.prod(values.shape[1:]))))
+    for first in range(0, len(values), step):
+        part = values[first : first + step].reshape(len(values[first : first + step]), -1, values.shape[-1])
+        for fault, what in ((~np.isfinite(part).all((1, 2)), "not finite"), (~part.any(2).all(1), "zero")):
+            if fault.any():
+                key = keys[first + int(np.argmax(fault))]
+                raise InputError(
+                    f"the embedding of '{key}' is {what}", where, "leave the recording out, or embed it again"
+                )
+
+
+def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any], NDArray | None]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = {"utterance", "embedding"} - set(archive.files)
+            if missing:
+                fix = "write the arrays `utterance` (N,) and `embedding` (N, D) or (N, crops, D)"
+                raise InputError(f"no array `{min(missing)}`", path, fix)
+            keys, values = archive["utterance"], archive["embedding"]
+            made = json.loads(str(archive["made"])) if "made" in archive.files else {}
+            seconds = archive["seconds"] if "seconds" in archive.files else None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"not a readable .npz file ({error})", path, MAKE) from error
+    if keys.ndim != 1 or values.ndim not in (2, 3) or len(keys) != len(values) or values.size == 0:
+        what = f"`utterance` {keys.shape} and `embedding` {values.shape} do not fit"
+        raise InputError(what, path, "give (N,) names and (N, D) or (N, crops, D) embeddings")
+    if keys.dtype.kind not in "US":
+        raise InputError("`utterance` holds no text", path, "write names as text")
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float32)
+    names = keys.tolist()
+    return [n.decode() for n in names] if keys.dtype.kind == "S" else names, values, made, seconds
+
+
+def _read_kaldi(path: Path) -> tuple[list[str], NDArray]:
+    keys: list[str] = []
+    values: NDArray | None = None
+    for key, record in _kaldi_records(path):
+        value = np.asarray(record)
+        if value.dtype.kind != "f" or value.ndim not in (1, 2) or value.size == 0:
+            raise InputError(f"'{key}' is no vector or matrix of numbers", path, MAKE)
+        if values is None:
+            # no record is smaller than its numbers, so a file of one kind of record fits without a second copy
+            size = sum(p.stat().st_size for p in _arks(path))
+            values = np.empty((max(1, size // value.nbytes), *value.shape), value.dtype)
+        if value.shape != values.shape[1:]:
+            what = f"'{key}' has shape {value.shape} where the first has {values.shape[1:]}"
+            raise InputError(what, path, "give vectors of one size, or the same number of crops for each recording")
+        if len(keys) == len(values):
+            values = np.concatenate([values, np.empty_like(values)])
+        values[len(keys)] = value
+        keys.append(key)
+    if values is None:
+        raise InputError("no embedding in the file", path, MAKE)
+    return keys, values[: len(keys)]
+
+
+def _arks(path: Path) -> set[Path]:
+    if path.suffix != ".scp":
+        return {path}
+    with open(path, encoding="utf-8-sig") as stream:
+        return {Path(line.split(None, 1)[1].strip().rpartition(":")[0]) for line in stream if line.strip()}
+
+
+def _kaldi_records(path: Path) -> Iterator[tuple[str, NDArray]]:
+    import kaldiio
+
+    try:
+        yield from kaldiio.load_scp_sequential(str(path)) if path.suffix == ".scp" else kaldiio.load_ark(str(path))
+    except FileNotFoundError as error:
+        raise InputError(f"no such ark file {error.filename}", path, "mend the paths in the scp") from error
+    except (ValueError, RuntimeError, UnicodeDecodeError, EOFError, IndexError, OverflowError, MemoryError) as error:
+        raise InputError(f"not a readable Kaldi file ({error})", path, MAKE) from error
+
+
+def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
+    """Write an .npz, or an .ark, .scp and .json for a path that ends in .ark or .scp; whole or not at all.
+
+    Returns the file to give to `read_embeddings`. Raises InputError as that does.
+    """
+    path = Path(path)
+    check_finite(embeddings.keys, embeddings.values, path)
+    if path.suffix in (".ark", ".scp"):
+        import kaldiio
+
+        ark, scp = path.with_suffix(".ark").absolute(), path.with_suffix(".scp")
+        scp.unlink(missing_ok=True)  # an old one would name records that have moved
+        places = []
+        with whole_file(ark, "wb") as stream:
+            for key, value in zip(embeddings.keys, embeddings.values, strict=True):
+                places.append(f"{key} {ark}:{stream.tell() + len(key.encode()) + 1}\n")
+                kaldiio.save_ark(stream, {key: value})
+        write_json(path.with_suffix(".json"), embeddings.made)
+        if embeddings.seconds is not None:
+            lengths = zip(embeddings.keys, embeddings.seconds.tolist(), strict=True)
+            write_table(path.with_suffix(".utt2dur"), {key: f"{value:.3f}" for key, value in lengths})
+        with whole_file(scp) as stream:
+            stream.writelines(sorted(places, key=str.encode))
+        return scp
+    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    with whole_file(path, "wb") as stream:
+        np.savez(
+            stream,
+            utterance=np.array(embeddings.keys),
+            embedding=embeddings.values,
+            made=np.array(json.dumps(embeddings.made, sort_keys=True)),
+            **({} if embeddings.seconds is None else {"seconds": embeddings.seconds}),
+        )
+    return path
+
+
+def average_models(models: Mapping[str, Sequence[str]], recordings: Embeddings, where: object = "") -> Embeddings:
+    """One embedding an enrolment model: the mean of its recordings' L2-normalised embeddings, crop by crop.
+
+    Raises InputError naming the model and the first recording without an embedding.
+    """
+    names = [name for recordings_of in models.values() for name in recordings_of]
+    rows = recordings.locate(names)
+    owner = np.repeat(np.arange(len(models)), [len(r) for r in models.values()])
+    if (rows < 0).any():
+        first = int(np.argmax(rows < 0))
+        model = list(models)[owner[first]]
+        what = f"no embedding of '{names[first]}', of model '{model}' ({int((rows < 0).sum())} are missing)"
+        raise InputError(what, where, "embed it, or score the rest with --skip-missing")
+    values = recordings.values
+    total = np.zeros((len(models), *values.shape[1:]), values.dtype)
+    for place, row in zip(owner.tolist(), rows.tolist(), strict=True):
+        total[place] += values[row] / np.linalg.norm(values[row], axis=-1, keepdims=True)
+    counts = np.bincount(owner, minlength=len(models)).reshape(-1, *[1] * (values.ndim - 1))
+    seconds = recordings.seconds
+    if seconds is not None:
+        seconds = np.bincount(owner, seconds[rows], len(models))
+    return Embeddings(list(models), total / counts.astype(values.dtype), recordings.made, seconds)

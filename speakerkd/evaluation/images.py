@@ -1,0 +1,116 @@
+"""From a trained image model and an image directory to figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speakerkd.config import parse
+from speakerkd.data.images import ImageSet, read_images
+from speakerkd.data.pixels import read_image
+from speakerkd.data.text_table import TextTable, near, read_text_table
+from speakerkd.errors import InputError
+from speakerkd.evaluation.classify import classification_figures, matching_figures, top_k
+from speakerkd.frontend.corruptions import CORRUPTIONS, corrupt
+from speakerkd.frontend.images import ImageViewSettings, normalise, test_view
+from speakerkd.models.package import Package
+
+BLOCK = 256  # pictures a batch
+
+
+def image_figures(
+    package: Package, pictures: ImageSet, table: TextTable | None = None, *, robustness: bool = False, seed: int = 0
+) -> dict[str, float]:
+    """Figures of a model on one split, in percent: top1, top5, f1_weighted, ece; with a table, matching and retrieval.
+
+    table: the teacher's, in the order of the pictures' classes; left out where its size does not fit the model.
+    robustness: also top1 under each corruption, the mean of its five strengths, and over all as `corrupted_top1`.
+    """
+    label = model_labels(package, pictures)
+    logits, embeddings = _run(package, pictures)
+    figures = classification_figures(logits, label)
+    if table is not None and (texts := _texts(package, table)) is not None:
+        figures |= matching_figures(embeddings, texts, pictures.labels)
+    if robustness:
+        figures |= _robustness(package, pictures, label, seed)
+    return figures
+
+
+def open_pictures(directory: Path | str, split: str, teacher: Path | str | None) -> tuple[ImageSet, TextTable | None]:
+    """A split of an image directory, and its teacher's table: `teacher`, or `teacher.npz` there, or None."""
+    pictures = read_images(directory, split)
+    inside = Path(directory) / "teacher.npz"
+    path = Path(teacher) if teacher is not None else inside if inside.is_file() else None
+    return pictures, None if path is None else read_text_table(path).for_classes(pictures.classes, where=path)
+
+
+def model_labels(package: Package, pictures: ImageSet) -> np.ndarray:
+    """The pictures' labels in the model's numbering (N,). Raises InputError for a class that the model lacks."""
+    if package.task != "image":
+        raise InputError(f"a model of task {package.task}", package.directory or "--model", "give one of task image")
+    for name in pictures.classes:
+        if name not in package.labels:
+            fix = f"{near(name, package.labels)}; evaluate on the classes that it was trained on"
+            raise InputError(f"the model does not know class '{name}'", package.directory or "--model", fix)
+    return np.array([package.labels.index(name) for name in pictures.classes])[pictures.labels]
+
+
+def classify_files(package: Package, files: list[Path]) -> Iterator[tuple[Path, str, float]]:
+    """The most probable class of picture files, and its probability in [0, 1]."""
+    view = _view(package)
+    side = round(view.size / view.test_crop)
+    for file in files:
+        raw = torch.from_numpy(read_image(file, side))[None]
+        probability = package.outputs(_input(raw, view)).logits[0].float().softmax(0)
+        best = int(probability.argmax())
+        yield file, package.labels[best], float(probability[best])
+
+
+def _texts(package: Package, table: TextTable) -> np.ndarray | None:
+    """The table as the student was taught it, (K, P, D) of unit rows; None where its size is another."""
+    wanted = package.dim if package.teacher is None else package.teacher.dim
+    if table.dim != wanted or (package.head is None and table.dim != package.dim):
+        return None
+    flat = torch.from_numpy(table.embeddings).flatten(0, 1)
+    return package.project(flat).cpu().numpy().reshape(*table.embeddings.shape[:2], -1)
+
+
+def _run(
+    package: Package, pictures: ImageSet, damage: Callable[[Tensor], Tensor] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N, K) and embeddings (N, D) of all pictures, damaged before they are normalised."""
+    view = _view(package)
+    logits, embeddings = [], []
+    for start in range(0, len(pictures), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(pictures)))
+        raw = torch.from_numpy(pictures.read(rows)).to(package.device)
+        output = package.outputs(_input(raw, view, damage))
+        logits.append(output.logits.float().cpu())
+        embeddings.append(output.embedding.float().cpu())
+    return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
+
+
+def _input(raw: Tensor, view: ImageViewSettings, damage: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    picture = test_view(raw, view)
+    return normalise(picture if damage is None else damage(picture), torch.tensor(view.mean), torch.tensor(view.std))
+
+
+def _robustness(package: Package, pictures: ImageSet, label: np.ndarray, seed: int) -> dict[str, float]:
+    figures = {}
+    for name in CORRUPTIONS:
+        found = []
+        for strength in range(1, 6):
+            draw = torch.Generator().manual_seed(seed)
+            logits, _ = _run(package, pictures, lambda x, n=name, s=strength, g=draw: corrupt(x, n, s, g))
+            found.append(top_k(logits, label))
+        figures[f"top1_{name}"] = float(np.mean(found))
+    return {**figures, "corrupted_top1": float(np.mean(list(figures.values())))}
+
+
+def _view(package: Package) -> ImageViewSettings:
+    where = package.directory or "the model"
+    return parse(ImageViewSettings, package.frontend or {}, where)

@@ -1,0 +1,205 @@
+"""Cross-modal matching: which of several faces belongs to a voice (A-F), which of several voices to a face (F-A).
+
+A table of items (voices or faces) has one identity each. A draw is rows of the probe's table and of the options'; the
+right option stands first, and an option that ties with it is an error, so that equal scores never count as found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerkd.errors import InputError
+from speakerkd.evaluation import metrics
+from speakerkd.evaluation.bootstrap import Interval
+
+STEP = 1 << 14  # draws scored at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Items of one modality: identity (n,) int of each, in [0, identities); negative where it is not known."""
+
+    identity: NDArray[np.int64]
+
+    def by_identity(self, identities: int) -> tuple[NDArray, NDArray, NDArray]:
+        """Rows in the order of their identities, each identity's first place in it, and how many it has."""
+        order = np.argsort(self.identity, kind="stable")[np.count_nonzero(self.identity < 0) :]
+        counts = np.bincount(self.identity[self.identity >= 0], minlength=identities)
+        return order, np.cumsum(counts) - counts, counts
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """n questions: probe (n,) rows of the probes; options (n, N) rows of the options, the right one first.
+
+    identity: (n, N) the options' identities, the probe's first.
+    """
+
+    probe: NDArray[np.int64]
+    options: NDArray[np.int64]
+    identity: NDArray[np.int64]
+
+
+def draw(
+    probes: Items,
+    options: Items,
+    *,
+    count: int = 10_000,
+    seed: int = 0,
+    choices: int = 2,
+    group: NDArray | None = None,
+) -> Draws:
+    """Draw questions: an identity, one of its probes, one of its options, and options of choices - 1 other identities.
+
+    Everything is drawn uniformly and follows from the seed. group: (identities,) such as gender; wrong options are then
+    of the probe's group (the hard set). Raises InputError where there are too few identities.
+    """
+    identities = int(max(probes.identity.max(initial=-1), options.identity.max(initial=-1))) + 1
+    own, first, many = options.by_identity(identities)
+    probe_order, probe_first, probe_many = probes.by_identity(identities)
+    group = np.zeros(identities, np.int64) if group is None else np.unique(group, return_inverse=True)[1][:identities]
+    able = np.flatnonzero(many > 0)  # who can be an option
+    able = able[np.argsort(group[able], kind="stable")]
+    sizes = np.bincount(group[able], minlength=group.max(initial=0) + 1)
+    starts = np.cumsum(sizes) - sizes
+    asked = np.flatnonzero((probe_many > 0) & (many > 0) & (sizes[group] >= choices))
+    if len(asked) == 0:
+        what = f"no identity has a voice, a face and {choices - 1} others to be told from"
+        raise InputError(what, "matching", "give a test set with more identities, or fewer options")
+    generator = np.random.default_rng(seed)
+    identity = np.empty((count, choices), np.int64)
+    identity[:, 0] = asked[generator.integers(len(asked), size=count)]
+    places = np.empty(identities, np.int64)
+    places[able] = np.arange(len(able))
+    mine = group[identity[:, 0]]
+    taken = (places[identity[:, 0]] - starts[mine])[:, None]  # places within the group that are used up, ascending
+    for column in range(1, choices):
+        pick = generator.integers(sizes[mine] - column)
+        for other in taken.T:  # counting past those already taken leaves each of the rest equally likely
+            pick = pick + (pick >= other)
+        identity[:, column] = able[starts[mine] + pick]
+        taken = np.sort(np.column_stack([taken, pick]), axis=1)
+    rows = own[first[identity] + (generator.random(identity.shape) * many[identity]).astype(np.int64)]
+    asking = identity[:, 0]
+    probe = probe_order[probe_first[asking] + (generator.random(count) * probe_many[asking]).astype(np.int64)]
+    return Draws(probe, rows, identity)
+
+
+def draw_scores(draws: Draws, probes: NDArray, options: NDArray) -> NDArray:
+    """Cosines (n, N) between each probe and its options; probes (P, D) and options (O, D) of length 1."""
+    result = np.empty(draws.options.shape, probes.dtype)
+    step = max(1, STEP // draws.options.shape[1])
+    for start in range(0, len(result), step):
+        part = slice(start, start + step)
+        result[part] = np.einsum("nd,nkd->nk", probes[draws.probe[part]], options[draws.options[part]])
+    return result
+
+
+def found(scores: NDArray) -> NDArray[np.bool_]:
+    """Which questions (n,) are answered right: the first option's score is above every other's; a tie is wrong."""
+    return scores[:, 0] > scores[:, 1:].max(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Accuracy in [0, 1] with its 95 % interval (None with fewer than 5 identities), chance, and verification AUC."""
+
+    accuracy: float
+    interval: Interval | None
+    chance: float
+    auc: float
+    count: int
+
+
+def evaluate(draws: Draws, probes: NDArray, options: NDArray, *, replicates: int = 1000, seed: int = 0) -> Matched:
+    """Accuracy of draws; the AUC is that of telling the pairs of one identity from all others among them."""
+    scores = draw_scores(draws, probes, options)
+    right = found(scores)
+    pairs = metrics.sort_scores(scores.ravel(), np.tile([1] + [0] * (scores.shape[1] - 1), len(scores)))
+    interval = _interval(right, draws.identity, replicates, seed) if replicates else None
+    return Matched(float(right.mean()), interval, 1 / scores.shape[1], metrics.auc(pairs), len(right))
+
+
+def _interval(right: NDArray, identity: NDArray, replicates: int, seed: int, level: float = 0.95) -> Interval | None:
+    """Identities are drawn with replacement; a question weighs how often its probe's was, times the others' mean."""
+    known, place = np.unique(identity, return_inverse=True)
+    if len(known) < 5:
+        return None
+    place = place.reshape(identity.shape)
+    generator = np.random.default_rng(seed)
+    values = np.full(replicates, np.nan)
+    for number in range(replicates):
+        times = generator.multinomial(len(known), np.full(len(known), 1 / len(known))).astype(np.float64)
+        weight = times[place[:, 0]] * times[place[:, 1:]].mean(1)
+        if (total := weight.sum()) > 0:
+            values[number] = weight @ right / total
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def read_match_list(path: Path | str) -> tuple[list[str], list[list[str]]]:
+    """Read `probe positive negative [negative ...]` lines: the probes, and each one's options, the right one first.
+
+    Raises InputError with file and line where a line has fewer than two options or another number than the first.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such matching list", path, "give a file of `probe positive negative` lines")
+    probes: list[str] = []
+    options: list[list[str]] = []
+    try:
+        with open(path, encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, 1):
+                fields = line.split()
+                if not fields:
+                    continue
+                if len(fields) < 3 or (options and len(fields) != 1 + len(options[0])):
+                    what = f"{len(fields)} fields ('{line.strip()[:80]}')"
+                    raise InputError(what, f"{path}:{number}", "write `probe positive negative` on every line")
+                probes.append(fields[0])
+                options.append(fields[1:])
+    except UnicodeDecodeError as error:
+        raise InputError("not UTF-8 text", path, "save the list as UTF-8") from error
+    if not probes:
+        raise InputError("no question in the list", path, "write `probe positive negative` on every line")
+    return probes, options
+
+
+def read_pairs(path: Path | str) -> tuple[list[str], list[str], NDArray[np.int8]]:
+    """Voices, faces and labels (n,) of a verification list between modalities.
+
+    Read are CSV with a header that names `label`, `voice-path` and `face-path`, and any trial list of `read_trials`
+    with the voice first. Raises InputError with file and line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("no such verification list", path, "give a CSV or a trial list")
+    with open(path, encoding="utf-8-sig", errors="replace") as stream:
+        head = [name.strip().lower() for name in stream.readline().split(",")]
+    if len(head) < 3:
+        from speakerkd.evaluation.trials import read_trials
+
+        trials = read_trials(path)
+        if trials.label is None:
+            raise InputError("the list has no labels", path, "write `1 voice face` or `0 voice face`")
+        names = [trials.enrol_names[i] for i in trials.enrol], [trials.test_names[i] for i in trials.test]
+        return *names, trials.label
+    wanted = ("voice-path", "face-path", "label")
+    absent = next((name for name in wanted if name not in head), None)
+    if absent:
+        raise InputError(f"no column '{absent}'", f"{path}:1", f"name the columns {', '.join(wanted)}")
+    columns: list[list[str]] = [[], [], []]
+    with open(path, encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, 1):
+            fields = [field.strip() for field in line.rstrip("\r\n").split(",")]
+            if number == 1 or fields == [""]:
+                continue
+            if len(fields) != len(head) or fields[head.index("label")] not in ("0", "1"):
+                raise InputError(f"not a pair ('{line.strip()[:80]}')", f"{path}:{number}", "mend the line")
+            for column, name in zip(columns, wanted, strict=True):
+                column.append(fields[head.index(name)])
+    return columns[0], columns[1], np.array(columns[2], np.int8)

@@ -1,0 +1,232 @@
+"""Matching over a data directory's people: voices through the student, faces through teacher and projection head."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import speakerkd
+from speakerkd.data.archive import read_shared_vectors
+from speakerkd.data.datadir import read_table
+from speakerkd.errors import InputError
+from speakerkd.evaluation import metrics
+from speakerkd.evaluation.embed import embed
+from speakerkd.evaluation.embeddings import Embeddings
+from speakerkd.evaluation.match import Draws, Items, Matched, draw, evaluate, read_match_list, read_pairs
+from speakerkd.evaluation.model import fbank_settings
+from speakerkd.evaluation.protocol import Name, Protocol, vectors
+from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
+
+if TYPE_CHECKING:
+    from speakerkd.models.package import Package
+
+Direction = Literal["audio_to_face", "face_to_audio"]
+DIRECTIONS: tuple[Direction, ...] = ("audio_to_face", "face_to_audio")
+
+
+@dataclass
+class TestSet:
+    """Voices and faces of a data directory's people; identities count from 0.
+
+    recordings, voices (identity of each); faces (M, D) of length 1 as the model compares them, shown (identity of
+    each); gender (identities,) text or None; voice_rows, face_rows: {key: row}.
+    """
+
+    recordings: ArchivedRecordings | AudioRecordings
+    voices: Items
+    faces: NDArray[np.float32]
+    shown: Items
+    people: list[str]
+    gender: NDArray | None
+    face_keys: list[str]
+    face_row: NDArray[np.int64]
+    made: dict[str, Any] = field(default_factory=dict)
+
+
+def open_test_set(directory: Path | str, package: Package) -> TestSet:
+    """Read features (or audio), teacher embeddings and people of a data directory, and project the faces.
+
+    Raises InputError where one is missing, or the teacher is not the one that taught the model.
+    """
+    directory = Path(directory)
+    speakers = read_table(directory / "utt2spk")
+    if not (directory / "teacher.scp").is_file():
+        raise InputError("no face embeddings (teacher.scp)", directory, "make them with `speakerkd teach`")
+    _check_teacher(directory, package)
+    fbank = fbank_settings(package)
+    if (directory / "feats.scp").is_file():
+        recordings: ArchivedRecordings | AudioRecordings = ArchivedRecordings(directory / "feats.scp", fbank)
+    else:
+        table = read_table(directory / "wav.scp")
+        recordings = AudioRecordings({key: [path] for key, path in table.items()}, fbank, name=str(directory))
+    keys, stored, row = read_shared_vectors(directory / "teacher.scp")
+    people = sorted(set(speakers.values()))
+    number = {person: place for place, person in enumerate(people)}
+    shown = np.full(len(stored), -1, np.int64)
+    for key, place in zip(keys, row.tolist(), strict=True):
+        if key in speakers:
+            shown[place] = number[speakers[key]]
+    voices = np.array([number[speakers[key]] if key in speakers else -1 for key in recordings.keys], np.int64)
+    for name, identity in (("feats.scp", voices), ("teacher.scp", shown)):
+        if (identity < 0).all():
+            raise InputError(f"no key of {name} is in utt2spk", directory, "prepare the directory again")
+    gender = None
+    if (directory / "spk2gender").is_file():
+        genders = read_table(directory / "spk2gender")
+        if all(person in genders for person in people):
+            gender = np.array([genders[person] for person in people])
+    return TestSet(
+        recordings,
+        Items(voices),
+        package.project(torch.from_numpy(stored)).cpu().numpy(),
+        Items(shown),
+        people,
+        gender,
+        keys,
+        row,
+        {"data": str(directory), "model": f"{package.directory} {package.digest}", "speakerkd": speakerkd.__version__},
+    )
+
+
+def _check_teacher(directory: Path, package: Package) -> None:
+    record = directory / "teacher.json"
+    if package.teacher is None or not record.is_file():
+        return
+    theirs = json.loads(record.read_text("utf-8"))
+    for name in ("name", "digest"):
+        ours, here = getattr(package.teacher, name), theirs.get(name)
+        if ours and here and ours != here:
+            what = f"faces embedded by another teacher ({name} {here}, the model's is {ours})"
+            raise InputError(what, record, "embed them with `speakerkd teach` and the model's teacher")
+
+
+def match_directory(
+    directory: Path | str,
+    package: Package,
+    *,
+    hard: bool = False,
+    triples: int = 10_000,
+    seed: int = 0,
+    choices: Sequence[int] = (2,),
+    lists: Sequence[tuple[Direction, Path]] = (),
+    pairs: Path | None = None,
+    protocol: Name = "mean",
+    replicates: int = 1000,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Matching accuracies in both directions, original (`_o`) and, where spk2gender tells it, same gender (`_h`).
+
+    hard: refuse a directory without spk2gender. choices: options a question; 2 is the papers'. lists: published lists
+    as (direction, path), pairs: a verification list; both on top. Voices are embedded under `protocol`, those only that
+    a question asks for. Returns {name: entry} with percentages, beside chance and the verification AUC.
+    """
+    tests = open_test_set(directory, package)
+    if hard and tests.gender is None:
+        raise InputError("no gender for everyone", Path(directory) / "spk2gender", "write `speaker m|f` lines")
+    questions: dict[str, tuple[Direction, Draws]] = {}
+    sets = [("o", None)] + ([("h", tests.gender)] if tests.gender is not None else [])
+    for direction in DIRECTIONS:
+        sides = _sides(direction, tests.voices, tests.shown)
+        for many in choices:
+            for name, group in sets:
+                try:
+                    drawn = draw(*sides, count=triples, seed=seed, choices=many, group=group)
+                except InputError:
+                    if name == "h" and not hard:
+                        continue  # too few people of one gender for this many options
+                    raise
+                questions[f"acc_match_{direction}_{name}" + ("" if many == 2 else f"_{many}")] = direction, drawn
+    for direction, path in lists:
+        questions[f"acc_match_{direction}_{path.stem.replace('.', '_')}"] = direction, _of_list(path, direction, tests)
+    listed = _of_pairs(pairs, tests) if pairs else None
+    asked = [draws.probe if direction == "audio_to_face" else draws.options for direction, draws in questions.values()]
+    used = np.unique(np.concatenate([rows.ravel() for rows in asked] + ([listed[0]] if listed else [])))
+    voices = _voices(package, tests, used, Protocol(name=protocol), progress)
+    made = tests.made | {"protocol": str(Protocol(name=protocol))}
+    entries = {}
+    for name, (direction, draws) in questions.items():
+        matched = evaluate(draws, *_sides(direction, voices, tests.faces), replicates=replicates, seed=seed)
+        entries[name] = _entry(matched, draws.options.shape[1]) | {"made": made | {"seed": seed}}
+    if listed:
+        scores = np.einsum("nd,nd->n", voices[listed[0]], tests.faces[listed[1]])
+        auc = metrics.auc(metrics.sort_scores(scores, listed[2]))
+        name = f"auc_verification_{pairs.stem.replace('.', '_')}"
+        entries[name] = {"auc_percent": 100 * auc, "chance_percent": 50.0, "pairs": len(scores), "made": made}
+    return entries
+
+
+def _sides(direction: Direction, voices: Any, faces: Any) -> tuple[Any, Any]:
+    return (voices, faces) if direction == "audio_to_face" else (faces, voices)
+
+
+def _voices(
+    package: Package,
+    tests: TestSet,
+    used: NDArray,
+    protocol: Protocol,
+    progress: Callable[[int, int], None] | None,
+) -> NDArray[np.float32]:
+    """Voice embeddings of length 1 of the used rows; the others stay 0."""
+    found = embed(package, tests.recordings, protocol, places=used.tolist(), progress=progress)
+    values = vectors(protocol if protocol.name != "crops" else Protocol(name="mean"), found.values)
+    result = np.zeros((len(tests.recordings.keys), values.shape[1]), np.float32)
+    result[used] = values / np.linalg.norm(values, axis=1, keepdims=True)
+    return result
+
+
+def _entry(matched: Matched, choices: int) -> dict[str, Any]:
+    return {
+        "accuracy_percent": 100 * matched.accuracy,
+        "interval_percent": None if matched.interval is None else [100 * v for v in asdict(matched.interval).values()],
+        "chance_percent": 100 * matched.chance,
+        "auc_percent": 100 * matched.auc,
+        "questions": matched.count,
+        "options": choices,
+    }
+
+
+def _of_list(path: Path, direction: Direction, tests: TestSet) -> Draws:
+    """The questions of a published list, its names found among the recordings and the faces."""
+    probes, options = read_match_list(path)
+    tables = _sides(direction, _voice_table(tests), _face_table(tests))
+    identity = (tests.shown if direction == "audio_to_face" else tests.voices).identity
+    probe = _rows(tables[0], probes, path)
+    flat = _rows(tables[1], [name for line in options for name in line], path).reshape(len(options), -1)
+    return Draws(probe, flat, identity[flat])
+
+
+def _of_pairs(path: Path, tests: TestSet) -> tuple[NDArray, NDArray, NDArray]:
+    voices, faces, labels = read_pairs(path)
+    return _rows(_voice_table(tests), voices, path), _rows(_face_table(tests), faces, path), labels
+
+
+def _voice_table(tests: TestSet) -> tuple[Embeddings, NDArray]:
+    keys = tests.recordings.keys
+    return Embeddings(keys, np.empty((len(keys), 0))), np.arange(len(keys))
+
+
+def _face_table(tests: TestSet) -> tuple[Embeddings, NDArray]:
+    return Embeddings(tests.face_keys, np.empty((len(tests.face_keys), 0))), tests.face_row
+
+
+def _rows(table: tuple[Embeddings, NDArray], names: list[str], path: Path) -> NDArray[np.int64]:
+    places = table[0].locate(names)
+    if (places < 0).any():
+        first = names[int(np.argmin(places))]
+        line = _line_of(path, first)
+        what = f"no embedding of '{first}' ({int((places < 0).sum())} names of the list have none)"
+        raise InputError(what, f"{path}:{line}", "give a list of this data directory's keys")
+    return table[1][places]
+
+
+def _line_of(path: Path, name: str) -> int:
+    with open(path, encoding="utf-8-sig") as stream:
+        return next((number for number, line in enumerate(stream, 1) if name in re.split(r"[\s,]+", line)), 0)

@@ -1,0 +1,72 @@
+"""Which trained model a command uses, and on which device."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speakerkd.config import parse
+from speakerkd.errors import InputError
+from speakerkd.frontend.fbank import FbankSettings
+
+if TYPE_CHECKING:
+    from speakerkd.models.package import Package
+
+LATEST = Path("exp/latest")
+GET_ONE = "train one (`bash egs/mini/run.sh` takes minutes), or name its folder with --model or SPEAKERKD_MODEL"
+
+
+def find_model(given: Path | str | None = None) -> Path:
+    """The experiment directory to use: the given one, else $SPEAKERKD_MODEL, else what `exp/latest` names.
+
+    Raises InputError, saying how to get a model, where none of them is there.
+    """
+    if given is not None:
+        return _checked(Path(given), "--model")
+    named = os.environ.get("SPEAKERKD_MODEL")
+    if named:
+        return _checked(Path(named), "SPEAKERKD_MODEL")
+    if LATEST.is_dir():
+        return LATEST.resolve()
+    if LATEST.is_file():  # where links cannot be made, a file holds the name
+        return _checked(LATEST.parent / LATEST.read_text("utf-8").strip(), LATEST)
+    raise InputError("no model: --model is not given, SPEAKERKD_MODEL is not set", f"no {LATEST} here", GET_ONE)
+
+
+def _checked(directory: Path, source: object) -> Path:
+    if not directory.is_dir():
+        raise InputError(f"no such experiment directory '{directory}'", source, GET_ONE)
+    return directory
+
+
+def choose_device(name: str = "auto") -> str:
+    """`auto`: a GPU where there is one, else the CPU. Raises InputError for a device that is not there."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"no device '{name}' ({str(error).splitlines()[0]})", "--device", "use cpu, cuda or auto"
+        ) from error
+    return name
+
+
+def load_speaker_model(given: Path | str | None = None, device: str = "auto") -> Package:
+    """Load a speech model for use; raises InputError where the folder holds none, or one of another task."""
+    from speakerkd.models.package import load_package
+
+    directory = find_model(given)
+    package = load_package(directory, choose_device(device))
+    if package.task != "speaker":
+        raise InputError(f"a model of the task '{package.task}'", directory, "give a speech model")
+    return package
+
+
+def fbank_settings(package: Package) -> FbankSettings:
+    """The settings of the features that a speech model reads."""
+    return parse(FbankSettings, package.frontend or {}, f"{package.directory}/model.json")

@@ -1,0 +1,93 @@
+"""Back-ends on cosine scores: mean subtraction, S-norm, adaptive S-norm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import normalize
+
+from speakerkd.errors import InputError
+
+ROWS, COHORT = 512, 8192  # recordings and cohort embeddings multiplied at a time: 16 MiB of scores
+
+
+@dataclass(frozen=True, slots=True)
+class CohortStatistics:
+    """Mean and standard deviation (U,) of each recording's cosines to the cohort, or to the nearest of it."""
+
+    mean: NDArray
+    std: NDArray
+
+
+def subtract_mean(values: NDArray, mean: NDArray) -> NDArray:
+    """values (..., D) less mean (D,), in place."""
+    values -= mean.astype(values.dtype)
+    return values
+
+
+def mean_embedding(values: NDArray) -> NDArray:
+    """Mean over all vectors of a table (..., D), as (D,) float64, without a copy of the table."""
+    return values.reshape(-1, values.shape[-1]).mean(0, dtype=np.float64)
+
+
+def cohort_statistics(values: NDArray, cohort: NDArray, top: int | None = None) -> CohortStatistics:
+    """Statistics of the cosines between values (U, D) and cohort (K, D): over all K, or over each row's `top` highest.
+
+    The cohort is read in blocks; memory beyond the tables is about 60 MB. The deviation divides by the count.
+    Raises InputError for a cohort smaller than `top` or with fewer than two embeddings.
+    """
+    if cohort.ndim != 2 or cohort.shape[1] != values.shape[1]:
+        what = f"cohort embeddings of shape {cohort.shape}, recordings of size {values.shape[1]}"
+        raise InputError(what, "score normalisation", "give vectors of the same model")
+    if len(cohort) < max(2, top or 0) or (top is not None and top < 2):
+        what = f"a cohort of {len(cohort)}, of which the {top or 'whole'} nearest are wanted"
+        raise InputError(what, "score normalisation", "give a larger cohort or a smaller --top (2 at least)")
+    mean, std = np.empty(len(values)), np.empty(len(values))
+    for first in range(0, len(values), ROWS):
+        rows = normalize(torch.from_numpy(np.ascontiguousarray(values[first : first + ROWS])), dim=-1)
+        part = slice(first, first + len(rows))
+        mean[part], std[part] = (_all if top is None else _nearest)(rows, cohort, top)
+    if not (std > 0).all():
+        raise InputError("all cohort scores of a recording are equal", "score normalisation", "give another cohort")
+    return CohortStatistics(mean, std)
+
+
+def _cosines(rows: torch.Tensor, cohort: NDArray):
+    for first in range(0, len(cohort), COHORT):
+        block = torch.from_numpy(np.ascontiguousarray(cohort[first : first + COHORT]))
+        yield rows @ normalize(block, dim=-1).to(rows.dtype).T
+
+
+def _all(rows: torch.Tensor, cohort: NDArray, _) -> tuple[NDArray, NDArray]:
+    total, squares = torch.zeros(len(rows), dtype=torch.float64), torch.zeros(len(rows), dtype=torch.float64)
+    for cosines in _cosines(rows, cohort):
+        total += cosines.sum(1, dtype=torch.float64)
+        squares += cosines.double().square_().sum(1)
+    mean = total / len(cohort)
+    return mean.numpy(), (squares / len(cohort) - mean.square()).clamp_(min=0).sqrt_().numpy()
+
+
+def _nearest(rows: torch.Tensor, cohort: NDArray, top: int) -> tuple[NDArray, NDArray]:
+    best: torch.Tensor | None = None
+    for cosines in _cosines(rows, cohort):
+        found = cosines.topk(min(top, cosines.shape[1]), dim=1, sorted=False).values
+        best = found if best is None else torch.cat([best, found], 1)
+        best = best.topk(min(top, best.shape[1]), dim=1, sorted=False).values
+    best = best.double()
+    return best.mean(1).numpy(), best.std(1, correction=0).numpy()
+
+
+def s_norm(
+    scores: NDArray, rows: NDArray, columns: NDArray, enrol: CohortStatistics, test: CohortStatistics
+) -> NDArray[np.float64]:
+    """Symmetric normalisation: the mean of (s - mean_e) / std_e and (s - mean_t) / std_t (Kenny 2010).
+
+    With statistics over the nearest of the cohort it is adaptive S-norm (Cumani 2011; Matejka 2017, AS-norm1).
+    scores, rows, columns: (n,), the trial's score and its row in either side's statistics.
+    """
+    left = (scores - enrol.mean[rows]) / enrol.std[rows]
+    right = (scores - test.mean[columns]) / test.std[columns]
+    return 0.5 * (left + right)

@@ -1,0 +1,127 @@
+"""Figures of a scored list: computed once, kept in `results.json`, told in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerkd.errors import InputError
+from speakerkd.evaluation import metrics
+from speakerkd.evaluation.bootstrap import intervals
+from speakerkd.evaluation.trials import TrialList
+from speakerkd.files import whole_file, write_json
+
+PRIORS = (0.01, 0.05)
+FALSE_ACCEPTS = (0.1, 0.01, 0.001)
+
+
+def figures(
+    scores: NDArray,
+    trials: TrialList,
+    *,
+    priors: Sequence[float] = PRIORS,
+    false_accepts: Sequence[float] = FALSE_ACCEPTS,
+    replicates: int = 1000,
+    seed: int = 0,
+    utt2spk: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Every figure of a list's scores (n,), as plain numbers for JSON; None where one is undefined.
+
+    EER and its threshold, minDCF, actDCF (at Bayes' threshold, for scores read as log likelihood ratios) and Cllr,
+    minimum Cllr, thresholds at false-accept rates, 95 % intervals by speaker. Raises InputError for nan scores.
+    """
+    entry: dict[str, Any] = {"trials": len(trials), "labels": trials.label is not None}
+    if trials.label is None:
+        return entry | {"undefined": "the list has no labels"}
+    s = metrics.sort_scores(scores, trials.label)
+    entry |= {"targets": s.target.size, "nontargets": s.nontarget.size}
+    if not s.defined:
+        entry["undefined"] = f"the list has no {'non-target' if s.target.size else 'target'} trials"
+    entry |= {
+        "eer_percent": _number(100 * metrics.eer(s)),
+        "eer_threshold": _number(metrics.eer_threshold(s)),
+        "min_dcf": {f"{p:g}": _number(metrics.min_dcf(s, p)) for p in priors},
+        "act_dcf": {f"{p:g}": _number(metrics.act_dcf(s, p)) for p in priors},
+        "cllr": _number(metrics.cllr(s)),
+        "min_cllr": _number(metrics.min_cllr(s)),
+        "thresholds": {},
+    }
+    for rate in false_accepts:
+        point = metrics.threshold_at_false_accept(s, rate)
+        entry["thresholds"][f"{rate:g}"] = {
+            "threshold": _number(point.threshold),
+            "false_accept": _number(point.false_accept),
+            "false_reject": _number(point.false_reject),
+        }
+    found = replicates and intervals(scores, trials, list(priors), replicates=replicates, seed=seed, utt2spk=utt2spk)
+    if found:
+        entry["interval"] = {
+            "level": 0.95,
+            "replicates": replicates,
+            "seed": seed,
+            "eer_percent": [100 * found["eer"].low, 100 * found["eer"].high],
+            "min_dcf": {f"{p:g}": [found[f"min_dcf_{p:g}"].low, found[f"min_dcf_{p:g}"].high] for p in priors},
+        }
+    return entry
+
+
+def _number(value: float) -> float | None:
+    """JSON has no nan and no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def line(name: str, entry: Mapping[str, Any], calibrated: bool = False) -> str:
+    """The entry in one line; actual costs are told of calibrated scores only, of others they say nothing."""
+    words = [name, f"{entry['trials']:,} trials"]
+    if entry.get("missing_trials"):
+        words.append(f"({entry['missing_trials']:,} skipped, {entry['missing_recordings']:,} recordings missing)")
+    if "undefined" in entry:
+        return "  ".join([*words, f"figures undefined: {entry['undefined']}"])
+    interval = entry.get("interval")
+
+    def ends(pair: Sequence[float] | None, digits: int) -> str:
+        return f" [{pair[0]:.{digits}f}, {pair[1]:.{digits}f}]" if pair else ""
+
+    words.append(f"EER {entry['eer_percent']:.4f} %" + ends(interval and interval["eer_percent"], 2))
+    for prior, cost in entry["min_dcf"].items():
+        words.append(f"minDCF(p={prior}) {cost:.4f}" + ends(interval and interval["min_dcf"][prior], 3))
+    if calibrated:
+        words += [f"actDCF(p={prior}) {cost:.4f}" for prior, cost in entry["act_dcf"].items()]
+        words.append(f"Cllr {entry['cllr']:.4f} (min {entry['min_cllr']:.4f})")
+    return "  ".join(words)
+
+
+def write_det(path: Path | str, scores: NDArray, labels: NDArray, points: int = 400) -> None:
+    """Write `threshold FPR FNR` lines of at most so many operating points, evenly spread over a DET plot."""
+    from scipy.special import ndtri
+
+    threshold, fpr, fnr = metrics.det_points(metrics.sort_scores(scores, labels))
+    least = 0.5 / len(labels)
+    place = [ndtri(np.clip(rate, least, 1 - least)) for rate in (fpr, fnr)]
+    way = np.concatenate([[0], np.cumsum(np.abs(np.diff(place[0])) + np.abs(np.diff(place[1])))])
+    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], points)))
+    with whole_file(path) as stream:
+        stream.write("# threshold false-accept-rate false-reject-rate\n")
+        for i in kept.tolist():
+            stream.write(f"{threshold[i]:.9g} {fpr[i]:.9g} {fnr[i]:.9g}\n")
+
+
+def update_results(path: Path | str, section: str, entries: Mapping[str, Any]) -> None:
+    """Put entries into a section of `results.json`, keeping what else stands there."""
+    path = Path(path)
+    results: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            results = json.loads(path.read_text("utf-8"))
+            results.setdefault(section, {}).update(entries)
+        except (ValueError, AttributeError) as error:
+            raise InputError("not a results file", path, "move it away") from error
+    else:
+        results[section] = dict(entries)
+    write_json(path, results)

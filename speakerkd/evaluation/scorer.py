@@ -1,0 +1,170 @@
+"""From a trial list and embeddings to scores: protocol, mean subtraction, normalisation, quality measures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerkd.errors import InputError
+from speakerkd.evaluation.calibration import Quality
+from speakerkd.evaluation.embeddings import Embeddings
+from speakerkd.evaluation.norm import CohortStatistics, cohort_statistics, s_norm
+from speakerkd.evaluation.protocol import Protocol, scores, vectors
+from speakerkd.evaluation.score import GATHERED
+from speakerkd.evaluation.trials import TrialList
+
+Norm = Literal["none", "s-norm", "as-norm"]
+
+
+@dataclass(slots=True)
+class Placed:
+    """Trials that can be scored, each with its row in the enrolment and the test table; and what could not."""
+
+    trials: TrialList
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    missing: list[str] = field(default_factory=list)
+    missing_trials: int = 0
+
+
+def place(
+    trials: TrialList,
+    enrol: Embeddings,
+    test: Embeddings,
+    skip_missing: bool = False,
+    reasons: Mapping[str, str] | None = None,
+) -> Placed:
+    """Find every trial's embeddings; reasons {recording: why it has none} make the message.
+
+    Raises InputError with file, line and count for recordings without one; skip_missing leaves their trials out, and
+    only a list of which nothing is left is refused.
+    """
+    left, right = enrol.locate(trials.enrol_names), test.locate(trials.test_names)
+    rows, columns = left[trials.enrol], right[trials.test]
+    absent = (rows < 0) | (columns < 0)
+    if not absent.any():
+        return Placed(trials, rows, columns)
+    names = [trials.enrol_names[i] for i in np.flatnonzero(left < 0)]
+    names += [trials.test_names[i] for i in np.flatnonzero(right < 0)]
+    names = list(dict.fromkeys(names))
+    first = int(np.argmax(absent))
+    name = trials.enrol_names[trials.enrol[first]] if rows[first] < 0 else trials.test_names[trials.test[first]]
+    many = f"{len(names)} recordings are missing, which {int(absent.sum())} of {len(trials)} trials name"
+    where = f"{trials.path}:{trials.line(first)}"
+    if absent.all():
+        fix = "check that list, data and model belong together: names are whole relative paths"
+        raise InputError(f"no trial has both embeddings, the first lacks '{name}' ({many})", where, fix)
+    if not skip_missing:
+        fix = "embed them, or score the rest with --skip-missing"
+        why = f": {reasons[name]}" if reasons and name in reasons else ""
+        raise InputError(f"no embedding of '{name}'{why} ({many})", where, fix)
+    kept = ~absent
+    return Placed(trials.keep(kept), rows[kept], columns[kept], names, int(absent.sum()))
+
+
+class Scorer:
+    """Scores any list between two tables of embeddings under one protocol and one back-end.
+
+    enrol, test: may be the same table. mean: (D,) subtracted from every embedding. norm: S-norm over the whole cohort,
+    or adaptive S-norm over the `top` nearest, for cosine protocols; cohort: (K, D), its mean subtracted too.
+    reasons: {recording: why it has no embedding}, for messages.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        enrol: Embeddings,
+        test: Embeddings,
+        *,
+        mean: NDArray | None = None,
+        norm: Norm = "none",
+        cohort: NDArray | None = None,
+        top: int = 300,
+        reasons: Mapping[str, str] | None = None,
+    ) -> None:
+        self.protocol, self.norm, self.top, self.reasons = protocol, norm, top, reasons
+        self.sides = [enrol, enrol if test is enrol else test]
+        tables = {id(side): _less(vectors(protocol, side.values), mean) for side in self.sides}
+        self.tables = [tables[id(side)] for side in self.sides]
+        self.cohort = cohort if cohort is None else _less(cohort, mean)
+        if norm != "none":
+            if protocol.kind != "cosine":
+                what = f"{norm} normalises cosine scores, protocol {protocol.name} gives distances"
+                raise InputError(what, "score normalisation", "score with --protocol mean or whole")
+            if cohort is None:
+                raise InputError(f"{norm} without a cohort", "score normalisation", "name one with --cohort")
+        self._statistics: dict[int, CohortStatistics] = {}
+
+    @property
+    def kind(self) -> str:
+        """The scores' scale: `distance`, `cosine` or `normalised`."""
+        return self.protocol.kind if self.norm == "none" else "normalised"
+
+    def place(self, trials: TrialList, skip_missing: bool = False) -> Placed:
+        """The trials in this scorer's tables; see `place`."""
+        return place(trials, *self.sides, skip_missing, self.reasons)
+
+    def scores(self, placed: Placed) -> NDArray:
+        """Scores (n,) of placed trials, higher is more alike."""
+        raw = scores(self.protocol, *self.tables, placed.rows, placed.columns)
+        if self.norm == "none":
+            return raw
+        return s_norm(raw, placed.rows, placed.columns, *self.statistics(placed))
+
+    def statistics(self, placed: Placed) -> tuple[CohortStatistics, CohortStatistics]:
+        """Cohort statistics of both tables, computed for the rows that the trials use, once each."""
+        if self.cohort is None:
+            raise InputError("no cohort", "--quality norm", "name one with --cohort")
+        used: dict[int, list[NDArray]] = {}
+        for table, rows in zip(self.tables, (placed.rows, placed.columns), strict=True):
+            used.setdefault(id(table), []).append(rows)
+        for table in self.tables:
+            rows = np.unique(np.concatenate(used[id(table)]))
+            known = self._statistics.setdefault(id(table), _unknown(len(table)))
+            rows = rows[np.isnan(known.mean[rows])]
+            if len(rows):
+                found = cohort_statistics(table[rows], self.cohort, None if self.norm == "s-norm" else self.top)
+                known.mean[rows], known.std[rows] = found.mean, found.std
+        return self._statistics[id(self.tables[0])], self._statistics[id(self.tables[1])]
+
+    def qualities(self, placed: Placed, names: Iterable[Quality]) -> dict[Quality, tuple[NDArray, NDArray]]:
+        """Quality measures of both sides' recordings, {name: (n,), (n,)}.
+
+        duration: log of seconds. magnitude: log of the embedding's L2 norm before anything is done to it (of crops,
+        the mean). norm: mean cosine to the cohort that score normalisation uses.
+        """
+        result: dict[Quality, tuple[NDArray, NDArray]] = {}
+        for name in names:
+            if name == "norm":
+                left, right = (statistics.mean for statistics in self.statistics(placed))
+            else:
+                left, right = (_quality(side, name) for side in self.sides)
+            result[name] = left[placed.rows], right[placed.columns]
+        return result
+
+
+def _less(values: NDArray, mean: NDArray | None) -> NDArray:
+    return values if mean is None else values - mean.astype(values.dtype)
+
+
+def _unknown(count: int) -> CohortStatistics:
+    return CohortStatistics(np.full(count, np.nan), np.full(count, np.nan))
+
+
+def _quality(side: Embeddings, name: Quality) -> NDArray[np.float64]:
+    if name == "duration":
+        if side.seconds is None:
+            raise InputError(
+                "lengths of the recordings are not known", "--quality duration", "give --data with utt2dur"
+            )
+        return np.log(np.maximum(side.seconds, 0.01))
+    result = np.empty(len(side))
+    step = max(1, GATHERED // int(np.prod(side.values.shape[1:])))
+    for first in range(0, len(side), step):
+        norms = np.linalg.norm(side.values[first : first + step], axis=-1)
+        result[first : first + step] = norms if norms.ndim == 1 else norms.mean(1)
+    return np.log(result)

@@ -1,0 +1,132 @@
+"""Views of pictures for a network: crops, flips and sizes made on the batch, on its device.
+
+Resampling along one axis is linear, so a crop, a resize and a flip of one picture are two small matrices, and of a
+batch two batched matrix products. The matrices hold the antialiased triangle filter that torchvision resizes with.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from speakerkd.config import Settings
+
+TRIALS = 10  # crops that are tried before the centre is taken, as in torchvision
+CHANCES = 3 + 2 * TRIALS  # mirror, place, and an area and a ratio a trial
+
+
+class ImageViewSettings(Settings):
+    """The training view and the test view of a picture."""
+
+    size: int = Field(224, ge=8, le=1024, description="pixels a side that the network sees")
+    crop: Literal["resized", "shifted", "padded", "none"] = Field(
+        "resized",
+        description="training crop: of random area and ratio; of the test view's size at a random place; of the whole "
+        "size from a zero-padded picture; or the whole picture",
+    )
+    scale: tuple[float, float] = Field((0.08, 1.0), description="share of the area that a resized crop keeps")
+    ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="width to height of a resized crop")
+    padding: float = Field(0.125, ge=0, le=0.5, description="zero border of a padded crop, as a share of the side")
+    flip: bool = Field(True, description="mirror half of the training pictures")
+    test_crop: float = Field(0.875, gt=0, le=1, description="centre share of the side for the test view (224 of 256)")
+    mean: tuple[float, float, float] | None = Field(None, description="RGB in [0, 1]; taken from the data where absent")
+    std: tuple[float, float, float] | None = Field(None, description="RGB in [0, 1]; taken from the data where absent")
+
+
+def train_view(pictures: Tensor, chance: Tensor, settings: ImageViewSettings) -> Tensor:
+    """Randomly cropped and mirrored pictures: uint8 (B, H, W, 3) to float (B, 3, S, S) in [0, 1].
+
+    chance: (B, CHANCES) float32 uniform in [0, 1), what decides a picture's crop.
+    """
+    height, width = pictures.shape[1:3]
+    whole = torch.tensor([height, width], dtype=torch.float32, device=chance.device)
+    place = chance[:, 1:3]
+    if settings.crop == "resized":
+        boxes = random_boxes(chance[:, 1:], height, width, scale=settings.scale, ratio=settings.ratio)
+    elif settings.crop == "shifted":
+        side = whole.min().expand(len(chance), 2) * settings.test_crop
+        boxes = torch.cat([place * (whole - side), side], 1)
+    elif settings.crop == "padded":
+        reach = (settings.padding * whole).round()
+        boxes = torch.cat([(place * (2 * reach + 1)).floor() - reach, whole.expand_as(place)], 1)
+    else:
+        boxes = torch.cat([torch.zeros_like(place), whole.expand_as(place)], 1)
+    flips = chance[:, 0] < 0.5 if settings.flip else None
+    return resample(pictures, boxes, settings.size, flips, within_box=settings.crop == "resized")
+
+
+def test_view(pictures: Tensor, settings: ImageViewSettings) -> Tensor:
+    """The centre of each picture: uint8 (B, H, W, 3) to float (B, 3, S, S) in [0, 1].
+
+    The shorter side is resized to S / test_crop and the centre S x S kept (Resize 256, CenterCrop 224).
+    """
+    count, height, width = pictures.shape[:3]
+    side = min(height, width) * settings.test_crop
+    box = torch.tensor([(height - side) / 2, (width - side) / 2, side, side])
+    return resample(pictures, box.expand(count, 4), settings.size)
+
+
+def normalise(view: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(view - mean) / std a channel: float (B, 3, S, S), (3,), (3,)."""
+    return (view - mean.view(3, 1, 1).to(view)) / std.view(3, 1, 1).to(view)
+
+
+def random_boxes(
+    chance: Tensor, height: int, width: int, *, scale: tuple[float, float], ratio: tuple[float, float]
+) -> Tensor:
+    """Crops of random area and ratio, whole pixels: (B, 4) float of top, left, height, width.
+
+    chance: (B, 2 + 2 trials) uniform: place, then areas and ratios of each trial. The distribution is torchvision's
+    RandomResizedCrop: the first trial that fits, else the centre with the ratio held within bounds.
+    """
+    areas, ratios = chance[:, 2:].chunk(2, 1)
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * areas)
+    shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * ratios).exp()
+    wide, high = (area * shape).sqrt().round(), (area / shape).sqrt().round()
+    fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
+    first = fits.float().argmax(1, keepdim=True)
+    wide, high = wide.gather(1, first).squeeze(1), high.gather(1, first).squeeze(1)
+    top = (chance[:, 0] * (height - high + 1)).floor()
+    left = (chance[:, 1] * (width - wide + 1)).floor()
+    centre_wide, centre_high = min(width, round(height * ratio[1])), min(height, round(width / ratio[0]))
+    centre = [(height - centre_high) // 2, (width - centre_wide) // 2, centre_high, centre_wide]
+    boxes = torch.stack([top, left, high, wide], 1)
+    return torch.where(fits.any(1, keepdim=True), boxes, torch.tensor(centre, device=boxes.device, dtype=boxes.dtype))
+
+
+def resample(
+    pictures: Tensor, boxes: Tensor, size: int, flips: Tensor | None = None, within_box: bool = False
+) -> Tensor:
+    """Resize a box of each picture to size x size: uint8 (B, H, W, 3) to float (B, 3, size, size) in [0, 1].
+
+    boxes: (B, 4) top, left, height, width in pixels, fractions allowed; outside the picture is black.
+    flips: (B,) bool, mirrored left to right. within_box: the filter sees no pixel outside the box (crop, then
+    resize) or those around it too (resize, then crop).
+    """
+    count, height, width = pictures.shape[:3]
+    boxes = boxes.to(pictures.device, torch.float32)
+    rows = _filter(boxes[:, 0], boxes[:, 2], height, size, within_box) / 255
+    columns = _filter(boxes[:, 1], boxes[:, 3], width, size, within_box)
+    if flips is not None:
+        columns = torch.where(flips.to(pictures.device)[:, None, None], columns.flip(1), columns)
+    tall = torch.bmm(rows, pictures.float().view(count, height, width * 3)).view(count, size, width, 3)
+    channels = tall.permute(0, 3, 1, 2).reshape(count, 3 * size, width)
+    return torch.bmm(channels, columns.transpose(1, 2)).view(count, 3, size, size)
+
+
+def _filter(start: Tensor, extent: Tensor, length: int, size: int, within_box: bool) -> Tensor:
+    """Weights (B, size, length) of the antialiased triangle filter that resizes [start, start + extent) to `size`."""
+    start, extent = start.view(-1, 1, 1), extent.view(-1, 1, 1)
+    scale = extent / size
+    centre = start + (torch.arange(size, device=start.device).view(1, -1, 1) + 0.5) * scale
+    pixel = torch.arange(length, device=start.device).view(1, 1, -1) + 0.5
+    weight = (1 - (pixel - centre).abs_() / scale.clamp(min=1)).clamp_(min=0)
+    if within_box:
+        weight *= (pixel > start) & (pixel < start + extent)
+        return weight / weight.sum(-1, keepdim=True)
+    black = (centre < 0) | (centre > length)
+    return (weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)).masked_fill_(black, 0)

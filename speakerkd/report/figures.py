@@ -1,0 +1,91 @@
+"""Pictures of results: DET curves, learning curves, the map of the two embedding spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm
+
+DET_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+
+
+def _canvas(width: float, height: float):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return figure, axes
+
+
+def _save(figure, path: Path) -> Path:
+    from matplotlib import pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path
+
+
+def det_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str = "") -> Path:
+    """Detection error trade-off on normal-deviate axes. curves: {system: (false-accept rates, false-reject rates)}."""
+    figure, axes = _canvas(5.2, 4.8)
+    for label, (accept, reject) in curves.items():
+        inside = (accept > 0) & (accept < 1) & (reject > 0) & (reject < 1)
+        axes.plot(norm.ppf(accept[inside]), norm.ppf(reject[inside]), label=label, linewidth=1.6)
+    low, high = norm.ppf(DET_TICKS[0]), norm.ppf(0.55)
+    axes.plot([low, high], [low, high], color="grey", linewidth=0.8, linestyle=":")
+    for setter in (axes.set_xticks, axes.set_yticks):
+        setter(norm.ppf(DET_TICKS), [f"{100 * t:g}" for t in DET_TICKS])
+    axes.set(xlim=(low, high), ylim=(low, high), title=title)
+    axes.set_xlabel("false accepts, %")
+    axes.set_ylabel("false rejects, %")
+    axes.legend(frameon=False)
+    return _save(figure, path)
+
+
+def learning_curves(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path, ylabel: str = "EER, %") -> Path:
+    """A figure over training. curves: {system: [(epoch, value), ...]}."""
+    figure, axes = _canvas(5.2, 3.4)
+    for label, points in curves.items():
+        axes.plot(*zip(*points, strict=True), label=label, marker="o", markersize=3, linewidth=1.6)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(ylabel)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return _save(figure, path)
+
+
+def embedding_map(
+    groups: Mapping[str, np.ndarray], path: Path, genders: Sequence[str] | None = None, seed: int = 0
+) -> Path:
+    """Where two modalities lie (the first paper's Fig. 8): t-SNE of unit vectors, one colour a group.
+
+    groups: {name: (N, D)}, row i of each is the same utterance; genders: N of m or f, drawn dark and light.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    dim = max(v.shape[1] for v in groups.values())
+    stacked = np.concatenate([np.pad(_unit(v), ((0, 0), (0, dim - v.shape[1]))) for v in groups.values()])
+    start = PCA(min(30, *stacked.shape), random_state=seed).fit_transform(stacked)
+    perplexity = float(min(30, max(2, len(stacked) // 4)))
+    points = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(start)
+    figure, axes = _canvas(5.2, 4.4)
+    count = len(next(iter(groups.values())))
+    for i, (label, colour) in enumerate(zip(groups, ("tab:red", "tab:green", "tab:blue", "tab:orange"), strict=False)):
+        part = points[i * count : (i + 1) * count]
+        alpha = [0.95 if g == "m" else 0.4 for g in genders] if genders is not None else 0.7
+        axes.scatter(part[:, 0], part[:, 1], s=14, color=colour, alpha=alpha, label=label, linewidths=0)
+    axes.set(xticks=[], yticks=[])
+    axes.legend(frameon=False)
+    return _save(figure, path)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

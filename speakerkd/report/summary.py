@@ -1,0 +1,113 @@
+"""The report of a set of experiments: one table on the terminal, one HTML page with pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from speakerkd.report import figures, tables
+from speakerkd.report.page import Section, write_page
+from speakerkd.report.published import published_row
+from speakerkd.report.results import Result, read_result
+
+
+def write_report(
+    experiments: Sequence[Path], out: Path | None = None, *, with_published: bool = False
+) -> tuple[str, Path]:
+    """Collect experiments into one table and one page; gives the table as text and the page's path.
+
+    Experiments named `x-seed1`, `x-seed2` share the row `x`, as mean and sample deviation. Raises InputError for one
+    without results.
+    """
+    results = [read_result(path) for path in experiments]
+    page = Path(out) if out is not None else Path(experiments[0]) / "report.html"
+    pictures = page.parent / f"{page.stem}_pictures"
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.system, []).append(result)
+    cells = result_table(results, with_published=with_published)
+    seeds = max(len(runs) for runs in groups.values())
+    notes = [f"Mean and sample deviation over up to {seeds} seeds."] if seeds > 1 else ["One seed a system."]
+    if with_published:
+        notes.append("The papers' rows are on their data, network and training: beside ours, not the same test.")
+    sections = [Section("Results", notes, [cells], _pictures(groups, pictures)), _made(results)]
+    lead = f"{len(results)} experiments of {len(groups)} systems."
+    write_page(page, "speakerkd report", lead, sections)
+    return tables.as_text(cells), page
+
+
+def result_table(results: Sequence[Result], *, with_published: bool = False) -> list[list[str]]:
+    """Cells of the table of some experiments, a row a system; the papers' rows below the systems that they have."""
+    rows: dict[str, list[dict[str, float]]] = {}
+    papers: dict[str, tuple[str, dict[str, float]] | None] = {}
+    for result in results:
+        if result.system not in papers:
+            papers[result.system] = published_row(result.system) if with_published else None
+        rows.setdefault(result.system, []).append(result.figures)
+        if (paper := papers[result.system]) is not None and paper[1].keys() & result.figures.keys():
+            rows[f"  paper: {paper[0]}"] = [paper[1]]
+    return tables.layout(rows, (*tables.SPEAKER_COLUMNS, *tables.IMAGE_COLUMNS))
+
+
+def _pictures(groups: dict[str, list[Result]], folder: Path) -> list[tuple[Path, str]]:
+    found = []
+    if det := {system: curve for system, runs in groups.items() if (curve := _det(runs[0].path)) is not None}:
+        found.append(
+            (figures.det_curves(det, folder / "det.png"), "Detection errors on the original list, one seed a system.")
+        )
+    learning = {system: points for system, runs in groups.items() if len(points := _learning(runs[0].path)) > 1}
+    if learning:
+        found.append(
+            (
+                figures.learning_curves(learning, folder / "learning.png"),
+                "Early evaluation over training, one seed a system.",
+            )
+        )
+    for system, runs in groups.items():
+        spaces = runs[0].path / "spaces.npz"
+        if spaces.is_file():
+            with np.load(spaces) as stored:
+                parts = {key: stored[key] for key in ("face", "face projected", "voice") if key in stored}
+                genders = stored["gender"].tolist() if "gender" in stored else None
+            picture = figures.embedding_map(parts, folder / f"spaces_{system}.png", genders)
+            found.append(
+                (picture, f"{system}: faces, projected faces and voices of people it never saw (t-SNE; dark: male).")
+            )
+    return found
+
+
+def _det(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    files = sorted((path / "scores").glob("trials_original.*.det"), key=lambda p: (len(p.name), p.name))
+    if not files:
+        return None
+    accept, reject = np.loadtxt(files[0], usecols=(1, 2), unpack=True)
+    return accept, reject
+
+
+def _learning(path: Path) -> list[tuple[float, float]]:
+    log = path / "log.jsonl"
+    if not log.is_file():
+        return []
+    points = []
+    for line in log.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        if "eer" in row.get("evaluation", {}):
+            points.append((row["epoch"], row["evaluation"]["eer"]))
+    return points
+
+
+def _made(results: Sequence[Result]) -> Section:
+    """How each figure came about: the header that every score file carries."""
+    cells = [["experiment", "list", "protocol", "trials", "EER %", "95 % interval"]]
+    for result in results:
+        for name, entry in result.raw.get("scores", {}).items():
+            if entry.get("eer_percent") is None:
+                continue
+            low, high = entry.get("interval", {}).get("eer_percent", (float("nan"), float("nan")))
+            protocol = entry.get("made", {}).get("protocol", "")
+            figure, between = f"{entry['eer_percent']:.2f}", f"{low:.2f} to {high:.2f}"
+            cells.append([result.path.name, name, protocol, f"{entry['trials']:,}", figure, between])
+    return Section("How the scores were made", tables=[cells])

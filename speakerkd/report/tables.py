@@ -1,0 +1,82 @@
+"""Tables of figures: one row a system, mean and deviation over seeds, as text for a terminal, Markdown or HTML."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One figure: its key in a row, its heading, decimals, whether less is better, and a factor (100 for percent)."""
+
+    key: str
+    heading: str
+    decimals: int = 2
+    less_is_better: bool = True
+
+
+SPEAKER_COLUMNS = (
+    Column("eer_vox1_o", "EER (O) %"),
+    Column("mindcf_vox1_o", "minDCF (O)", 3),
+    Column("eer_vox1_h", "EER (H) %"),
+    Column("eer_noise_15db", "EER 15 dB %"),
+    Column("eer_noise_10db", "EER 10 dB %"),
+    Column("eer_noise_5db", "EER 5 dB %"),
+    Column("acc_match_audio_to_face_o", "A-F (O) %", 1, False),
+    Column("acc_match_face_to_audio_o", "F-A (O) %", 1, False),
+    Column("acc_match_audio_to_face_h", "A-F (H) %", 1, False),
+    Column("acc_match_face_to_audio_h", "F-A (H) %", 1, False),
+)
+
+IMAGE_COLUMNS = (
+    Column("top1", "top-1 %", 2, False),
+    Column("top5", "top-5 %", 2, False),
+    Column("f1_weighted", "F1 %", 2, False),
+    Column("ece", "ECE %"),
+    Column("image_to_text_top1", "image to text %", 2, False),
+    Column("text_to_image_map", "retrieval mAP %", 2, False),
+    Column("corrupted_top1", "corrupted top-1 %", 2, False),
+)
+
+
+def summarise(values: Sequence[float], decimals: int) -> str:
+    """`mean ± sample deviation` over seeds, or the plain value of one; `-` for none."""
+    if not values:
+        return "-"
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return f"{mean:.{decimals}f}"
+    return f"{mean:.{decimals}f} ± {statistics.stdev(values):.{decimals}f}"
+
+
+def layout(
+    rows: Mapping[str, Sequence[Mapping[str, float]]], columns: Sequence[Column], name: str = "system"
+) -> list[list[str]]:
+    """Cells of a table, heading first. rows: {row name: one mapping of figures a seed}. Columns nobody has are left out."""
+    used = [c for c in columns if any(c.key in run for runs in rows.values() for run in runs)]
+    cells = [[name, *(c.heading for c in used)]]
+    for row, runs in rows.items():
+        figures = [summarise([run[c.key] for run in runs if c.key in run], c.decimals) for c in used]
+        cells.append([row, *figures])
+    return cells
+
+
+def as_text(cells: Sequence[Sequence[str]]) -> str:
+    """Aligned columns for a terminal or a log."""
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def as_markdown(cells: Sequence[Sequence[str]]) -> str:
+    """A GitHub-flavoured Markdown table."""
+    head, *body = [["" if cell is None else cell.replace("|", "\\|") for cell in row] for row in cells]
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))

@@ -1,0 +1,136 @@
+"""The parts of a run, made from its settings; every process makes the same ones."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from speakerkd.data.sampler import Sampler, ShuffleSampler, SpeakerSampler
+from speakerkd.data.source import Source
+from speakerkd.distill import METHODS, ObjectiveList, Pair, build, parse_specs
+from speakerkd.errors import InputError
+from speakerkd.losses import TaskLoss, build_loss
+from speakerkd.training.checkpoint import load_newest, load_strictly
+from speakerkd.training.folder import checkpoints
+from speakerkd.training.settings import Experiment
+from speakerkd.training.task import TASKS, Task
+from speakerkd.training.teacher import Teacher, build_teacher, map_shapes
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a run is made of. unit: rows of a batch that belong together. steps, steps_per_epoch: optimiser steps."""
+
+    experiment: Experiment
+    task: Task
+    source: Source
+    sampler: Sampler
+    unit: int
+    student: nn.Module
+    loss: TaskLoss
+    teacher: Teacher | None
+    objectives: ObjectiveList
+    steps_per_epoch: int
+    steps: int
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What has weights of its own, by the name it has in checkpoints; a frozen teacher is not saved."""
+        parts = {"student": self.student, "loss": self.loss, "objectives": self.objectives}
+        if self.teacher is not None and self.teacher.trainable:
+            parts["teacher"] = self.teacher
+        return parts
+
+
+def seed_all(*numbers: int) -> None:
+    """Seed python, numpy and torch from a tuple of numbers."""
+    low, high = (int(word) for word in np.random.SeedSequence(numbers).generate_state(2))
+    random.seed(low)
+    np.random.seed(high)
+    torch.manual_seed(low << 31 | high)
+
+
+def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
+    """Open the data and make the networks, all on the CPU but resident features.
+
+    Student, loss and objectives have seeds of their own, so the same student starts with and without teaching.
+    Raises InputError for data, settings or pairs of networks that cannot work.
+    """
+    settings = experiment.train
+    task = TASKS[experiment.task](experiment)
+    strong = _wants_strong(experiment)
+    source = task.source(device, strong)
+    if len(source.labels) == 0:
+        raise InputError("no sample to train on", "data.train", "check that its features are there")
+    sampler, unit = _sampler(experiment, source.labels)
+    seed_all(experiment.seed, 0)
+    student = task.student()
+    seed_all(experiment.seed, 1)
+    classes = len(source.names)
+    loss = build_loss(experiment.loss, student.dim, classes)
+    seed_all(experiment.seed, 2)
+    teacher, objectives = None, ObjectiveList()
+    if experiment.distill:
+        given = source.teacher(np.zeros(2, np.int64), np.zeros((2, source.chances)))
+        if given is None:
+            raise InputError("`distill` names objectives, and there is no teacher", "teacher", "set teacher.archive")
+        teacher = build_teacher(experiment.teacher, given)
+        pair = Pair(
+            student_dim=student.dim,
+            teacher_dim=teacher.dim,
+            classes=classes,
+            samples=len(source.labels),
+            batch=sampler.size if settings.gather else sampler.size // int(os.environ.get("WORLD_SIZE", "1")),
+            student_maps=map_shapes(student, task.example()),
+            teacher_maps=map_shapes(teacher, given) if teacher.network is not None else [],
+            same_layout=experiment.task != "speaker",
+            teacher_classes=None if teacher.head is None else teacher.head.out_features,
+            epochs=max(round(settings.epochs), 1),
+            task_classifier=loss.classifier,
+            strong_view=True,
+            student_logits=loss.classifier is not None,
+            labels=torch.from_numpy(source.labels),
+            disentangled=teacher.trainable,
+        )
+        objectives = build(experiment.distill, pair, experiment.projection)
+    per_epoch = settings.steps_per_epoch or max(sampler.batches // settings.accumulate, 1)
+    steps = max(round(settings.epochs * per_epoch), 1)
+    parts = Parts(experiment, task, source, sampler, unit, student, loss, teacher, objectives, per_epoch, steps)
+    if settings.init is not None:
+        _start_from(Path(settings.init), parts)
+    return parts
+
+
+def _sampler(experiment: Experiment, labels: np.ndarray) -> tuple[Sampler, int]:
+    settings = experiment.train
+    if settings.batch is not None:
+        return ShuffleSampler(len(labels), settings.batch, experiment.seed), 1
+    limit = getattr(experiment.data, "max_utterances", None)
+    sampler = SpeakerSampler(labels, settings.speakers, settings.utterances, experiment.seed, limit)
+    return sampler, settings.utterances
+
+
+def _wants_strong(experiment: Experiment) -> bool:
+    return any("strong" in METHODS[spec.name].needs for spec in parse_specs(experiment.distill))
+
+
+def _start_from(folder: Path, parts: Parts) -> None:
+    """Take the weights of another experiment: its newest checkpoint's, or of its finished model the student alone."""
+    found = load_newest(checkpoints(folder))
+    if found is None:
+        raise InputError("no checkpoint to start from", folder, "give an experiment folder that holds checkpoints/")
+    weights = found.weights
+    if "ema" in weights:
+        weights["student"] = {
+            k.removeprefix("network."): v for k, v in weights["ema"].items() if k.startswith("network.")
+        }
+    load_strictly(parts.student, weights["student"], f"student of {found.path}")
+    load_strictly(parts.loss, weights["loss"], f"loss of {found.path}")
+    if len(parts.objectives) and weights.get("objectives"):
+        load_strictly(parts.objectives, weights["objectives"], f"objectives of {found.path}")

@@ -1,0 +1,289 @@
+"""Checkpoints: the whole state of a run in tensors and JSON, written whole or not at all, checked before they are used.
+
+checkpoints/step-N/weights.safetensors    modules, with their buffers
+                   optimizer.safetensors  the optimiser's state, by parameter name
+                   random.safetensors     random states
+                   state.json             step, settings, figures; sizes and digests of the files beside it
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import speakerkd
+from speakerkd.errors import InputError
+from speakerkd.files import digest, whole_dir, write_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A checkpoint that was read. weights: {module: {name: tensor}}; state: the JSON part."""
+
+    path: Path
+    step: int
+    state: dict[str, Any]
+    weights: dict[str, dict[str, Tensor]]
+    optimizer: dict[str, Tensor]
+    random: dict[str, Tensor]
+
+
+def save_checkpoint(
+    folder: Path, step: int, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> Path:
+    """Write `folder/step-<step>`. state: anything that is JSON; metrics under "metrics" decide which stay as best.
+
+    Raises InputError where the folder cannot be written to or is full; nothing half-written then stays.
+    """
+    path = folder / f"step-{step}"
+    weights = {f"{name}.{key}": t for name, module in modules.items() for key, t in module.state_dict().items()}
+    try:
+        with whole_dir(path) as part:
+            save_file(_separate(weights), part / "weights.safetensors")
+            save_file(_separate(_optimizer_tensors(modules, optimizer)), part / "optimizer.safetensors")
+            save_file(_random_tensors(), part / "random.safetensors")
+            files = {}
+            for file in sorted(part.iterdir()):
+                _to_disk(file)
+                files[file.name] = {"bytes": file.stat().st_size, "sha256": digest(file)}
+            record = {**state, "step": step, "version": speakerkd.__version__, "files": files}
+            write_json(part / "state.json", record)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        last = newest_step(folder)
+        kept = f"the last good checkpoint is step-{last}" if last is not None else "no checkpoint is there yet"
+        raise InputError(
+            f"cannot write a checkpoint ({reason})", path, f"free space or mend the rights, then --resume; {kept}"
+        ) from error
+    return path
+
+
+def steps_there(folder: Path) -> list[int]:
+    """Steps of the checkpoints in a folder, ascending."""
+    if not folder.is_dir():
+        return []
+    found = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in found if match)
+
+
+def newest_step(folder: Path) -> int | None:
+    there = steps_there(folder)
+    return there[-1] if there else None
+
+
+def load_newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole, damaged ones passed over with a warning; None where there is none.
+
+    Raises InputError where all are damaged.
+    """
+    there = steps_there(folder)
+    for step in reversed(there):
+        try:
+            return load_checkpoint(folder / f"step-{step}")
+        except InputError as error:
+            log.warning("%s is damaged (%s), the one before it is taken", error.where, error.what)
+    if there:
+        raise InputError("every checkpoint is damaged", folder, "remove the folder and train again")
+    return None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; raises InputError where a file is missing or not as it was written."""
+    fix = "take an older checkpoint"
+    try:
+        state = json.loads((path / "state.json").read_text("utf-8"))
+        for name, wanted in state["files"].items():
+            if (path / name).stat().st_size != wanted["bytes"] or digest(path / name) != wanted["sha256"]:
+                raise InputError(f"{name} is not as it was written", path, fix)
+        flat = load_file(path / "weights.safetensors")
+        optimizer = load_file(path / "optimizer.safetensors")
+        states = load_file(path / "random.safetensors")
+        step = int(state["step"])
+    except FileNotFoundError as error:
+        raise InputError(f"{Path(error.filename).name} is missing", path, fix) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise InputError(f"cannot be read: {error}", path, fix) from error
+    weights: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in flat.items():
+        module, _, key = name.partition(".")
+        weights.setdefault(module, {})[key] = tensor
+    return Checkpoint(path, step, state, weights, optimizer, states)
+
+
+def restore(checkpoint: Checkpoint, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
+    """Put weights, optimiser and random states back.
+
+    Raises InputError that names what does not fit, for a checkpoint of another model.
+    """
+    for name, module in modules.items():
+        load_strictly(module, checkpoint.weights.get(name, {}), f"{name} of {checkpoint.path}")
+    _restore_optimizer(checkpoint, modules, optimizer)
+    _restore_random(checkpoint.random)
+
+
+def load_strictly(module: nn.Module, weights: dict[str, Tensor], where: object) -> None:
+    """Load weights, every key accounted for.
+
+    Raises InputError with the first that is missing, unknown or of another shape.
+    """
+    own = module.state_dict()
+    fix = "it was made with other settings, take the checkpoint of this model"
+    for key, tensor in own.items():
+        if key not in weights:
+            raise InputError(f"no weights for '{key}'", where, fix)
+        if weights[key].shape != tensor.shape:
+            shapes = f"{tuple(weights[key].shape)}, the model's is {tuple(tensor.shape)}"
+            raise InputError(f"'{key}' has shape {shapes}", where, fix)
+    unknown = sorted(weights.keys() - own.keys())
+    if unknown:
+        raise InputError(f"the model has no '{unknown[0]}' ({len(unknown)} unknown)", where, fix)
+    module.load_state_dict(weights)
+
+
+def prune(folder: Path, keep_last: int, keep_best: int, lower_is_better: bool) -> None:
+    """Remove checkpoints other than the newest `keep_last` and the `keep_best` with the best metric.
+
+    What a killed run left half-written goes too.
+    """
+    for path in folder.glob(".step-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    there = steps_there(folder)
+    stay = set(there[-keep_last:]) | set(best_steps(folder, keep_best, lower_is_better))
+    for step in there:
+        if step not in stay:
+            shutil.rmtree(folder / f"step-{step}", ignore_errors=True)
+
+
+def best_steps(folder: Path, count: int, lower_is_better: bool) -> list[int]:
+    """Steps of the `count` checkpoints with the best metric, best first; of equal ones the newer."""
+    scored = []
+    for step in steps_there(folder):
+        try:
+            value = json.loads((folder / f"step-{step}" / "state.json").read_text("utf-8")).get("metric")
+        except (OSError, ValueError):
+            continue
+        if value is not None:
+            scored.append((value if lower_is_better else -value, -step))
+    return [-step for _, step in sorted(scored)[:count]]
+
+
+def average(paths: list[Path], module: str) -> dict[str, Tensor]:
+    """The mean of one module's weights over checkpoints, in float64; integer buffers are the last one's."""
+    total: dict[str, Tensor] = {}
+    for path in paths:
+        for key, tensor in load_checkpoint(path).weights[module].items():
+            if tensor.is_floating_point():
+                total[key] = total.get(key, 0) + tensor.double()
+            else:
+                total[key] = tensor
+    dtypes = {key: tensor.dtype for key, tensor in load_checkpoint(paths[-1]).weights[module].items()}
+    return {k: (t / len(paths)).to(dtypes[k]) if dtypes[k].is_floating_point else t for k, t in total.items()}
+
+
+def parameter_names(modules: dict[str, nn.Module]) -> dict[int, str]:
+    """{id of a parameter: its name}; a parameter that several modules share has its first name."""
+    names: dict[int, str] = {}
+    for module, part in modules.items():
+        for key, parameter in part.named_parameters():
+            names.setdefault(id(parameter), f"{module}.{key}")
+    return names
+
+
+def _optimizer_tensors(modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    names = parameter_names(modules)
+    result = {}
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if value is not None:
+                result[f"{names[id(parameter)]}/{key}"] = torch.as_tensor(value)
+    return result
+
+
+def _restore_optimizer(checkpoint: Checkpoint, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in checkpoint.optimizer.items():
+        parameter, _, key = name.rpartition("/")
+        by_name.setdefault(parameter, {})[key] = tensor
+    names = parameter_names(modules)
+    state: dict[int, dict[str, Tensor]] = {}
+    position = 0
+    groups = optimizer.state_dict()["param_groups"]
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            found = by_name.pop(names[id(parameter)], None)
+            if found is not None:
+                state[position] = {key: _laid_out_as(parameter, tensor) for key, tensor in found.items()}
+            position += 1
+    if by_name:
+        raise InputError(
+            f"the optimiser's state has an unknown parameter '{next(iter(by_name))}'",
+            checkpoint.path,
+            "it was made with other settings, take the checkpoint of this model",
+        )
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor in the parameter's memory order (channels-last, say): fused optimisers read both side by side."""
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+
+
+def _random_tensors() -> dict[str, Tensor]:
+    version, internal, gauss = random.getstate()
+    legacy = np.random.get_state(legacy=False)
+    tensors = {
+        "torch": torch.get_rng_state(),
+        "python": torch.tensor(internal, dtype=torch.int64),
+        "python_gauss": torch.tensor([version, gauss is not None, gauss or 0.0], dtype=torch.float64),
+        "numpy": torch.from_numpy(legacy["state"]["key"].astype(np.int64)),
+        "numpy_rest": torch.tensor([legacy["state"]["pos"], legacy["has_gauss"], legacy["gauss"]], dtype=torch.float64),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        tensors["cuda"] = torch.cuda.get_rng_state()
+    return tensors
+
+
+def _restore_random(tensors: dict[str, Tensor]) -> None:
+    torch.set_rng_state(tensors["torch"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["cuda"])
+    version, has, gauss = tensors["python_gauss"].tolist()
+    random.setstate((int(version), tuple(tensors["python"].tolist()), gauss if has else None))
+    position, has_gauss, gauss = tensors["numpy_rest"].tolist()
+    state = {"key": tensors["numpy"].numpy().astype(np.uint32), "pos": int(position)}
+    np.random.set_state({"bit_generator": "MT19937", "state": state, "has_gauss": int(has_gauss), "gauss": gauss})
+
+
+def _separate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors on the CPU that share no memory, as safetensors wants them."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().contiguous().cpu()
+        if plain.data_ptr() in seen:
+            plain = plain.clone()
+        seen.add(plain.data_ptr())
+        result[name] = plain
+    return result
+
+
+def _to_disk(path: Path) -> None:
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())

@@ -1,0 +1,122 @@
+"""The experiment directory: whether a run may start there, what it leaves, and which experiment is the newest."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from speakerkd.config import to_yaml
+from speakerkd.errors import InputError
+from speakerkd.files import whole_file, write_json
+from speakerkd.training.checkpoint import newest_step
+from speakerkd.training.settings import Experiment, changed, flat, flatten
+
+# what changes neither weights nor figures may differ between a run and its resumption
+HARMLESS = (
+    "name",
+    "data.resident",
+    "train.checkpoint_minutes",
+    "train.keep_best",
+    "train.keep_last",
+    "train.log_every",
+    "train.timeout_minutes",
+)
+FINISHED = "finished.json"
+
+
+def checkpoints(folder: Path) -> Path:
+    return folder / "checkpoints"
+
+
+def look_into_folder(folder: Path, experiment: Experiment, resume: bool) -> Literal["new", "resumed", "finished"]:
+    """Decide what to do in an experiment directory; nothing is left behind in it.
+
+    "finished": it holds this very experiment, trained to the end. Raises InputError where it holds another one (each
+    setting that differs is named), an unfinished run without `resume`, or cannot be written to.
+    """
+    step = newest_step(checkpoints(folder))
+    finished = (folder / FINISHED).is_file()
+    if step is not None or finished:
+        _refuse_other_settings(folder, experiment)
+        if finished:
+            return "finished"
+        if not resume:
+            raise InputError(
+                f"an unfinished run is there, at step {step}",
+                folder,
+                "add --resume to go on with it, or choose another --name",
+            )
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return "new" if step is None else "resumed"
+
+
+def begin_folder(folder: Path, experiment: Experiment) -> None:
+    """Make the directory of a new run, with the resolved config.yaml."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / "config.yaml") as stream:
+            stream.write(to_yaml(experiment))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    reason = error.strerror or str(error)
+    return InputError(
+        f"cannot write to the experiment folder ({reason})", folder, "mend its rights or space, or choose another --exp"
+    )
+
+
+def _refuse_other_settings(folder: Path, experiment: Experiment) -> None:
+    path = folder / "config.yaml"
+    try:
+        old = flatten(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, yaml.YAMLError, AttributeError) as error:
+        raise InputError(
+            f"the run there has no readable config.yaml ({error})", path, "choose another --name"
+        ) from error
+    differences = changed(old, flat(experiment), HARMLESS)
+    if differences:
+        raise InputError(
+            f"the run there has other settings: {'; '.join(differences)}",
+            folder,
+            "give its own settings to resume it, or choose another --name",
+        )
+
+
+def finish(folder: Path, summary: dict[str, Any], latest: bool) -> None:
+    """Mark an experiment as trained to the end; `latest`: let `exp/latest` name it."""
+    write_json(folder / FINISHED, summary)
+    if latest:
+        point_latest(folder)
+
+
+def point_latest(folder: Path) -> None:
+    """Make `latest` beside the folder a link to it; where links cannot be made, a file that holds its name."""
+    link = folder.parent / "latest"
+    part = folder.parent / f".latest.{os.getpid()}.part"
+    with contextlib.suppress(FileNotFoundError):
+        part.unlink()
+    try:
+        part.symlink_to(folder.name)
+    except OSError:
+        part.write_text(folder.name + "\n", encoding="utf-8")
+    with contextlib.suppress(OSError):  # a folder of that name was made by hand: it stays
+        part.replace(link)
+    part.unlink(missing_ok=True)
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """What `finish` wrote."""
+    return json.loads((folder / FINISHED).read_text("utf-8"))

@@ -1,0 +1,74 @@
+"""The log of a run: log.jsonl and TensorBoard, and the mean terms between two lines without waiting for the device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Means:
+    """Running means of named scalar tensors that stay on their device until they are read."""
+
+    def __init__(self) -> None:
+        self._sum: dict[str, Tensor] = {}
+        self._count: dict[str, int] = {}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        for name, value in terms.items():
+            there = self._sum.get(name)
+            self._sum[name] = value.detach() if there is None else there + value.detach()
+            self._count[name] = self._count.get(name, 0) + 1
+
+    def read(self) -> dict[str, float]:
+        """The means since the last reading; a GPU is waited for once."""
+        names = list(self._sum)
+        values = torch.stack([self._sum[name].float() for name in names]).tolist() if names else []
+        means = {name: value / self._count[name] for name, value in zip(names, values, strict=True)}
+        self._sum, self._count = {}, {}
+        return means
+
+
+class Log:
+    """Appends rows to `log.jsonl` and to TensorBoard; an earlier run's rows after `step` are dropped."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = folder / "log.jsonl"
+        kept = []
+        if path.is_file():
+            for line in path.read_text("utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue  # cut off when the run was killed
+                if row.get("step", 0) <= step:
+                    kept.append(line + "\n")
+        path.write_text("".join(kept), encoding="utf-8")
+        self._stream = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._stream.flush()
+        for name, value in _numbers(row):
+            if name != "step":
+                self._board.add_scalar(name, value, row["step"])
+
+    def close(self) -> None:
+        self._stream.close()
+        self._board.close()
+
+
+def _numbers(row: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found = []
+    for name, value in row.items():
+        if isinstance(value, dict):
+            found += _numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found.append((prefix + name, float(value)))
+    return found

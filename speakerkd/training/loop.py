@@ -1,0 +1,218 @@
+"""The one training loop: every task, from one CPU to many nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from speakerkd.training.build import build_parts
+from speakerkd.training.checkpoint import load_newest, prune, restore, save_checkpoint
+from speakerkd.training.folder import begin_folder, checkpoints, finish, look_into_folder, summary_of
+from speakerkd.training.log import Log, Means
+from speakerkd.training.precision import autocast
+from speakerkd.training.processes import from_main, join_processes
+from speakerkd.training.publish import publish
+from speakerkd.training.settings import Experiment
+from speakerkd.training.step import Learner
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def train(
+    experiment: Experiment, folder: Path | str, resume: bool = False, report: Report | None = None
+) -> dict[str, Any]:
+    """Train an experiment into its folder and return a summary: steps, seconds, last figures, peak memory.
+
+    resume: go on from the newest whole checkpoint; the weights at the end are those of an undisturbed run, bit for bit
+    on a CPU. report: called with every row of the log. A finished experiment is not trained again: its summary comes
+    back with "already_finished". Raises InputError for faults of settings, data, folder or machine.
+    """
+    folder = Path(folder)
+    with join_processes(experiment.train) as accelerator:
+        main = accelerator.is_main_process
+        status = from_main(accelerator, look_into_folder(folder, experiment, resume) if main else "")
+        if status == "finished":
+            return {**summary_of(folder), "already_finished": True}
+        learner = Learner(build_parts(experiment, str(accelerator.device)), accelerator)
+        if main and status == "new":
+            begin_folder(folder, experiment)
+        return Run(learner, folder, report or (lambda row: None)).to_the_end()
+
+
+class Run:
+    """A learner on its way through the epochs: log, early evaluation, checkpoints, and the model at the end."""
+
+    def __init__(self, learner: Learner, folder: Path, report: Report) -> None:
+        self.learner, self.folder, self.report = learner, folder, report
+        self.parts, self.settings = learner.parts, learner.settings
+        self.main = learner.accelerator.is_main_process
+        self.figures: dict[str, float] = {}
+        self.before = 0.0  # seconds that an interrupted run has taken
+        self.began = time.monotonic()
+        self.book: Log | None = None
+
+    def to_the_end(self) -> dict[str, Any]:
+        """Train from the newest checkpoint, or from the start; publish the model and return the summary."""
+        found = load_newest(checkpoints(self.folder))
+        if found is not None:
+            restore(found, self.learner.modules, self.learner.optimizer)
+            self.learner.step = found.step
+            self.figures, self.before = found.state["figures"], found.state["seconds"]
+        with contextlib.ExitStack() as stack:
+            if self.main:
+                self.book = stack.enter_context(contextlib.closing(Log(self.folder, found.step if found else -1)))
+            about = self.about()
+            self.write({"step": self.learner.step, "about": about, "resumed": found is not None})
+            if self.learner.step < self.parts.steps:
+                self._steps(stack.enter_context(contextlib.closing(self.learner.open_loader())))
+            summary = {
+                "step": self.learner.step,
+                "seconds": round(self.seconds(), 1),
+                "figures": self.figures,
+                "peak_gigabytes": round(_peak_bytes(self.learner.device) / 1e9, 3),
+                **about,
+            }
+            if self.main:
+                publish(self.folder, self.parts, self.learner.ema)
+                finish(self.folder, summary, self.parts.task.latest)
+            self.learner.accelerator.wait_for_everyone()
+        return summary
+
+    def _steps(self, loader) -> None:
+        learner, settings, steps = self.learner, self.settings, self.parts.steps
+        evaluate_every = self._steps_of(settings.evaluate_every) if settings.evaluate_every else 0
+        save_every = self._steps_of(settings.checkpoint_every)
+        means, pace = Means(), _Pace(learner.step)
+        saved_at = time.monotonic()
+        learner.train_mode()
+        while learner.step < steps:
+            terms, share = learner.take_step(loader)
+            means.add(terms)
+            pace.taught += share
+            step, last = learner.step, learner.step == steps
+            if step % settings.log_every == 0 or last:
+                self._log_terms(means.read(), pace)
+            evaluated = bool(evaluate_every) and (step % evaluate_every == 0 or last)
+            if evaluated:
+                learner.guard.flush()
+                self.figures = self.evaluate()
+                if self.figures:
+                    self.write({"step": step, "epoch": self.epoch, "evaluation": self.figures})
+            minutes = settings.checkpoint_minutes
+            due = minutes is not None and time.monotonic() - saved_at > 60 * minutes
+            if step % save_every == 0 or last or due:
+                self.save(self.figures if evaluated else {})
+                saved_at = time.monotonic()
+            if evaluated or saved_at > pace.since:
+                pace.restart(step)
+
+    def _steps_of(self, epochs: float) -> int:
+        return max(round(epochs * self.parts.steps_per_epoch), 1)
+
+    def _log_terms(self, means: dict[str, float], pace: _Pace) -> None:
+        learner, parts = self.learner, self.parts
+        each = pace.seconds_a_step(learner.step)
+        self.write(
+            {
+                "step": learner.step,
+                "epoch": self.epoch,
+                "terms": {name: _rounded(value) for name, value in means.items()},
+                "lr": _rounded(learner.optimizer.param_groups[0]["lr"]),
+                "utterances_per_second": _rounded(parts.sampler.size * self.settings.accumulate / each),
+                "taught": round(pace.taught / (learner.step - pace.first), 4),
+                "seconds_left": round(each * (parts.steps - learner.step), 1),
+            }
+        )
+        pace.restart(learner.step)
+
+    @property
+    def epoch(self) -> float:
+        return round(self.learner.step / self.parts.steps_per_epoch, 4)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Put a row into the log and report it; the main process alone does."""
+        if self.book is not None:
+            self.book.write(row)
+            self.report(row)
+
+    def save(self, fresh: dict[str, float]) -> None:
+        """Write a checkpoint and remove those that need not stay. fresh: figures of this very step's weights."""
+        self.learner.guard.flush()  # no weights are kept that a value which is not finite has reached
+        if not self.main:
+            return
+        task = self.parts.task
+        state = {"figures": self.figures, "metric": fresh.get(task.metric), "seconds": self.seconds()}
+        where = checkpoints(self.folder)
+        save_checkpoint(where, self.learner.step, self.learner.modules, self.learner.optimizer, state)
+        prune(where, self.settings.keep_last, self.settings.keep_best, task.lower_is_better)
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """The task's figures under the weights that would be published now; every process waits for the first."""
+        learner = self.learner
+        network = self.parts.student if learner.ema is None else learner.ema.network
+        figures: dict[str, float] = {}
+        if self.main:
+            network.eval()
+            self.parts.loss.eval()
+
+            def embed(x: Tensor) -> Tensor:
+                with autocast(learner.device, learner.dtype):
+                    return network(x.to(learner.device)).embedding.float().cpu()
+
+            found = self.parts.task.evaluate(embed, self.parts.loss.classifier)
+            figures = {name: _rounded(value) for name, value in found.items()}
+            learner.train_mode()
+        learner.accelerator.wait_for_everyone()
+        return figures
+
+    def about(self) -> dict[str, Any]:
+        """How and on what the run computes."""
+        learner, parts = self.learner, self.parts
+        return {
+            "device": learner.device.type,
+            "processes": learner.ranks,
+            "precision": "bf16" if learner.dtype == torch.bfloat16 else "fp32",
+            "compiled": learner.compiled,
+            "resident": parts.source.device != "cpu",
+            "samples": len(parts.source.labels),
+            "classes": len(parts.source.names),
+            "batch": parts.sampler.size,
+            "steps": parts.steps,
+            "steps_per_epoch": parts.steps_per_epoch,
+        }
+
+    def seconds(self) -> float:
+        """Wall time of the run so far, interruptions left out."""
+        return self.before + time.monotonic() - self.began
+
+
+class _Pace:
+    """Time and taught rows since a step, evaluations and checkpoints left out."""
+
+    def __init__(self, step: int) -> None:
+        self.restart(step)
+
+    def restart(self, step: int) -> None:
+        self.first, self.since, self.taught = step, time.monotonic(), 0.0
+
+    def seconds_a_step(self, step: int) -> float:
+        return (time.monotonic() - self.since) / (step - self.first)
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _rounded(value: float) -> float:
+    """Six significant digits, for the log."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,72 @@
+"""How a machine computes fastest without changing a result: number format, memory order, compilation."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import platform
+import shutil
+
+import torch
+from torch import Tensor, nn
+
+from speakerkd.models.precision import inference_dtype
+
+# Work, in floating-point operations of the whole run, from which compiling saves more time than it takes
+# (about a minute, for a step a quarter shorter).
+WORTH_COMPILING = {"cpu": 3e14, "cuda": 3e16}
+STEP_OVER_FORWARD = 3  # a backward pass costs about two forward passes
+
+
+def working_type(precision: str, device: torch.device) -> torch.dtype:
+    """The type that matrix products run in: `auto` takes bf16 where the machine has it."""
+    if precision == "auto":
+        return inference_dtype(device)
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager:
+    """The context in which networks run; losses stand outside it."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def forward_operations(network: nn.Module, x: Tensor) -> float:
+    """Floating-point operations of one forward pass, a multiply-add as two, of input x; nothing is trained by it."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    training = network.training
+    network.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(x)
+    network.train(training)
+    return float(counter.get_total_flops())
+
+
+def worth_compiling(setting: bool | str, device: torch.device, operations: float, ranks: int) -> bool:
+    """Whether to compile; `auto` decides by the run's forward operations alone, so a resumed run decides the same."""
+    if setting != "auto":
+        return bool(setting)
+    if device.type == "cpu" and (ranks > 1 or not any(map(shutil.which, ("g++", "clang++", "c++")))):
+        return False
+    return STEP_OVER_FORWARD * operations > WORTH_COMPILING[device.type]
+
+
+def prepare_device(device: torch.device) -> None:
+    """Set what makes a device faster for a whole run of equal batches."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    else:
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep large freed blocks: else each step's maps are returned to the system and zeroed again by it."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mmap_max, trim_threshold = -4, -1
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)

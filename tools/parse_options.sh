@@ -1,0 +1,25 @@
+# Source this after a script's defaults: `--some-option VALUE` sets the variable some_option, which must have a default.
+# `--help` prints the comment block at the head of the script. An unknown option, or one without a value, ends the script.
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help)
+            sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p;}' "$0"
+            exit 0 ;;
+        --*)
+            _name=${1#--}; _name=${_name%%=*}; _name=${_name//-/_}
+            if ! [[ $_name =~ ^[a-z_0-9]+$ ]] || [ -z "${!_name+set}" ]; then
+                echo "$0: error: unknown option $1, see $0 --help" >&2; exit 2
+            fi
+            if [[ $1 == *=* ]]; then
+                printf -v "$_name" '%s' "${1#*=}"; shift
+            elif [ $# -ge 2 ]; then
+                printf -v "$_name" '%s' "$2"; shift 2
+            else
+                echo "$0: error: option $1 needs a value, see $0 --help" >&2; exit 2
+            fi ;;
+        *)
+            echo "$0: error: unexpected argument '$1', options are written --name VALUE, see $0 --help" >&2; exit 2 ;;
+    esac
+done
+unset _name
