@@ -71,6 +71,14 @@ def test_crops_are_rows_of_the_matrix_and_wrap_past_its_end(stored, matrices):
         np.testing.assert_allclose(crop, np.tile(whole, (40, 1))[start : start + 20], rtol=1e-6, atol=1e-5)
 
 
+def test_few_maps_are_enough_for_many_arks(stored, monkeypatch):
+    expected = FeatureArchive(stored).crops([0, 3, 1, 2, 3, 0], [0] * 6, 9)
+    monkeypatch.setattr(archive, "MOST_MAPS", 1)
+    features = FeatureArchive(stored)
+    np.testing.assert_array_equal(features.crops([0, 3, 1, 2, 3, 0], [0] * 6, 9), expected)
+    assert len(features._maps) == 1
+
+
 def test_crops_refuse_a_start_outside(stored):
     features = FeatureArchive(stored)
     for start in (-1, 7):
