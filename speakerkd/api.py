@@ -158,18 +158,14 @@ class Model:
         """
         import torch
 
-        crops = np.stack([self._detector(path) for path in pictures])
+        from speakerkd.frontend.faces import face_of
+
+        crops = np.stack([face_of(path).crop for path in pictures])
         teacher = self._teacher
         device = next(teacher.parameters()).device
         with torch.inference_mode():
             seen = teacher(teacher.preprocess(torch.from_numpy(crops).to(device))).embedding.float()
         return self.package.project(seen).cpu().numpy()
-
-    @cached_property
-    def _detector(self):
-        from speakerkd.frontend.faces import FaceDetector
-
-        return FaceDetector().crop_file
 
     @cached_property
     def _teacher(self):

@@ -36,9 +36,7 @@ def match(
     teacher_weights: Annotated[
         Path | None, typer.Option(help="weights of the face teacher, if they have moved", show_default=False)
     ] = None,
-    hard: Annotated[
-        bool, typer.Option("--hard", help="--data: fail without the same-gender set (needs spk2gender)")
-    ] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="--data: refuse one without spk2gender")] = False,
     triples: Annotated[int, typer.Option(help="--data: questions a set", min=1)] = 10_000,
     options: Annotated[
         list[int] | None, typer.Option(help="--data: options a question [default: 2]", show_default=False)
@@ -70,8 +68,6 @@ def match(
 
     Example: speakerkd match --data data/test --model exp/margin --hard
     """
-    from speakerkd.errors import InputError
-
     files = {"--audio": audio, "--faces": faces, "--face": face, "--audios": audios}
     given = {name for name, value in files.items() if value}
     if data is not None and not given:
@@ -92,10 +88,7 @@ def match(
         )
         return
     if data is not None or given not in ({"--audio", "--faces"}, {"--face", "--audios"}):
-        fix = "write --audio A --faces F F ..., or --face F --audios A A ..., or --data DIR"
-        raise InputError(
-            f"{' '.join(sorted(given | ({'--data'} if data else set()))) or 'nothing'} given", "speakerkd match", fix
-        )
+        raise typer.BadParameter("give --audio and --faces, or --face and --audios, or --data alone")
     from speakerkd import api
 
     loaded = api.load(model, device, teacher_weights)
