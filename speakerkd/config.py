@@ -23,7 +23,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def read_yaml(path: Path | str, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a YAML mapping; `inherit: other.yaml` (relative to the file) is merged below it. Lists are replaced whole."""
+    """Read a YAML mapping; `inherit: other.yaml` (relative to the file) is merged below it; lists are replaced."""
     path = Path(path)
     if not path.is_file():
         raise InputError(
@@ -58,7 +58,7 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Apply `a.b=c` strings; c is read as YAML, so numbers, lists and `null` mean what they say; list items by position."""
+    """Apply `a.b=c` strings; c is read as YAML (numbers, lists, `null`); a list's items go by position."""
     values = merge({}, values)
     for text in overrides:
         dotted, sign, raw = text.partition("=")
@@ -104,7 +104,7 @@ def _item(node: list[Any], part: str, dotted: str) -> Any:
 
 
 def parse(kind: type[S], values: dict[str, Any], where: object) -> S:
-    """Build settings of a kind, turning the first fault into one InputError that names key, bound and nearest right key."""
+    """Build settings of a kind; the first fault becomes an InputError naming key, bound and nearest right key."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

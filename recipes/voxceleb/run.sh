@@ -84,7 +84,7 @@ fi
 if stage_is 2 "Fbank, faces, teacher"; then
     need 1 "$data/train/wav.scp" "$data/test/wav.scp" "$data/$scored/wav.scp"
     for part in $(printf '%s\n' train test $scored | sort -u); do speakerkd fbank "$data/$part" --jobs "$jobs"; done
-    for part in train test; do speakerkd faces "$data/$part" --jobs "$jobs"; done
+    for part in train test; do speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05; done
     if [ "$corpus" = mini ]; then
         speakerkd train $conf/face_teacher.yaml --exp "$teacher" --set data.train="$data/train" --resume
     else

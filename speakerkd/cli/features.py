@@ -16,10 +16,13 @@ MaxRejected = Annotated[float, typer.Option(help="largest share of the input tha
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command."""
     app.command()(fbank)
+    app.command()(faces)
+    app.command()(teach)
 
 
 def fbank(
     directory: Directory,
+    *,
     mels: Annotated[int, typer.Option(help="number of mel bands")] = 40,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="another setting of the features, such as low=60 (repeatable)")
@@ -31,7 +34,7 @@ def fbank(
     """Compute the Fbank features of every recording in DIR/wav.scp.
 
     Writes feats.scp (Kaldi's two-byte archives under DIR/fbank), utt2num_frames and utt2dur. A second run computes only
-    what is missing or has changed. What cannot be read is listed in feats.scp.rejected.
+    what is missing or has changed. What cannot be read is listed in fbank.rejected.
 
     Example: speakerkd fbank data/train --jobs 8
     """
@@ -42,3 +45,83 @@ def fbank(
     chosen = parse(FbankSettings, apply_overrides({"mels": mels}, settings or []), "--set")
     rejected = extract_fbank(directory, chosen, jobs=jobs, cluster=cluster, max_rejected=max_rejected)
     print(f"fbank {directory}: {rejected}")
+
+
+def faces(
+    directory: Directory,
+    *,
+    detect: Annotated[
+        bool, typer.Option(help="find and align the faces; --no-detect takes square pictures that are aligned already")
+    ] = True,
+    padding: Annotated[float, typer.Option(help="grey border before the search, as a share of the longer side")] = 0.25,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="another setting of the search, such as min_face=40 (repeatable)")
+    ] = None,
+    jobs: Jobs = 0,
+    cluster: Cluster = None,
+    max_rejected: MaxRejected = 0.01,
+) -> None:
+    """Find and align one face for each session of DIR/face.scp (pictures or videos).
+
+    Writes aligned.scp and 112 x 112 pictures under DIR/aligned. A second run works on what is missing or has changed.
+    Sessions without a face are listed in faces.rejected, those with several faces in faces.notes.
+
+    Example: speakerkd faces data/train --jobs 8
+    """
+    from speakerkd.config import apply_overrides, parse
+    from speakerkd.frontend.crops import align_faces
+    from speakerkd.frontend.faces import DetectorSettings
+
+    chosen = parse(DetectorSettings, apply_overrides({"padding": padding}, settings or []), "--set")
+    rejected = align_faces(directory, chosen, detect=detect, jobs=jobs, cluster=cluster, max_rejected=max_rejected)
+    print(f"faces {directory}: {rejected}")
+
+
+def teach(
+    directory: Directory,
+    *,
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="ir50, mobilefacenet, inception, or the experiment directory of a face network", show_default=False
+        ),
+    ],
+    weights: Annotated[Path | None, typer.Option(help="weights file of ir50, mobilefacenet or inception")] = None,
+    flip: Annotated[bool, typer.Option(help="mean embedding of each face and its mirror image")] = False,
+    head: Annotated[
+        bool, typer.Option(help="also fit a speaker classifier to the embeddings, for logit methods")
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="faces at once")] = 32,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
+    max_rejected: MaxRejected = 0.01,
+) -> None:
+    """Run the frozen face teacher once over the aligned faces of DIR.
+
+    Writes teacher.scp (the utterances of a session share an embedding) and teacher.json; with --head also
+    teacher_head.safetensors. A second run embeds what is missing or has changed.
+
+    Example: speakerkd teach data/train --teacher ir50 --weights backbone_ir50.pth --head
+    """
+    from speakerkd.errors import InputError, nearest
+    from speakerkd.teach import teach as run
+    from speakerkd.teach import teach_head
+
+    kinds = ("auto", "float32", "bfloat16")
+    if precision not in kinds:
+        raise InputError(f"unknown precision '{precision}'", "--precision", nearest(precision, kinds))
+    rejected = run(
+        directory,
+        teacher,
+        weights,
+        flip=flip,
+        batch=batch,
+        device=device,
+        precision=precision,
+        max_rejected=max_rejected,
+    )
+    print(f"teach {directory}: {rejected}")
+    if head:
+        fitted = teach_head(directory)
+        of = f"{fitted.speakers} speakers, {fitted.embeddings} faces"
+        print(f"head {fitted.path}: {of}, training accuracy {100 * fitted.accuracy:.2f} %")

@@ -14,8 +14,10 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
 
 
-def train(
-    config: Annotated[Path, typer.Argument(help="training config (YAML)", show_default=False)],
+def train(  # noqa: PLR0917, typer fills them in
+    config: Annotated[
+        list[Path], typer.Argument(help="training config (YAML), and others laid over it", show_default=False)
+    ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="change a setting, such as optim.lr=0.001 (repeatable)")
     ] = None,
@@ -36,7 +38,7 @@ def train(
     from speakerkd.training.settings import read_experiment
 
     label = name or (exp.resolve().name if exp is not None else None)
-    experiment = read_experiment(config, settings or [], label)
+    experiment = read_experiment(config[0], settings or [], label, over=config[1:])
     folder = exp if exp is not None else Path("exp") / experiment.name
     if check:
         _check(experiment)
@@ -108,18 +110,21 @@ class _Progress:
     def _begin(self, row: dict[str, Any]) -> None:
         about = row["about"]
         self._steps = about["steps"]
-        self._line(
-            f"{'resumed at' if row['resumed'] else 'from'} step {row['step']} of {about['steps']}: {about['samples']} samples "
-            f"of {about['classes']} classes, batches of {about['batch']}, {about['device']} {about['precision']}"
-            f"{', compiled' if about['compiled'] else ''}{', features resident' if about['resident'] else ''}"
-            f"{', %d processes' % about['processes'] if about['processes'] > 1 else ''}"
-        )
+        notes = [
+            f"{'resumed at' if row['resumed'] else 'from'} step {row['step']} of {about['steps']}",
+            f"{about['samples']} samples of {about['classes']} classes",
+            f"batches of {about['batch']}",
+            f"{about['device']} {about['precision']}",
+            *(["compiled"] if about["compiled"] else []),
+            *(["features resident"] if about["resident"] else []),
+            *([f"{about['processes']} processes"] if about["processes"] > 1 else []),
+        ]
+        self._line(", ".join(notes))
         if sys.stdout.isatty():
             from rich.progress import BarColumn, Progress, TextColumn
 
-            self._bar = Progress(
-                TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}")
-            )
+            columns = TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}")
+            self._bar = Progress(*columns)
             self._task = self._bar.add_task("", total=self._steps, completed=row["step"])
             self._bar.start()
 

@@ -40,21 +40,24 @@ class ImageCorpus:
 
 
 def find_corpus(
-    source: Path | str, kind: str = "auto", *, test_share: float = 0.2, seed: int = 0, download: bool = False
+    source: Path | str | None, kind: str = "auto", *, test_share: float = 0.2, seed: int = 0, download: bool = False
 ) -> ImageCorpus:
     """List the pictures of a corpus without decoding them.
 
-    source: the corpus's folder, or `digits` for scikit-learn's. kind: cifar10, cifar100, tiny_imagenet, folder, or auto, which looks at what lies there.
+    source: the corpus's folder, None for digits. kind: cifar10, cifar100, tiny_imagenet, folder, digits, or auto, which
+    looks at what lies there.
     test_share, seed: for a tree that comes without a test split, the share of each class that is kept for one.
     Raises InputError for a corpus that is missing, incomplete or damaged, and for an empty class folder.
     """
-    source = Path(source)
-    if str(source) == DIGITS and not source.is_dir():
+    if kind == DIGITS:
         return _digits(test_share, seed)
+    if source is None:
+        raise InputError("no corpus is named", "--root", "give its folder, or --kind digits, which needs none")
+    source = Path(source)
     kind = _kind(source) if kind == "auto" else kind
     readers = {"cifar10": _cifar, "cifar100": _cifar, "tiny_imagenet": _tiny_imagenet, "folder": _folder}
     if kind not in readers:
-        raise InputError(f"no such kind of corpus '{kind}'", "--kind", "known: auto, " + ", ".join(readers))
+        raise InputError(f"no such kind of corpus '{kind}'", "--kind", "known: auto, digits, " + ", ".join(readers))
     if kind == "folder":
         if download:
             raise InputError("only CIFAR and Tiny-ImageNet can be fetched", "--download", "name one with --kind")

@@ -140,8 +140,8 @@ def _extra(wanted: np.ndarray, batches: int, missing: int, rng: np.random.Genera
 def _deal(owner: np.ndarray, batches: int, speakers: int, rng: np.random.Generator) -> np.ndarray:
     """Deal groups with sorted owners (G,) into a table (batches, speakers) of positions, no owner twice in a row.
 
-    Dealt in turn, G / batches = speakers groups land in each batch, and at most `batches` groups of an owner lie next to
-    each other, so none meets itself. Batches are then paired at random and trade the owners they do not share, a
+    Dealt in turn, `speakers` groups land in each batch, and at most `batches` groups of an owner lie side by side, so
+    none meets itself. Batches are then paired at random and trade the owners they do not share, a
     Markov chain whose limit is uniform over all valid tables (Strona et al. 2014, "curveball").
     """
     names, start = np.unique(owner, return_index=True)

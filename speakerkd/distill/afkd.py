@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from speakerkd.distill.discriminator import Discriminator, Network, mlp
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
@@ -26,17 +26,21 @@ class AFKDSettings(ObjectiveSettings):
 
 
 class AFKD(Objective):
-    """-mean log D(f_s); D climbs mean log D(f_t) + mean log(1 - D(f_s)), one step a student's step."""
+    """-mean log D(f_s); D climbs mean log D(f_t) + mean log(1 - D(f_s)), one step a student's step.
+
+    Where the sizes differ, f_s goes through a linear layer first, trained with the student.
+    """
 
     Settings = AFKDSettings
-    needs = frozenset({"embedding", "equal_dims"})
 
     def __init__(self, settings: AFKDSettings, pair: Pair) -> None:
         super().__init__(settings, pair)
-        self.discriminator = Discriminator(mlp([pair.student_dim, *settings.hidden, 1]), settings.lr)
+        size = pair.student_dim if settings.project else pair.teacher_dim
+        self.widen = nn.Identity() if size == pair.student_dim else nn.Linear(pair.student_dim, size)
+        self.discriminator = Discriminator(mlp([size, *settings.hidden, 1]), settings.lr)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        f_s = student.embedding
+        f_s = self.widen(student.embedding)
         fixed_s, fixed_t = f_s.detach(), self.teacher_view(teacher.embedding).detach()
 
         def loss(network: Network) -> Tensor:

@@ -1,7 +1,7 @@
 """DisCoM-KD (third paper): both networks trained together, each splitting what it sees into three parts.
 
-A network of this method gives `Output.embedding` = [z_inv | z_inf] (B, 2D), `Output.logits` of its own classifier on
-it, and z_irr (B, D, 1, 1) as its last map: what both kinds of input share, what this one adds to the task, the rest.
+A network of this method gives `Output.parts` = (z_inv, z_inf, z_irr), each (B, d): what both kinds of input share, what
+this one adds to the task, and the rest; its embedding is [z_inv | z_inf], its logits its own classifier's on that.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class DisentangledSettings(ObjectiveSettings):
 
 @dataclass(slots=True)
 class Parts:
-    """One network's split of a batch: z_inv, z_inf, z_irr (B, D), class scores (B, K) and labels (B,)."""
+    """One network's split of a batch: z_inv, z_inf, z_irr (B, d), class scores (B, K) and labels (B,)."""
 
     inv: Tensor
     inf: Tensor
@@ -53,21 +53,19 @@ class Disentangled(Objective):
     """L_cl + L_adv + L_mod + L_aux + L_perp (Eq. 2-7). The two batches need not be paired, nor of one size."""
 
     Settings = DisentangledSettings
-    needs = frozenset({"embedding", "logits", "maps", "equal_dims", "trainable_teacher"})
+    needs = frozenset({"embedding", "equal_dims", "parts"})
     least = 2
 
     def __init__(self, settings: DisentangledSettings, pair: Pair) -> None:
         super().__init__(settings, pair)
-        part = pair.student_dim // 2
-        self.of_inv = nn.Linear(part, 2)
-        self.of_inf = nn.Linear(part, 2)
-        self.of_irr = nn.Linear(part, 2)
-        self.of_class = nn.Linear(part, pair.classes)
+        size = pair.student_dim // 2
+        self.of_inv = nn.Linear(size, 2)
+        self.of_inf = nn.Linear(size, 2)
+        self.of_irr = nn.Linear(size, 2)
+        self.of_class = nn.Linear(size, pair.classes)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        first, second = (
-            Parts(*o.embedding.chunk(2, 1), o.maps[-1].flatten(1), o.logits, batch.label) for o in (student, teacher)
-        )
+        first, second = (Parts(*output.parts, output.logits, batch.label) for output in (student, teacher))
         return self.losses(first, second)
 
     def losses(self, first: Parts, second: Parts) -> dict[str, Tensor]:

@@ -85,10 +85,13 @@ def _labels(settings: ObjectiveSettings, pair: Pair) -> Fault:
     return "it needs the class of every training sample", "give Pair.labels, one class for each of Pair.samples"
 
 
-def _trainable_teacher(settings: ObjectiveSettings, pair: Pair) -> Fault:
-    if pair.trainable_teacher:
+def _parts(settings: ObjectiveSettings, pair: Pair) -> Fault:
+    if pair.disentangled:
         return None
-    return "it trains the teacher as a second network", "give a teacher that is trained along (teacher.train: true)"
+    return (
+        "it trains two disentangled networks side by side, and the teacher is frozen or one of the two gives no parts",
+        "make both disentangled and set teacher.trainable: true",
+    )
 
 
 CHECKS = {
@@ -99,5 +102,5 @@ CHECKS = {
     "strong": _strong,
     "equal_dims": _equal_dims,
     "labels": _labels,
-    "trainable_teacher": _trainable_teacher,
+    "parts": _parts,
 }

@@ -145,6 +145,7 @@ def at_least_float32(output: Output) -> Output:
         wide(output.logits),
         [wide(m) for m in output.maps],
         None if output.strong is None else at_least_float32(output.strong),
+        [wide(p) for p in output.parts],
     )
 
 

@@ -36,8 +36,8 @@ class Pair:
     inputs correspond (image-image). teacher_classes: classes of the teacher's logits, None without.
     epochs: training length. task_classifier: the task's linear layer (K, student_dim), for objectives that share it.
     strong_view: True where the loop gives `Output.strong`. student_logits: False where the task has no classifier.
-    labels: (samples,) int64, the class of every training sample, for memories. trainable_teacher: True where the
-    teacher is a second network that is trained along. head: the shared projection head, set by `build`.
+    labels: (samples,) int64, the class of every training sample, for memories. disentangled: True where both
+    networks give `Output.parts` and both are trained. head: the shared projection head, set by `build`.
     """
 
     student_dim: int
@@ -54,7 +54,7 @@ class Pair:
     strong_view: bool = False
     student_logits: bool = True
     labels: Tensor | None = None
-    trainable_teacher: bool = False
+    disentangled: bool = False
     head: nn.Module | None = None
 
 
@@ -65,7 +65,7 @@ class Objective(nn.Module):
       "embedding" both embeddings; "logits" both networks' class scores over the same classes; "student_logits" the
       student's; "maps" both networks' block outputs; "layout" positions that correspond; "strong" a second view;
       "equal_dims" teacher embeddings, as compared, of the student's size; "labels" the class of every training sample;
-      "trainable_teacher" a teacher that learns too.
+      "parts" two networks that take their embeddings apart and both learn.
     least: with fewer samples in a step the objective says nothing (its terms are 0).
     """
 

@@ -1,4 +1,4 @@
-"""Fbank of a whole data directory: wav.scp -> feats.scp, utt2num_frames, utt2dur, in batches that are never made twice."""
+"""Fbank of a whole data directory: wav.scp -> feats.scp, utt2num_frames, utt2dur, no recording read twice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from speakerkd import shards
 from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
 from speakerkd.data.datadir import read_table, write_table
 from speakerkd.errors import InputError
-from speakerkd.files import write_json
+from speakerkd.files import Stamp, write_json
 from speakerkd.frontend.audio import read_audio
 from speakerkd.frontend.fbank import FbankSettings, fbank
-from speakerkd.frontend.ledger import Ledger, signature, write_batch
+from speakerkd.frontend.ledger import Ledger, signature, summary, write_batch
 from speakerkd.rejected import Rejected
 
 LEAST_BATCH = 64
@@ -33,8 +33,8 @@ def extract_fbank(
     """Make `feats.scp`, `utt2num_frames`, `utt2dur` and `feats.json` (the settings) from a data directory's `wav.scp`.
 
     Only recordings that are new, changed, or were made with other settings are read; a killed run goes on where it
-    stopped. jobs: processes, 0 for as many as cores and work allow. What cannot be read is listed in `feats.scp.rejected`. Raises InputError where more than the share
-    `max_rejected` was lost; feats.scp is then left as it was.
+    stopped. jobs: processes, 0 for as many as cores and work allow. What cannot be read is listed in `fbank.rejected`.
+    Raises InputError where more than the share `max_rejected` was lost; feats.scp is then left as it was.
     """
     directory, settings = Path(directory), settings or FbankSettings()
     sources = read_table(directory / "wav.scp")
@@ -58,7 +58,7 @@ def extract_fbank(
             raise result
         ledger.add(path)
 
-    rejected = Rejected(directory / "feats.scp", max_rejected)
+    rejected = Rejected(directory / "fbank", max_rejected)
     done: dict[str, Any] = {}
     for key, sign in signatures.items():
         if ledger.done.get(key, ("",))[0] == sign:
@@ -73,6 +73,8 @@ def extract_fbank(
     write_table(directory / "utt2num_frames", {key: str(value[2]) for key, value in done.items()})
     write_table(directory / "utt2dur", {key: f"{value[3] / settings.rate:.3f}" for key, value in done.items()})
     write_json(directory / "feats.json", settings.model_dump())
+    stamp = Stamp(directory / "feats.scp", [], **settings.model_dump(), recordings=summary(signatures))
+    stamp.write()
     ledger.sweep(signatures)
     FeatureArchive(directory / "feats.scp")  # checks all, and caches the index while the headers are at hand
     return rejected

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,16 @@ def signature(paths: Sequence[str]) -> str:
     parts = []
     for path in paths:
         try:
-            stat = os.stat(path)
+            stat = Path(path).stat()
             parts.append(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}")
         except (OSError, ValueError):
             parts.append(f"{path}\0missing")
+    return hashlib.blake2b("\0\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def summary(signatures: Mapping[str, str]) -> str:
+    """One digest of all signatures."""
+    parts = (f"{key}\0{sign}" for key, sign in sorted(signatures.items()))
     return hashlib.blake2b("\0\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
@@ -32,7 +37,7 @@ def write_batch(
     refused: Mapping[str, tuple[str, str]],
     files: Sequence[str] = (),
 ) -> None:
-    """Record a finished batch (a worker does): a Ledger's settings, and the files beside it that it cannot do without."""
+    """Record a finished batch with the ledger's settings; it counts only while `files` beside it are there."""
     write_json(path, {"settings": settings, "files": list(files), "done": done, "refused": refused})
 
 

@@ -20,6 +20,9 @@ PAPER_NAMES = {
     "margin_quality": "Ours (feature+quality)",
 }
 
+PAPER = "widely_differing_modalities"
+_OURS = {"acc": "top1", "acc_match_image_to_text": "image_to_text_top1"}
+
 
 @cache
 def _rows() -> tuple[dict[str, str], ...]:
@@ -46,7 +49,49 @@ def published(paper: str, tables: tuple[str, ...], setting: str | None = None) -
     return result
 
 
-def published_for(config_name: str) -> dict[str, float]:
-    """The first paper's figures (Tables 1, 3 and 4) for the method that one of our configs trains; {} if it has none."""
-    row = PAPER_NAMES.get(config_name)
-    return {} if row is None else published("widely_differing_modalities", ("1", "3", "4")).get(row, {})
+def published_for(system: str) -> dict[str, float]:
+    """The first paper's figures for one of our systems (see `published_row`); {} if it has none."""
+    found = published_row(system)
+    return {} if found is None else found[1]
+
+
+def published_row(system: str) -> tuple[str, dict[str, float]] | None:
+    """The first paper's row for one of our systems: its label, and its figures under our names; None where it has none.
+
+    Voices: Tables 1, 3 and 4, by the name of the config. Pictures: Tables 7 to 12, by `dataset-network-variant`, such
+    as `cifar100-resnet18-fitnet`, `cifar100-resnet34-margin_alpha0.2`.
+    """
+    row = PAPER_NAMES.get(system)
+    if row is not None:
+        figures = published(PAPER, ("1", "3", "4")).get(row, {})
+        return (row, figures) if figures else None
+    return _published_pictures(system)
+
+
+def _published_pictures(system: str) -> tuple[str, dict[str, float]] | None:
+    dataset, _, rest = system.partition("-")
+    network, _, variant = rest.partition("-")
+    student = network.replace("resnet", "ResNet")
+    method, _, change = variant.partition("_")
+    row = {**PAPER_NAMES, "baseline": "Baseline (w/o dist.)", "clip": "CLIP", "quality": "Ours (feature+quality)"}.get(
+        method
+    )
+    if row is None:
+        return None
+    sources: list[tuple[str, str, str]] = []  # table, setting, row
+    if dataset == "tiny_imagenet" and not change:
+        sources = [("9", f"Tiny-ImageNet, student {student}", row.replace("Baseline", student))]
+    elif dataset == "cifar100" and change:
+        for table, key, text in (("10", "alpha", "alpha {}"), ("11", "beta", "beta {}"), ("12", "m", "margin {}^2")):
+            if change.startswith(key) and (value := change.removeprefix(key)).replace(".", "").isdigit():
+                setting = f"CIFAR-100, {student}, " + text.format(value).replace("margin 0^2", "margin 0")
+                sources = [(table, setting, row)]
+    elif dataset == "cifar100":
+        matching = f"CIFAR-100 test images to class texts, student {student}"
+        sources = [("7", f"CIFAR-100, student {student}", row), ("8", matching, row.replace("(feature)", "(features)"))]
+    figures = {
+        _OURS[found["metric"]]: float(found["value"])
+        for found in _rows()
+        if found["paper"] == PAPER and (found["table"], found["setting"], found["method"]) in sources
+    }
+    return (f"{sources[0][1]}, {row}", figures) if figures else None

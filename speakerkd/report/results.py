@@ -34,7 +34,11 @@ def read_result(path: Path | str) -> Result:
     path = Path(path)
     file = path / "results.json"
     if not file.is_file():
-        raise InputError("no results here", file, "run `speakerkd score --model` and `speakerkd match --data` first")
+        raise InputError(
+            "no results here",
+            file,
+            "run `speakerkd score --model` and `speakerkd match --data` first, or `speakerkd classify` for pictures",
+        )
     try:
         raw = json.loads(file.read_text("utf-8"))
     except ValueError as error:
@@ -43,7 +47,7 @@ def read_result(path: Path | str) -> Result:
 
 
 def _figures(raw: dict[str, Any]) -> dict[str, float]:
-    """EERs in percent, minDCF at p = 0.01, matching accuracies in percent; undefined ones are left out."""
+    """EERs in percent, minDCF at p = 0.01, accuracies in percent; undefined ones are left out."""
     figures: dict[str, float | None] = {}
     for name, entry in raw.get("scores", {}).items():
         lists, _, rest = name.partition(".")
@@ -56,4 +60,5 @@ def _figures(raw: dict[str, Any]) -> dict[str, float]:
             figures[f"eer_noise_{noise[1]}db"] = entry.get("eer_percent")
     for name, entry in raw.get("match", {}).items():
         figures[name] = entry.get("accuracy_percent")
+    figures |= raw.get("classify", {}).get("test", {}).get("figures", {})
     return {key: float(value) for key, value in figures.items() if value is not None}

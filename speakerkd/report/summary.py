@@ -10,7 +10,7 @@ import numpy as np
 
 from speakerkd.report import figures, tables
 from speakerkd.report.page import Section, write_page
-from speakerkd.report.published import PAPER_NAMES, published_for
+from speakerkd.report.published import published_row
 from speakerkd.report.results import Result, read_result
 
 
@@ -28,22 +28,28 @@ def write_report(
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.system, []).append(result)
-    rows: dict[str, list[dict[str, float]]] = {}
-    for system, runs in groups.items():
-        rows[system] = [run.figures for run in runs]
-        if with_published and published_for(system):
-            rows[f"  paper: {PAPER_NAMES[system]}"] = [published_for(system)]
-    cells = tables.layout(rows, tables.SPEAKER_COLUMNS)
+    cells = result_table(results, with_published=with_published)
     seeds = max(len(runs) for runs in groups.values())
     notes = [f"Mean and sample deviation over up to {seeds} seeds."] if seeds > 1 else ["One seed a system."]
     if with_published:
-        notes.append(
-            "The papers' rows are on VoxCeleb, with their network and training: beside ours, not the same test."
-        )
+        notes.append("The papers' rows are on their data, network and training: beside ours, not the same test.")
     sections = [Section("Results", notes, [cells], _pictures(groups, pictures)), _made(results)]
     lead = f"{len(results)} experiments of {len(groups)} systems."
     write_page(page, "speakerkd report", lead, sections)
     return tables.as_text(cells), page
+
+
+def result_table(results: Sequence[Result], *, with_published: bool = False) -> list[list[str]]:
+    """Cells of the table of some experiments, a row a system; the papers' rows below the systems that they have."""
+    rows: dict[str, list[dict[str, float]]] = {}
+    papers: dict[str, tuple[str, dict[str, float]] | None] = {}
+    for result in results:
+        if result.system not in papers:
+            papers[result.system] = published_row(result.system) if with_published else None
+        rows.setdefault(result.system, []).append(result.figures)
+        if (paper := papers[result.system]) is not None and paper[1].keys() & result.figures.keys():
+            rows[f"  paper: {paper[0]}"] = [paper[1]]
+    return tables.layout(rows, (*tables.SPEAKER_COLUMNS, *tables.IMAGE_COLUMNS))
 
 
 def _pictures(groups: dict[str, list[Result]], folder: Path) -> list[tuple[Path, str]]:

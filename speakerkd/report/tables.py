@@ -30,6 +30,16 @@ SPEAKER_COLUMNS = (
     Column("acc_match_face_to_audio_h", "F-A (H) %", 1, False),
 )
 
+IMAGE_COLUMNS = (
+    Column("top1", "top-1 %", 2, False),
+    Column("top5", "top-5 %", 2, False),
+    Column("f1_weighted", "F1 %", 2, False),
+    Column("ece", "ECE %"),
+    Column("image_to_text_top1", "image to text %", 2, False),
+    Column("text_to_image_map", "retrieval mAP %", 2, False),
+    Column("corrupted_top1", "corrupted top-1 %", 2, False),
+)
+
 
 def summarise(values: Sequence[float], decimals: int) -> str:
     """`mean ± sample deviation` over seeds, or the plain value of one; `-` for none."""

@@ -75,15 +75,30 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     classes = len(source.names)
     loss = build_loss(experiment.loss, student.dim, classes)
     seed_all(experiment.seed, 2)
-    teacher, pair = None, None
+    teacher, objectives = None, ObjectiveList()
     if experiment.distill:
-        first = np.zeros(2, np.int64)
-        given = source.teacher(first, np.zeros((2, source.chances)))
+        given = source.teacher(np.zeros(2, np.int64), np.zeros((2, source.chances)))
         if given is None:
             raise InputError("`distill` names objectives, and there is no teacher", "teacher", "set teacher.archive")
         teacher = build_teacher(experiment.teacher, given)
-        pair = _pair(experiment, source, sampler, student, loss, teacher, task, given)
-    objectives = build(experiment.distill, pair, experiment.projection) if pair else ObjectiveList()
+        pair = Pair(
+            student_dim=student.dim,
+            teacher_dim=teacher.dim,
+            classes=classes,
+            samples=len(source.labels),
+            batch=sampler.size if settings.gather else sampler.size // int(os.environ.get("WORLD_SIZE", "1")),
+            student_maps=map_shapes(student, task.example()),
+            teacher_maps=map_shapes(teacher, given) if teacher.network is not None else [],
+            same_layout=experiment.task != "speaker",
+            teacher_classes=None if teacher.head is None else teacher.head.out_features,
+            epochs=max(round(settings.epochs), 1),
+            task_classifier=loss.classifier,
+            strong_view=True,
+            student_logits=loss.classifier is not None,
+            labels=torch.from_numpy(source.labels),
+            disentangled=teacher.trainable,
+        )
+        objectives = build(experiment.distill, pair, experiment.projection)
     per_epoch = settings.steps_per_epoch or max(sampler.batches // settings.accumulate, 1)
     steps = max(round(settings.epochs * per_epoch), 1)
     parts = Parts(experiment, task, source, sampler, unit, student, loss, teacher, objectives, per_epoch, steps)
@@ -103,35 +118,6 @@ def _sampler(experiment: Experiment, labels: np.ndarray) -> tuple[Sampler, int]:
 
 def _wants_strong(experiment: Experiment) -> bool:
     return any("strong" in METHODS[spec.name].needs for spec in parse_specs(experiment.distill))
-
-
-def _pair(
-    experiment: Experiment,
-    source: Source,
-    sampler: Sampler,
-    student: nn.Module,
-    loss: TaskLoss,
-    teacher: Teacher,
-    task: Task,
-    given: torch.Tensor,
-) -> Pair:
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    return Pair(
-        student_dim=student.dim,
-        teacher_dim=teacher.dim,
-        classes=len(source.names),
-        samples=len(source.labels),
-        batch=sampler.size if experiment.train.gather else sampler.size // ranks,
-        student_maps=map_shapes(student, task.example()),
-        teacher_maps=map_shapes(teacher, given) if teacher.network is not None else [],
-        same_layout=experiment.task != "speaker",
-        teacher_classes=None if teacher.head is None else teacher.head.out_features,
-        epochs=max(round(experiment.train.epochs), 1),
-        task_classifier=loss.classifier,
-        strong_view=True,
-        student_logits=loss.classifier is not None,
-        labels=torch.from_numpy(source.labels),
-    )
 
 
 def _start_from(folder: Path, parts: Parts) -> None:

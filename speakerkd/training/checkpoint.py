@@ -227,7 +227,7 @@ def _restore_optimizer(checkpoint: Checkpoint, modules: dict[str, nn.Module], op
         for parameter in group["params"]:
             found = by_name.pop(names[id(parameter)], None)
             if found is not None:
-                state[position] = found
+                state[position] = {key: _laid_out_as(parameter, tensor) for key, tensor in found.items()}
             position += 1
     if by_name:
         raise InputError(
@@ -236,6 +236,13 @@ def _restore_optimizer(checkpoint: Checkpoint, modules: dict[str, nn.Module], op
             "it was made with other settings, take the checkpoint of this model",
         )
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor in the parameter's memory order (channels-last, say): fused optimisers read both side by side."""
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
 
 
 def _random_tensors() -> dict[str, Tensor]:

@@ -49,7 +49,7 @@ class Log:
                 if row.get("step", 0) <= step:
                     kept.append(line + "\n")
         path.write_text("".join(kept), encoding="utf-8")
-        self._stream = path.open("a", encoding="utf-8")  # noqa: SIM115, closed by `close`
+        self._stream = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, row: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from speakerkd.config import Settings, apply_overrides, parse, read_yaml
+from speakerkd.config import Settings, apply_overrides, merge, parse, read_yaml
 from speakerkd.errors import InputError, nearest
 from speakerkd.training.schedule import ScheduleSettings
 
@@ -135,14 +135,19 @@ class Experiment(Settings):
         return name
 
 
-def read_experiment(config: Path | str, overrides: Iterable[str] = (), name: str | None = None) -> Experiment:
+def read_experiment(
+    config: Path | str, overrides: Iterable[str] = (), name: str | None = None, *, over: Iterable[Path | str] = ()
+) -> Experiment:
     """Read and check a training config, `--set` strings on top; every part is parsed into its own typed settings.
 
-    name: the experiment's, before the config's own and the file's.
+    name: the experiment's, before the config's own and the file's. over: further configs, each laid over those before.
 
     Raises InputError that names a misspelt key, its nearest right one, or the bound that a value breaks.
     """
-    values = apply_overrides(read_yaml(config), overrides)
+    values = read_yaml(config)
+    for path in over:
+        values = merge(values, read_yaml(path))
+    values = apply_overrides(values, overrides)
     values["name"] = str(name or values.get("name") or Path(config).stem)
     return check_experiment(values, config)
 

@@ -53,11 +53,6 @@ class Case(Mapping[str, np.ndarray]):
         """The arrays under `<prefix>.` as a state dict without the prefix."""
         return {name[len(prefix) + 1 :]: self.tensor(name) for name in self.arrays if name.startswith(prefix + ".")}
 
-    def names(self, prefix: str) -> list[str]:
-        """Names of the arrays under `<prefix>`, without what stands before its last dot."""
-        cut = prefix.rfind(".") + 1
-        return [name[cut:] for name in self.arrays if name.startswith(prefix)]
-
     def load(self, module: nn.Module, prefix: str, rename: Callable[[str], str] = lambda name: name) -> nn.Module:
         """Load the state under `<prefix>.` after `rename` into `module`, made float64; only buffers may be absent."""
         state = {rename(name): value for name, value in self.state(prefix).items()}

@@ -8,6 +8,7 @@ from torch import nn
 from adapters.objectives import batch_of, one, pair_of
 from speakerkd.distill.dimensional import column_cosines, log_mean_kernel, on_and_off_diagonal
 from speakerkd.distill.disentangled import Parts
+from speakerkd.models.disentangled import DisentangledBranch
 from speakerkd.tensors import Output
 
 
@@ -51,15 +52,24 @@ def dcm(arrays, case):
     arrays.check_gradient(others.log(), {"t1": t1}, "grad_uniform")
 
 
-def split(arrays, x, side, classifier, labels):
-    """One network's parts from its two encoders' output, and the projection that made z_inv."""
-    classes, double = arrays[f"mod.{classifier}.weight"].shape
-    dim = double // 2
-    projection = nn.Sequential(nn.Linear(2 * dim, dim), nn.BatchNorm1d(dim), nn.ReLU())
-    arrays.load(projection, f"mod.{side}", inner)
-    inv, inf, irr = projection(x[:, : 2 * dim]), x[:, 2 * dim : 3 * dim], x[:, 3 * dim :]
-    logits = arrays.load(nn.Linear(double, classes), f"mod.{classifier}")(torch.cat([inv, inf], 1))
-    return Parts(inv, inf, irr, logits, arrays.tensor(labels)), projection
+class Half(nn.Module):
+    """Stands where an encoder does: the half of the file's encoder outputs that is its own."""
+
+    def __init__(self, dim, which):
+        super().__init__()
+        self.dim, self.which = dim, which
+
+    def forward(self, x, maps=False):
+        return Output(x.chunk(2, 1)[self.which])
+
+
+def branch(arrays, side, classifier):
+    """A modality's network over the stored outputs of its two encoders."""
+    classes, dim = arrays[f"mod.{classifier}.weight"].shape
+    network = DisentangledBranch(Half(dim, 0), Half(dim, 1), classes)
+    arrays.load(network.projection, f"mod.{side}", inner)
+    arrays.load(network.classifier, f"mod.{classifier}")
+    return network
 
 
 def inner(name):
@@ -67,36 +77,31 @@ def inner(name):
 
 
 def discomkd(arrays, case):
-    classes, double = arrays["mod.task_cl.weight"].shape
-    given = {"classes": classes, "teacher_classes": classes, "trainable_teacher": True}
-    maps = [(double // 2, 1, 1)]
-    pair = pair_of(double, double, student_maps=maps, teacher_maps=maps, **given)
+    classes, dim = arrays["mod.task_cl.weight"].shape
+    pair = pair_of(dim, dim, classes=classes, disentangled=True)
     for tag, targets in (("ref", "official"), ("paper", "paper")):
         objective = one("disentangled", pair, targets=targets, reversal=arrays.scalar("hp.lambda"))
         heads = {"of_inv": "discr", "of_inf": "task_dom", "of_irr": "task_dom2", "of_class": "task_cl3"}
         for ours, theirs in heads.items():
             arrays.load(getattr(objective, ours), f"mod.{theirs}", inner)
-        x_f, x_s = arrays.tensor("x_f", grad=True), arrays.tensor("x_s", grad=True)
-        first, projection = split(arrays, x_f, "projF", "task_cl", "y_f")
-        second, _ = split(arrays, x_s, "projS", "task_cl2", "y_s")
-        known = {"z_inv_f": first.inv, "z_inf_f": first.inf, "z_irr_f": first.irr, "z_inv_s": second.inv}
-        for name, value in {**known, "pred_f": first.logits, "pred_s": second.logits}.items():
+        networks = branch(arrays, "projF", "task_cl"), branch(arrays, "projS", "task_cl2")
+        inputs = {name: arrays.tensor(name, grad=True) for name in ("x_f", "x_s")}
+        outputs = [network(x) for network, x in zip(networks, inputs.values(), strict=True)]
+        for name, value in zip(("z_inv_f", "z_inf_f", "z_irr_f"), outputs[0].parts, strict=True):
             arrays.check(name, value)
-        terms = objective.losses(first, second)
+        known = {"z_inv_s": outputs[1].parts[0], "pred_f": outputs[0].logits, "pred_s": outputs[1].logits}
+        for name, value in known.items():
+            arrays.check(name, value)
+        labels = arrays.tensor("y_f"), arrays.tensor("y_s")
+        parts = [Parts(*o.parts, o.logits, label) for o, label in zip(outputs, labels, strict=True)]
+        terms = objective.losses(*parts)
         names = {"cl": "task", "adv": "adversarial", "mod": "modality", "aux": "auxiliary", "ortho": "orthogonal"}
         for theirs, ours in names.items():
             arrays.check(f"{tag}_loss_{theirs}", terms[f"disentangled_{ours}"])
         total = sum(terms.values())
         arrays.check(f"{tag}_loss", total)
-        arrays.check_gradient(total, {"x_f": x_f, "x_s": x_s}, f"{tag}_grad")
-        for prefix, module in (("discr", objective.of_inv), ("projF", projection)):
+        arrays.check_gradient(total, inputs, f"{tag}_grad")
+        for prefix, module in (("discr", objective.of_inv), ("projF", networks[0].projection)):
             arrays.check_parameters(total, module, prefix, inner, f"{tag}_grad")
-        check_forward(arrays, tag, objective, first, second)
-
-
-def check_forward(arrays, tag, objective, first, second):
-    """The same through Outputs, which one batch of labels goes with."""
-    if not torch.equal(first.label, second.label):
-        return
-    outputs = [Output(torch.cat([p.inv, p.inf], 1), p.logits, [p.irr[:, :, None, None]]) for p in (first, second)]
-    arrays.check(f"{tag}_loss", sum(objective(*outputs, batch_of(first.label)).values()))
+        if torch.equal(*labels):  # the way of a training run, where one batch of labels goes with both
+            arrays.check(f"{tag}_loss", sum(objective(*outputs, batch_of(labels[0])).values()))

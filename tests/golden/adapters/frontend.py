@@ -2,4 +2,21 @@
 
 from __future__ import annotations
 
-ADAPTERS = {}
+from speakerkd.frontend.alignment import TEMPLATE, similarity_transform
+from speakerkd.frontend.noise import mix_noise
+
+
+def face_align(arrays, case):
+    landmarks, template = arrays["landmarks"], arrays["template"]
+    arrays.check("template", TEMPLATE, rtol=1e-6)
+    arrays.check("M_nonreflective", similarity_transform(landmarks, template))
+    arrays.check("M_reference", similarity_transform(landmarks, template, reflect=True))
+    # made from landmarks that were not rounded to float32
+    arrays.check("M_nonreflective_f64", similarity_transform(landmarks, TEMPLATE), rtol=1e-4, atol=1e-4)
+
+
+def noise_mix(arrays, case):
+    arrays.check("mixed", mix_noise(arrays["audio"], arrays["noise"], arrays.scalar("hp.snr_db")))
+
+
+ADAPTERS = {"face_align": face_align, "noise_mix": noise_mix}

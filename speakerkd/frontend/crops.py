@@ -1,0 +1,197 @@
+"""Aligned faces of a whole data directory: face.scp -> aligned.scp, one picture a session, never made twice."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from speakerkd import shards
+from speakerkd.data.datadir import read_table, write_table
+from speakerkd.errors import InputError
+from speakerkd.files import Stamp, whole_file
+from speakerkd.frontend.alignment import SIDE
+from speakerkd.frontend.faces import FRAMES, DetectorSettings, Face, detector
+from speakerkd.frontend.ledger import Ledger, signature, summary, write_batch
+from speakerkd.frontend.pictures import is_video, read_picture, video_frames
+from speakerkd.rejected import Rejected
+
+BATCH = 32  # sessions
+SOURCES = 5  # pictures or videos of a session that are tried before it is refused
+WORTH_A_PROCESS = 200  # sessions
+
+
+def align_faces(
+    directory: Path | str,
+    settings: DetectorSettings | None = None,
+    *,
+    detect: bool = True,
+    jobs: int = 1,
+    cluster: str | None = None,
+    max_rejected: float = 0.01,
+) -> Rejected:
+    """Make `aligned.scp` (key -> PNG of 112 x 112 pixels) from a data directory's `face.scp` and `utt2session`.
+
+    Each session gets one face: that of its first utterance's picture, or of the middle of its video; where none is
+    found, other frames and the other utterances' pictures are tried. All utterances of the session share it, those
+    without a picture too. Without `utt2session` each utterance is a session. detect: False takes the pictures as they
+    are, square and already aligned. jobs: processes, 0 for as many as cores and work allow.
+
+    Sessions without a face are listed in `faces.rejected`, those with several in `faces.notes`. Only sessions that are
+    new or changed are worked on. Raises InputError where more than the share `max_rejected` of them was lost;
+    aligned.scp is then left as it was.
+    """
+    directory, settings = Path(directory), settings or DetectorSettings()
+    sessions, members = _sessions(directory)
+    crops, folder = (directory / "aligned").absolute(), directory / "faces"
+    folder.mkdir(exist_ok=True)
+    paths = {session: crops / f"{session}.png" for session in sessions}
+    signatures = {session: signature(sources) for session, sources in sessions.items()}
+    ledger = Ledger(folder, settings.model_dump(exclude={"batch"}) | {"detect": detect})
+    for session in [s for s in ledger.done if s in paths and not paths[s].is_file()]:
+        del ledger.done[session]
+    pending = ledger.pending(signatures)
+    groups = [pending[start : start + BATCH] for start in range(0, len(pending), BATCH)]
+    batches = [
+        (path, [Session(name, paths[name], sessions[name], signatures[name]) for name in group])
+        for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
+    ]
+    jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
+    work = functools.partial(_align_batch, settings=settings if detect else None, recorded=ledger.settings)
+    for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="faces"):
+        if isinstance(result, InputError):
+            raise result
+        ledger.add(path)
+
+    rejected = Rejected(directory / "faces", max_rejected)
+    notes: dict[str, Any] = {}
+    done: set[str] = set()
+    for session, sign in signatures.items():
+        if ledger.done.get(session, ("",))[0] == sign:
+            done.add(session)
+            if ledger.done[session][1]:
+                notes[session] = ledger.done[session][1]
+        else:
+            rejected.refuse(session, ledger.refused[session][1])
+    rejected.take(len(done))
+    rejected.close()
+    with whole_file(directory / "faces.notes") as stream:
+        stream.writelines(f"{session}\t{note}\n" for session, note in sorted(notes.items()))
+    write_table(directory / "aligned.scp", {key: str(paths[s]) for key, s in members.items() if s in done})
+    # tells readers of the crops that one has changed under an unchanged name
+    Stamp(directory / "aligned.scp", [], **ledger.settings, pictures=summary(signatures)).write()
+    ledger.sweep(signatures)
+    return rejected
+
+
+def _sessions(directory: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The pictures of each session in the order of its utterances, and the session of each utterance."""
+    faces = read_table(directory / "face.scp")
+    if not faces:
+        raise InputError("no pictures", directory / "face.scp", "make it with `speakerkd prepare`")
+    listed = directory / "utt2session"
+    members = {key: key for key in faces} | (read_table(listed) if listed.is_file() else {})
+    sessions: dict[str, dict[str, None]] = {}
+    for key in sorted(faces, key=str.encode):
+        session = members[key]
+        parts = PurePosixPath(session).parts
+        if session.startswith("/") or ".." in parts or len(session.split()) != 1:
+            raise InputError(f"'{session}' cannot be the name of a session", listed, "write <speaker>/<session>")
+        sessions.setdefault(session, {})[faces[key]] = None
+    return {s: list(paths)[:SOURCES] for s, paths in sessions.items()}, members
+
+
+@dataclass(slots=True)
+class Session:
+    """What a worker needs of a session: its name, where its crop goes, its pictures, and their signature."""
+
+    name: str
+    path: Path
+    sources: list[str]
+    signature: str
+    faults: list[str] = field(default_factory=list)
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """Pictures and frames in the order in which they are tried; unreadable sources are noted and passed over."""
+        for source in self.sources:
+            try:
+                if is_video(source):
+                    for _, frame in zip(range(FRAMES), video_frames(source), strict=False):
+                        yield frame
+                else:
+                    yield read_picture(source)
+            except InputError as error:
+                self.faults.append(str(error))
+
+
+def _align_batch(batch: tuple[Path, list[Session]], settings: DetectorSettings | None, recorded: dict) -> None:
+    """Write the crops of some sessions and their record; runs in a worker."""
+    path, sessions = batch
+    done: dict[str, tuple[str, str]] = {}
+    refused: dict[str, tuple[str, str]] = {}
+    waiting = [(session, session.pictures()) for session in sessions]
+    tried = dict.fromkeys((session.name for session in sessions), 0)
+    while waiting:  # a round takes the next picture of every session that has no face yet
+        tries = [
+            (session, source, picture) for session, source in waiting if (picture := next(source, None)) is not None
+        ]
+        there = {session.name for session, _, _ in tries}
+        for session, _ in waiting:
+            if session.name not in there:
+                refused[session.name] = (session.signature, _reason(session, tried[session.name]))
+        waiting = []
+        for (session, source, _), crop in zip(tries, _crops(tries, settings), strict=True):
+            tried[session.name] += 1
+            if crop is None:
+                waiting.append((session, source))
+            else:
+                _write_picture(session.path, crop if isinstance(crop, np.ndarray) else crop.crop)
+                done[session.name] = (session.signature, _note(session, crop, tried[session.name]))
+    write_batch(path, recorded, done, refused)
+
+
+def _crops(tries, settings: DetectorSettings | None) -> list[Face | np.ndarray | None]:
+    if settings is not None:
+        return detector(settings).find([picture for _, _, picture in tries])
+    return [_as_it_is(session, picture) for session, _, picture in tries]
+
+
+def _as_it_is(session: Session, picture: np.ndarray) -> np.ndarray | None:
+    from PIL import Image
+
+    height, width = picture.shape[:2]
+    if height != width:
+        session.faults.append(f"{width} x {height} pixels, an aligned picture is square")
+        return None
+    if height == SIDE:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def _reason(session: Session, tried: int) -> str:
+    faults = "; ".join(session.faults)
+    if tried == 0 or faults:
+        return faults or "no picture"
+    return f"no face found in {tried} pictures of it, {session.sources[0]}"
+
+
+def _note(session: Session, crop: Face | np.ndarray, tried: int) -> str:
+    """What a person may want to check about a crop; empty for most."""
+    parts = list(session.faults)
+    if tried > 1:
+        parts.append(f"found in the picture number {tried}")
+    if isinstance(crop, Face) and crop.count > 1:
+        parts.append(f"{crop.count} faces, the largest near the centre was taken")
+    return "; ".join(parts)
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    from PIL import Image
+
+    with whole_file(path, "wb") as stream:
+        Image.fromarray(picture).save(stream, "PNG")

@@ -1,0 +1,184 @@
+"""Faces in pictures: found by MTCNN, the subject chosen, aligned to the template of face-recognition networks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from speakerkd.config import Settings
+from speakerkd.errors import InputError
+from speakerkd.frontend.alignment import SIDE, TEMPLATE, align, similarity_transform, warp
+from speakerkd.frontend.pictures import GREY, is_video, read_picture, video_frames
+
+__all__ = [
+    "SIDE",
+    "TEMPLATE",
+    "DetectorSettings",
+    "Face",
+    "FaceDetector",
+    "align",
+    "crop_face",
+    "face_of",
+    "similarity_transform",
+    "warp",
+]
+
+SECOND_LOOK = 1.5  # times the size and the border of the first
+CENTRE_WEIGHT = 2.0  # square pixels of area that a square pixel of distance from the centre is worth
+FRAMES = 5  # tried in a video before it is taken to show no face
+
+
+class DetectorSettings(Settings):
+    """How faces are searched for.
+
+    MTCNN cuts what lies outside the picture off a face before it places the landmarks, which misplaces them where a
+    face fills the picture; hence the padding. On 248 pictures of 80 x 80 pixels that a face fills, it brought the EER
+    of a face network from 7 % (12 % without alignment) to 1 %.
+    """
+
+    padding: float = Field(0.25, ge=0, le=2, description="grey border on each side, as a share of the longer side")
+    smallest: int = Field(160, ge=12, le=2048, description="smaller pictures are enlarged to this, pixels")
+    largest: int = Field(640, ge=64, le=8192, description="larger pictures are searched at this size, pixels")
+    min_face: int = Field(20, ge=12, le=512, description="smallest face at the size searched, pixels")
+    thresholds: tuple[float, float, float] = Field((0.6, 0.7, 0.7), description="of MTCNN's three networks")
+    batch: int = Field(16, ge=1, le=1024, description="pictures of one size searched at once")
+
+
+@dataclass(slots=True)
+class Face:
+    """The subject of a picture.
+
+    crop: uint8 (112, 112, 3) RGB, aligned. box: (4,) left, top, right, bottom, and landmarks: (5, 2) x, y, in pixels of
+    the picture. probability: of its being a face, in [0, 1]. count: faces found in the picture.
+    """
+
+    crop: np.ndarray
+    box: np.ndarray
+    landmarks: np.ndarray
+    probability: float
+    count: int
+
+
+class FaceDetector:
+    """MTCNN (Zhang et al. 2016; facenet-pytorch's weights) over batches of pictures."""
+
+    def __init__(self, settings: DetectorSettings | None = None, device: str = "cpu") -> None:
+        import torch
+        from facenet_pytorch import MTCNN
+
+        self.settings = settings or DetectorSettings()
+        self._network = MTCNN(
+            min_face_size=self.settings.min_face,
+            thresholds=list(self.settings.thresholds),
+            keep_all=True,
+            device=torch.device(device),
+        ).eval()
+
+    def find(self, pictures: Sequence[np.ndarray]) -> list[Face | None]:
+        """The subject of each picture uint8 (H, W, 3), None where there is no face.
+
+        Of several faces it is the one with the largest area less twice its squared distance from the picture's centre.
+        Pictures without a face are searched again, larger and with a wider border.
+        """
+        result = self._find(pictures, 1)
+        missed = [position for position, face in enumerate(result) if face is None]
+        for position, face in zip(missed, self._find([pictures[p] for p in missed], SECOND_LOOK), strict=True):
+            result[position] = face
+        return result
+
+    def _find(self, pictures: Sequence[np.ndarray], enlarged: float) -> list[Face | None]:
+        prepared = [self._prepare(picture, enlarged) for picture in pictures]
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for position, (canvas, _, _) in enumerate(prepared):
+            by_size.setdefault(canvas.shape, []).append(position)
+        result: list[Face | None] = [None] * len(pictures)
+        for positions in by_size.values():
+            for start in range(0, len(positions), self.settings.batch):
+                some = positions[start : start + self.settings.batch]
+                for position, found in zip(some, self._detect([prepared[p][0] for p in some]), strict=True):
+                    if found is not None:
+                        result[position] = _subject(pictures[position], found, *prepared[position][1:])
+        return result
+
+    def _prepare(self, picture: np.ndarray, enlarged: float) -> tuple[np.ndarray, float, int]:
+        """The picture with its border at the size it is searched at; that size's factor; the border in its pixels."""
+        from PIL import Image
+
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
+            raise ValueError(f"a picture is uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
+        height, width = picture.shape[:2]
+        factor = max(1.0, self.settings.smallest / min(height, width)) * enlarged
+        factor = min(factor, self.settings.largest * enlarged / max(height, width))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        border = round(self.settings.padding * enlarged * max(size))
+        canvas = np.full((size[1] + 2 * border, size[0] + 2 * border, 3), GREY, np.uint8)
+        scaled = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
+        canvas[border : border + size[1], border : border + size[0]] = np.asarray(scaled)
+        return canvas, factor, border
+
+    def _detect(self, canvases: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray] | None]:
+        """Boxes (n, 4), probabilities (n,) and landmarks (n, 5, 2) of every canvas, all of one size."""
+        if min(canvases[0].shape[:2]) < self.settings.min_face:
+            return [None] * len(canvases)
+        try:
+            found = self._network.detect(np.stack(canvases), landmarks=True)
+        except RuntimeError:
+            # MTCNN's code fails where a candidate lies wholly outside a picture; the others need not suffer
+            if len(canvases) == 1:
+                return [None]
+            return [self._detect([canvas])[0] for canvas in canvases]
+        return [
+            None if boxes is None else tuple(np.array(list(part), np.float64) for part in (boxes, chances, points))
+            for boxes, chances, points in zip(*found, strict=True)
+        ]
+
+
+def _subject(picture: np.ndarray, found: tuple[np.ndarray, ...], factor: float, border: int) -> Face | None:
+    boxes, probabilities, landmarks = found
+    # from pixels of the canvas to pixels of the picture, whole numbers being centres of pixels
+    boxes, landmarks = (((part - border) + 0.5) / factor - 0.5 for part in (boxes, landmarks))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    offset = (boxes[:, 2:] + boxes[:, :2]) / 2 - (np.array(picture.shape[1::-1]) - 1) / 2
+    best = int(np.argmax(sides.prod(1) - CENTRE_WEIGHT * np.square(offset).sum(1)))
+    try:
+        crop = align(picture, landmarks[best])
+    except (ValueError, np.linalg.LinAlgError):
+        return None
+    return Face(crop, boxes[best], landmarks[best], float(probabilities[best]), len(boxes))
+
+
+@functools.lru_cache(maxsize=4)
+def _detector(described: str, device: str) -> FaceDetector:
+    return FaceDetector(DetectorSettings.model_validate_json(described), device)
+
+
+def detector(settings: DetectorSettings | None = None, device: str = "cpu") -> FaceDetector:
+    """The detector with these settings: one a process."""
+    return _detector((settings or DetectorSettings()).model_dump_json(), device)
+
+
+def crop_face(image: np.ndarray, settings: DetectorSettings | None = None, where: object = "picture") -> Face:
+    """The subject of a picture uint8 (H, W, 3); raises InputError, naming `where`, where there is no face."""
+    face = detector(settings).find([image])[0]
+    if face is None:
+        raise InputError("no face found", where, "give a picture in which the face is clear and large enough")
+    return face
+
+
+def face_of(path: Path | str, settings: DetectorSettings | None = None) -> Face:
+    """The subject of a picture file, or of a video: the middle frame, or the next of five that shows a face.
+
+    Raises InputError for a file that cannot be read or shows no face.
+    """
+    if not is_video(path):
+        return crop_face(read_picture(path), settings, path)
+    for _, frame in zip(range(FRAMES), video_frames(path), strict=False):
+        face = detector(settings).find([frame])[0]
+        if face is not None:
+            return face
+    raise InputError(f"no face in {FRAMES} frames of the video", path, "give one in which the face is clear")

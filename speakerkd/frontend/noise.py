@@ -1,0 +1,115 @@
+"""Noise at a given level below speech, the same in every run and on every machine."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from speakerkd.errors import InputError, nearest
+from speakerkd.frontend.audio import RATE, read_audio
+
+CATEGORIES = ("noise", "music", "speech")  # MUSAN's
+FORMATS = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
+FLOOR = 1e-4  # added to the mean square before the logarithm, for samples in [-1, 1]
+DRAWS = 16  # places tried in a file before it is taken to be silent
+CACHED = 64  # files kept in memory
+
+
+def level(samples: np.ndarray) -> np.ndarray:
+    """10 log10(mean square + 1e-4) in dB of samples (..., N) in [-1, 1], as (..., 1)."""
+    return 10 * np.log10(np.square(samples, dtype=np.float64).mean(-1, keepdims=True) + FLOOR)
+
+
+def mix_noise(audio: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    """audio + noise (..., N), the noise scaled so that its level lies `snr_db` dB below the audio's.
+
+    Samples in [-1, 1]: levels are taken with a floor of 1e-4 of mean square, as in voxceleb_trainer's augmentation.
+    """
+    scale = 10 ** ((level(audio) - level(noise) - snr_db) / 20)
+    return (audio + scale * noise).astype(np.result_type(audio, noise), copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Noise drawn for an utterance: samples (N,) float32, from a file of a category, from a sample of it on."""
+
+    samples: np.ndarray
+    category: str
+    file: str
+    offset: int
+
+
+class NoiseBank:
+    """Noise recordings in MUSAN's layout, `<category>/<source>/<file>` in any depth, and what each utterance gets.
+
+    Category, file and offset follow from (seed, key) by a hash of their text, so every run and machine that holds the
+    same files mixes the same. Raises InputError for a folder without recordings in the categories asked for.
+    """
+
+    def __init__(
+        self, directory: Path | str, seed: int = 0, categories: Sequence[str] | None = None, rate: int = RATE
+    ) -> None:
+        self.directory, self.seed, self.rate = Path(directory), seed, rate
+        for name in categories or ():
+            if name not in CATEGORIES:
+                raise InputError(f"unknown noise category '{name}'", "categories", nearest(name, CATEGORIES))
+        found = {name: self._list(name) for name in categories or CATEGORIES}
+        missing = [name for name, files in found.items() if not files]
+        if missing and (categories or len(missing) == len(CATEGORIES)):
+            raise InputError(
+                f"no recordings of {' or '.join(missing)}",
+                directory,
+                "give MUSAN's folder, the one with noise, music and speech in it",
+            )
+        self.files = {name: files for name, files in found.items() if files}
+        self._read = functools.lru_cache(CACHED)(self._read_file)
+
+    @property
+    def categories(self) -> list[str]:
+        return list(self.files)
+
+    def _list(self, category: str) -> list[str]:
+        """Paths relative to the category, sorted by their bytes: the order does not depend on the file system."""
+        root = self.directory / category
+        paths = (p for p in root.rglob("*") if p.suffix.lower() in FORMATS and p.is_file())
+        return sorted((p.relative_to(root).as_posix() for p in paths), key=str.encode)
+
+    def _read_file(self, category: str, file: str) -> np.ndarray:
+        return read_audio(self.directory / category / file, self.rate)
+
+    def _draw(self, key: str, what: str, count: int) -> int:
+        """A number below `count` that is a function of seed, key and what it is for."""
+        text = f"{self.seed}\0{key}\0{what}".encode()
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") % count
+
+    def segment(self, key: str, length: int, category: str | None = None) -> Segment:
+        """`length` samples of noise for an utterance, of one category or of one that is drawn.
+
+        A file shorter than that is repeated from its beginning. The level at which it will be mixed plays no part, so
+        one utterance hears the same noise at every level. Raises InputError for a file that cannot be read.
+        """
+        category = category or self.categories[self._draw(key, "category", len(self.files))]
+        if category not in self.files:
+            raise InputError(f"no noise of category '{category}'", self.directory, nearest(category, self.files))
+        files = self.files[category]
+        file = files[self._draw(key, f"{category} file", len(files))]
+        samples = self._read(category, file)
+        for turn in range(DRAWS):  # a silent stretch would leave the utterance clean
+            offset = self._draw(key, f"{category} offset {turn}", max(1, len(samples) - length + 1))
+            if len(samples) >= length:
+                part = samples[offset : offset + length]
+            else:
+                offset = self._draw(key, f"{category} offset {turn}", len(samples))
+                part = np.take(samples, np.arange(offset, offset + length), mode="wrap")
+            if np.ptp(part) > 0:
+                return Segment(part, category, file, offset)
+        raise InputError("noise that is silent for too long", self.directory / category / file, "remove the file")
+
+    def mix(self, key: str, audio: np.ndarray, snr_db: float, category: str | None = None) -> np.ndarray:
+        """The utterance's samples (N,) with the noise that (seed, key) gives it, `snr_db` dB below it."""
+        return mix_noise(audio, self.segment(key, len(audio), category).samples, snr_db)

@@ -1,0 +1,155 @@
+"""Margin, shared classifier, quality weights and projection head on numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+import toys
+from torch import nn
+
+from speakerkd.distill import ProjectionHead, ProjectionSettings
+from speakerkd.distill.quality import Quality, QualitySettings
+from speakerkd.tensors import Batch, Output
+
+# unit vectors 0, 60 and 90 degrees from the first axis, against teachers on it
+STUDENT = torch.tensor([[2.0, 0.0], [1.0, math.sqrt(3)], [0.0, 5.0]])
+TEACHER = torch.tensor([[1.0, 0.0], [3.0, 0.0], [1.0, 0.0]])
+LABELS = torch.tensor([0, 1, 2])
+
+
+def term(name, student=STUDENT, teacher=TEACHER, given=None, **settings):
+    pair = given or toys.pair(student_dim=2, teacher_dim=2, classes=3)
+    objective = toys.make(name, pair, project=False, **settings)
+    return objective(Output(student), Output(teacher), Batch(None, None, LABELS, LABELS))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # 1 - cos is 0, .5 and 1; within 30 degrees, that is up to .1340, nothing counts
+        ({}, (0.5 + 1 - 2 * (1 - math.sqrt(3) / 2)) / 3),
+        ({"margin": "cos60"}, 0.5 / 3),
+        ({"margin": "cos 30"}, (0.5 + 1 - 2 * (1 - math.sqrt(3) / 2)) / 3),
+        ({"margin": 0.25}, (0.25 + 0.75) / 3),
+        ({"margin": "0.5^2"}, (0.25 + 0.75) / 3),
+        ({"margin": 0}, 1.5 / 3),
+        # read literally, m = cos 30 = .866 and only the right angle is beyond it
+        ({"margin_reading": "raw"}, (1 - math.sqrt(3) / 2) / 3),
+        # the margin off the mean of the distances, .5
+        ({"hinge": "batch", "margin": 0.25}, 0.25),
+        ({"hinge": "batch", "margin": 0.75}, 0.0),
+        # squared distances of unit vectors: 0, 1, 2
+        ({"distance": "l2n"}, (1 + 2 - 2 * 0.09) / 3),
+        ({"distance": "l2n", "margin": "1.1^2"}, (2 - 1.21) / 3),
+        # raw: 1, (1 - 3)^2 + 3 = 7, 1 + 25 = 26
+        ({"distance": "l2raw", "margin": 2}, (5 + 24) / 3),
+        ({"distance": "mse", "margin": 2}, (1.5 + 11) / 3),
+    ],
+)
+def test_margin(settings, expected):
+    assert term("margin", **settings)["margin"].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_zero_embedding_is_at_a_right_angle_to_everything():
+    found = term("margin", student=torch.zeros(3, 2), margin=0)
+    assert found["margin"].item() == pytest.approx(1.0)
+
+
+def test_quality_weighs_the_margin():
+    """Teacher norms 1, 3, 1: mean 5/3, deviation 2/sqrt(3); the middle sample weighs more, the others less."""
+    deviation = 2 / math.sqrt(3)
+    low, high = 1 + (1 - 5 / 3) / deviation / 3, 1 + (3 - 5 / 3) / deviation / 3
+    found = term("margin", quality={}, margin=0)["margin"].item()
+    assert found == pytest.approx((high * 0.5 + low * 1) / 3, abs=1e-6)
+
+
+def test_quality_of_the_student_the_teacher_or_both():
+    """Student norms 1 and 3, teacher norms 4 and 2: standardised -a, a and a, -a with a = 1/sqrt(2)."""
+    student, teacher = torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0], [2.0]])
+    a = math.sqrt(0.5) / 3
+    expected = {"student": [1 - a, 1 + a], "teacher": [1 + a, 1 - a], "mean": [1.0, 1.0]}
+    for source, weights in expected.items():
+        found = Quality(QualitySettings(source=source))(student, teacher)
+        torch.testing.assert_close(found, torch.tensor(weights))
+
+
+def test_quality_moves_slowly_and_is_bounded():
+    """After norms 1, 3 (mean 2, deviation sqrt 2) a batch 11, 11 moves the mean by a tenth of the way, to 2.9."""
+    module = Quality(QualitySettings(momentum=0.9))
+    module(torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [3.0]]))
+    weights = module(torch.tensor([[11.0], [11.0]]), torch.tensor([[11.0], [11.0]]))
+    assert module.mean[1].item() == pytest.approx(2.9)
+    assert module.deviation[1].item() == pytest.approx(0.9 * math.sqrt(2))
+    assert weights.tolist() == [2.0, 2.0]  # (11 - 2.9) / 1.27 / 3 is beyond the bound of 1
+    free = Quality(QualitySettings(momentum=0.9, clip=None, initial=(2.0, 1.0)))
+    free.eval()
+    assert free(torch.tensor([[8.0]]), torch.tensor([[8.0]])).item() == pytest.approx(1 + 6 / 3)
+
+
+def test_equal_norms_weigh_the_same():
+    found = Quality(QualitySettings())(torch.ones(4, 2), torch.full((4, 3), 0.1))
+    assert found.tolist() == [1.0] * 4
+
+
+def shared_classifier(bias):
+    """Scores e_k . f, and a bias that would change them."""
+    layer = nn.Linear(2, 3, bias=bias)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+        if bias:
+            layer.bias.copy_(torch.tensor([5.0, 6.0, 7.0]))
+    return layer
+
+
+def entropy(scores, label):
+    return -scores[label] + math.log(sum(math.exp(s) for s in scores))
+
+
+def test_the_shared_classifier_scores_both_networks():
+    """Logits are the features and a 0; the cross-entropies of all 2B rows are averaged, as Eq. 10 has it."""
+    layer = shared_classifier(bias=True)
+    given = toys.pair(student_dim=2, teacher_dim=2, classes=3, task_classifier=layer)
+    rows = [[*row, 0.0] for row in STUDENT.tolist()], [[*row, 0.0] for row in TEACHER.tolist()]
+    of_student = [entropy(row, k) for k, row in enumerate(rows[0])]
+    of_teacher = [entropy(row, k) for k, row in enumerate(rows[1])]
+    found = term("classifier", given=given)
+    assert found["classifier"].item() == pytest.approx((sum(of_student) + sum(of_teacher)) / 6, abs=1e-5)
+    assert layer.bias.tolist() == [0.0, 0.0, 0.0]
+    assert not layer.bias.requires_grad
+    once = term("classifier", given=given, count_student_ce="once")
+    assert once["classifier"].item() == pytest.approx(sum(of_teacher) / 6, abs=1e-5)
+    square = [1.0, 7.0, 26.0]  # of the logits' differences, as of the features'
+    mean = term("classifier", given=given, beta=2.0)["classifier_logits"].item()
+    assert mean == pytest.approx(2 * sum(square) / 3 / 3, abs=1e-4)
+    summed = term("classifier", given=given, beta=2.0, logits_distance="sum")["classifier_logits"].item()
+    assert summed == pytest.approx(2 * sum(square) / 3, abs=1e-4)
+
+
+def test_the_shared_classifier_learns_from_the_teacher_and_is_not_saved_twice():
+    layer = shared_classifier(bias=False)
+    given = toys.pair(student_dim=2, teacher_dim=2, classes=3, task_classifier=layer)
+    objective = toys.make("classifier", given, project=False)
+    assert not objective.state_dict()
+    objective(Output(STUDENT), Output(TEACHER), Batch(None, None, LABELS, LABELS))["classifier"].backward()
+    assert layer.weight.grad.abs().sum() > 0
+    assert toys.make("classifier", given, share="own").state_dict().keys() == {"own.weight"}
+
+
+def test_the_head_mixes_the_embedding_with_its_change():
+    """alpha E + (1 - alpha) (W2 relu(W1 E + b1) + b2) on one number."""
+    head = ProjectionHead(1, 1, ProjectionSettings(alpha=0.6))
+    state = {"first.weight": [[2.0]], "first.bias": [-1.0], "second.weight": [[3.0]], "second.bias": [1.0]}
+    head.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
+    # relu(2 * 2 - 1) * 3 + 1 = 10 and relu(-2 - 1) * 3 + 1 = 1
+    torch.testing.assert_close(head(torch.tensor([[2.0], [-1.0]])), torch.tensor([[5.2], [-0.2]]))
+
+
+def test_the_head_changes_size_and_never_trains_the_teacher():
+    embedding = torch.randn(4, 5, requires_grad=True)
+    for skip in ("linear", "none"):
+        head = ProjectionHead(5, 3, ProjectionSettings(skip=skip, batch_norm=True, pre_normalise=True, hidden=7))
+        found = head(embedding)
+        assert found.shape == (4, 3)
+        found.sum().backward()
+        assert embedding.grad is None
+        assert all(p.grad is not None for p in head.parameters())

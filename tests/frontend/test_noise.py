@@ -1,0 +1,113 @@
+"""What a user loses if these fail: noisy test sets that differ between machines, or at another level than said."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from speakerkd.errors import InputError
+from speakerkd.frontend.noise import NoiseBank, level, mix_noise
+
+
+@pytest.fixture(scope="module")
+def musan(tmp_path_factory):
+    root = tmp_path_factory.mktemp("musan")
+    rng = np.random.default_rng(0)
+    for category, source, count in (("noise", "free-sound", 5), ("music", "jamendo", 4), ("speech", "librivox", 3)):
+        (root / category / source).mkdir(parents=True)
+        (root / category / "ANNOTATIONS").write_text("not audio")
+        for number in range(count):
+            samples = rng.normal(0, 0.1, 16000 + 4000 * number)
+            soundfile.write(root / category / source / f"{category}-{number:04d}.wav", samples, 16000, subtype="FLOAT")
+    return root
+
+
+@pytest.mark.parametrize("snr", [20, 5, 0, -5])
+def test_the_level_difference_is_the_one_asked_for(snr):
+    rng = np.random.default_rng(1)
+    speech, noise = rng.normal(0, 0.3, 8000), rng.normal(0, 0.2, 8000)
+    added = mix_noise(speech, noise, snr) - speech
+    # far above the floor of 1e-4 the plain definition holds
+    assert abs(10 * np.log10(np.mean(speech**2) / np.mean(added**2)) - snr) < 0.05
+
+
+def test_the_floor_is_counted_for_quiet_speech():
+    # mean squares 1e-4 and 3e-4: levels 10 log10 2e-4 and 10 log10 4e-4, so 0 dB scales the noise by sqrt(1/2)
+    speech, noise = np.full(100, 1e-2), np.full(100, np.sqrt(3e-4))
+    np.testing.assert_allclose(level(speech), 10 * np.log10(2e-4))
+    np.testing.assert_allclose(mix_noise(speech, noise, 0), 1e-2 + np.sqrt(1.5e-4))
+
+
+def test_float32_stays_float32(musan):
+    speech = np.full(100, 0.5, np.float32)
+    assert NoiseBank(musan).mix("a", speech, 5).dtype == np.float32
+
+
+def test_the_draw_is_the_same_in_another_process(musan):
+    keys = [f"id{n:05d}/vidéo/00001" for n in range(12)]
+    bank = NoiseBank(musan, seed=3)
+    here = [(s.category, s.file, s.offset) for s in (bank.segment(key, 8000) for key in keys)]
+    code = (
+        "import sys; from speakerkd.frontend.noise import NoiseBank\n"
+        "bank = NoiseBank(sys.argv[1], seed=3)\n"
+        "print([(s.category, s.file, s.offset) for s in (bank.segment(key, 8000) for key in sys.argv[2:])])"
+    )
+    there = subprocess.run([sys.executable, "-c", code, str(musan), *keys], capture_output=True, text=True, check=True)
+    assert there.stdout.strip() == str(here)
+    assert len(set(here)) == len(keys)
+
+
+def test_the_draw_is_pinned(musan):
+    """A change of these figures changes every noisy result that anyone has published."""
+    segment = NoiseBank(musan, seed=1).segment("id10270/x6uYqmx31kE/00001", 8000)
+    assert (segment.category, segment.file, segment.offset) == ("speech", "librivox/speech-0002.wav", 6670)
+
+
+def test_seed_key_and_category_all_count(musan):
+    def draws(seed, category=None):
+        bank = NoiseBank(musan, seed=seed)
+        return [(s.category, s.file, s.offset) for s in (bank.segment(str(n), 4000, category) for n in range(60))]
+
+    assert draws(0) != draws(1)
+    assert {category for category, _, _ in draws(0)} == {"noise", "music", "speech"}
+    assert {(category, file) for category, file, _ in draws(0, "music")} == {
+        ("music", f"jamendo/music-{n:04d}.wav") for n in range(4)
+    }
+
+
+def test_the_segment_is_that_part_of_the_file(musan):
+    segment = NoiseBank(musan).segment("a", 5000)
+    samples, _ = soundfile.read(musan / segment.category / segment.file, dtype="float32")
+    np.testing.assert_array_equal(segment.samples, samples[segment.offset : segment.offset + 5000])
+
+
+def test_shorter_noise_is_repeated_not_stretched(musan):
+    segment = NoiseBank(musan).segment("a", 70_000, "noise")
+    samples, _ = soundfile.read(musan / "noise" / segment.file, dtype="float32")
+    assert len(samples) < 70_000
+    expected = np.concatenate([samples[segment.offset :], *[samples] * 5])[:70_000]
+    np.testing.assert_array_equal(segment.samples, expected)
+
+
+def test_silent_stretches_are_not_drawn(tmp_path):
+    (tmp_path / "noise").mkdir()
+    samples = np.zeros(100_000)
+    samples[50_000:] = 0.1 * np.sin(np.arange(50_000))
+    soundfile.write(tmp_path / "noise" / "half.wav", samples, 16000)
+    bank = NoiseBank(tmp_path)
+    assert all(np.ptp(bank.segment(str(n), 500).samples) > 0 for n in range(40))
+
+
+def test_faults_are_named(musan, tmp_path):
+    with pytest.raises(InputError, match="no recordings of noise or music or speech"):
+        NoiseBank(tmp_path)
+    with pytest.raises(InputError, match="unknown noise category 'musik', categories, did you mean 'music'"):
+        NoiseBank(musan, categories=["musik"])
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises(InputError, match="no recordings of speech"):
+        NoiseBank(tmp_path, categories=["music", "speech"])
+    with pytest.raises(InputError, match=r"not a readable recording.*a\.wav"):
+        NoiseBank(tmp_path).segment("a", 100)
