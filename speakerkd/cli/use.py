@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,8 +128,10 @@ def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, 
     if json:
         _print_json(entries)
         return
-    width = max(len(name) for name in entries)
-    print(f"{'matching over ' + str(data):<{width}}  accuracy %   95 % interval   AUC %   questions")
+    names = {name: _label(name) for name in entries}
+    width = max(len(label) for label in ("matching", *names.values()))
+    print(f"{data}: {package.directory}")
+    print(f"{'matching':<{width}}  accuracy %   95 % interval   AUC %   questions")
     for name, entry in entries.items():
         if "accuracy_percent" in entry:
             ends = entry["interval_percent"]
@@ -136,10 +139,19 @@ def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, 
             accuracy, questions = f"{entry['accuracy_percent']:.2f}", entry["questions"]
         else:
             interval, accuracy, questions = "-", "-", entry["pairs"]
-        print(f"{name:<{width}}  {accuracy:>10}  {interval:>14}  {entry['auc_percent']:>6.2f}  {questions:>10,}")
+        print(f"{names[name]:<{width}}  {accuracy:>10}  {interval:>14}  {entry['auc_percent']:>6.2f}  {questions:>10,}")
     for chance in dict.fromkeys(entry["chance_percent"] for entry in entries.values()):
         print(f"{'chance':<{width}}  {chance:>10.2f}  {'':>14}  {50:>6.2f}")
     print(f"figures in {path}")
+
+
+def _label(name: str) -> str:
+    """`acc_match_audio_to_face_o_5` as the papers write it: A-F (O), of 5; published lists keep their names."""
+    found = re.fullmatch(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?", name)
+    if found is None:
+        return name.removeprefix("acc_match_").removeprefix("auc_verification_")
+    direction = "A-F" if found[1] == "audio_to_face" else "F-A"
+    return f"{direction} ({found[2].upper()})" + (f", 1 of {found[3]}" if found[3] else "")
 
 
 def verify(
