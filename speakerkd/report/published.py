@@ -72,10 +72,8 @@ def _published_pictures(system: str) -> tuple[str, dict[str, float]] | None:
     dataset, _, rest = system.partition("-")
     network, _, variant = rest.partition("-")
     student = network.replace("resnet", "ResNet")
-    method, _, change = variant.partition("_")
-    row = {**PAPER_NAMES, "baseline": "Baseline (w/o dist.)", "clip": "CLIP", "quality": "Ours (feature+quality)"}.get(
-        method
-    )
+    method, _, change = (variant, "", "") if variant in PAPER_NAMES else variant.partition("_")
+    row = {**PAPER_NAMES, "baseline": "Baseline (w/o dist.)", "clip": "CLIP"}.get(method)
     if row is None:
         return None
     sources: list[tuple[str, str, str]] = []  # table, setting, row
