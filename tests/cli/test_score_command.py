@@ -42,9 +42,7 @@ def scored(tmp_path):
     values = (centres + 0.8 * generator.normal(size=(8, 5, 6))).reshape(40, 6)
     keys = [f"id{p}/v/{i}.wav" for p in range(8) for i in range(5)]
     np.savez(tmp_path / "e.npz", utterance=keys, embedding=values)
-    lines = [
-        f"{int(a.split('/')[0] == b.split('/')[0])} {a} {b}\n" for i, a in enumerate(keys) for b in keys[i + 1 :]
-    ]
+    lines = [f"{int(a.split('/')[0] == b.split('/')[0])} {a} {b}\n" for i, a in enumerate(keys) for b in keys[i + 1 :]]
     (tmp_path / "list.txt").write_text("".join(lines))
     return tmp_path
 
@@ -58,7 +56,9 @@ class TestFromEmbeddings:
         status, out, _ = speakerkd("score", "--trials", "list.txt", "--embeddings", "e.npz", "--out", "o")
         assert status == 0
         first = out.splitlines()[0]
-        assert first.startswith("list.whole  780 trials  EER ") and "minDCF(p=0.01)" in first and "minDCF(p=0.05)" in first
+        assert (
+            first.startswith("list.whole  780 trials  EER ") and "minDCF(p=0.01)" in first and "minDCF(p=0.05)" in first
+        )
         entry = results("o")["list.whole"]
         assert f"EER {entry['eer_percent']:.4f} %" in first
         low, high = entry["interval"]["eer_percent"]
@@ -79,7 +79,18 @@ class TestFromEmbeddings:
 
     def test_several_lists_and_priors(self, speakerkd, scored):
         Path("second.txt").write_text("".join(Path("list.txt").read_text().splitlines(True)[:300]))
-        arguments = ("--trials", "list.txt", "second.txt", "--embeddings", "e.npz", "--out", "o", "--prior", "0.001", "0.2")
+        arguments = (
+            "--trials",
+            "list.txt",
+            "second.txt",
+            "--embeddings",
+            "e.npz",
+            "--out",
+            "o",
+            "--prior",
+            "0.001",
+            "0.2",
+        )
         status, out, _ = speakerkd("score", *arguments)
         assert status == 0 and set(results("o")) == {"list.whole", "second.whole"}
         assert set(results("o")["second.whole"]["min_dcf"]) == {"0.001", "0.2"}
@@ -148,11 +159,11 @@ class TestFromEmbeddings:
         unit = {k: v / np.linalg.norm(v) for k, v in table.items()}
         model = np.mean([unit[f"id2/v/{i}.wav"] for i in range(3)], axis=0)
         expected = model @ unit["id5/v/4.wav"] / np.linalg.norm(model)
-        found = dict(
-            (tuple(x.split()[:2]), float(x.split()[2]))
+        found = {
+            tuple(x.split()[:2]): float(x.split()[2])
             for x in Path("o/scores/models.whole.txt").read_text().splitlines()
             if x[0] != "#"
-        )
+        }
         assert found["m2", "id5/v/4.wav"] == pytest.approx(expected, abs=1e-14)
         Path("enroll.map").write_text("\n".join([*models, "m0 id0/v/0"]))
         status, _, err = speakerkd(*common, "--enrol", "enroll.map")
@@ -229,7 +240,10 @@ class TestFromAModel:
         names = {f"trials_o.crops.{c}-{level}dB" for c in ("all", "music") for level in (15, 5)}
         assert set(results(model_dir)) == names
         table = out.split("\n\n")[1].splitlines()
-        assert table[0].split()[-4:] == ["15", "dB", "5", "dB"] and [row.split()[0] for row in table[1:3]] == ["all", "music"]
+        assert table[0].split()[-4:] == ["15", "dB", "5", "dB"] and [row.split()[0] for row in table[1:3]] == [
+            "all",
+            "music",
+        ]
         scores = {name: (model_dir / f"scores/{name}.txt").read_text() for name in names}
         assert len(set(scores.values())) == 4
         status, _, _ = speakerkd(*common, "--noise", "musan", "--db", "15,5", "--category", "music", "--out", "again")
@@ -291,7 +305,9 @@ class TestFromAModel:
         assert len(read_embeddings("e.npz")) == 3 and Path("e.npz.rejected").read_text().startswith("zz\t")
 
 
-@pytest.mark.skipif(not os.environ.get(VOX1), reason=f"{VOX1} names no folder with the VoxCeleb1-O lists and embeddings")
+@pytest.mark.skipif(
+    not os.environ.get(VOX1), reason=f"{VOX1} names no folder with the VoxCeleb1-O lists and embeddings"
+)
 @pytest.mark.parametrize(
     "name,eer,cost_1,cost_5", [("veri_test2", 0.8987, 0.1104, 0.0694), ("veri_test", 1.0392, 0.1131, 0.0723)]
 )
