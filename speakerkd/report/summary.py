@@ -45,11 +45,13 @@ def result_table(results: Sequence[Result], *, with_published: bool = False) -> 
     """Cells of the table of some experiments, a row a system; the papers' rows below the systems that they have."""
     rows: dict[str, list[dict[str, float]]] = {}
     papers: dict[str, tuple[str, dict[str, float]] | None] = {}
+    shared = _shared_prefix([result.system for result in results])
     for result in results:
-        if result.system not in papers:
-            papers[result.system] = published_row(result.system) if with_published else None
-        rows.setdefault(result.system, []).append(result.figures)
-        if (paper := papers[result.system]) is not None and paper[1].keys() & result.figures.keys():
+        short = result.system[shared:]
+        if short not in papers:
+            papers[short] = (published_row(result.system) or published_row(short)) if with_published else None
+        rows.setdefault(short, []).append(result.figures)
+        if (paper := papers[short]) is not None and paper[1].keys() & result.figures.keys():
             rows[f"  paper: {paper[0]}"] = [paper[1]]
     return tables.layout(rows, (*tables.SPEAKER_COLUMNS, *tables.IMAGE_COLUMNS))
 
