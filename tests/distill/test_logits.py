@@ -142,6 +142,13 @@ def test_mlkd_without_quirks_on_its_definition():
     torch.testing.assert_close(found["mlkd_ce"], expected)
 
 
+def test_a_cached_teacher_serves_both_views_of_mlkd():
+    student, teacher = toys.outputs()
+    both = toys.make("mlkd")(student, Output(teacher.embedding, teacher.logits, strong=teacher), toys.batch())
+    one = toys.make("mlkd")(student, Output(teacher.embedding, teacher.logits), toys.batch())
+    assert {k: v.item() for k, v in one.items()} == {k: v.item() for k, v in both.items()}
+
+
 def test_the_teachers_scores_get_no_gradient_from_a_frozen_teacher():
     student, teacher = toys.outputs()
     batch = Batch(None, None, torch.zeros(toys.ROWS, dtype=torch.int64), None)
