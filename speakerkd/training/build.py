@@ -52,6 +52,12 @@ class Parts:
             parts["teacher"] = self.teacher
         return parts
 
+    @property
+    def published(self) -> nn.ModuleDict:
+        """What deployment takes: student, task loss (its classifier), and the projection head where there is one."""
+        networks = {"student": self.student, "loss": self.loss}
+        return nn.ModuleDict(networks | ({"head": self.objectives.head} if self.objectives.head is not None else {}))
+
 
 def seed_all(*numbers: int) -> None:
     """Seed python, numpy and torch from a tuple of numbers."""
@@ -150,7 +156,8 @@ def _start_from(folder: Path, parts: Parts) -> None:
         weights = found.weights
         if "ema" in weights:
             averaged = weights["ema"].items()
-            weights["student"] = {k.removeprefix("network."): v for k, v in averaged if k.startswith("network.")}
+            front = "network.student."
+            weights["student"] = {k.removeprefix(front): v for k, v in averaged if k.startswith(front)}
     load_strictly(parts.student, weights["student"], f"student of {folder}")
     classes = read_description(folder).labels if described else list(parts.source.names)
     if classes != list(parts.source.names):

@@ -192,17 +192,15 @@ def best_steps(folder: Path, count: int, lower_is_better: bool) -> list[int]:
     return [-step for _, step in sorted(scored)[:count]]
 
 
-def average(paths: list[Path], module: str) -> dict[str, Tensor]:
-    """The mean of one module's weights over checkpoints, in float64; integer buffers are the last one's."""
-    total: dict[str, Tensor] = {}
-    for path in paths:
-        for key, tensor in load_checkpoint(path).weights[module].items():
-            if tensor.is_floating_point():
-                total[key] = total.get(key, 0) + tensor.double()
-            else:
-                total[key] = tensor
-    dtypes = {key: tensor.dtype for key, tensor in load_checkpoint(paths[-1]).weights[module].items()}
-    return {k: (t / len(paths)).to(dtypes[k]) if dtypes[k].is_floating_point else t for k, t in total.items()}
+def average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several states of one module, summed in float64; whole numbers are the last one's."""
+    last = states[-1]
+    return {
+        key: (sum(state[key].double() for state in states) / len(states)).to(value.dtype)
+        if value.is_floating_point()
+        else value
+        for key, value in last.items()
+    }
 
 
 def parameter_names(modules: dict[str, nn.Module]) -> dict[int, str]:

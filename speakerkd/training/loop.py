@@ -162,17 +162,17 @@ class Run:
     def evaluate(self) -> dict[str, float]:
         """The task's figures under the weights that would be published now; every process waits for the first."""
         learner = self.learner
-        network = self.parts.student if learner.ema is None else learner.ema.network
+        networks = self.parts.published if learner.ema is None else learner.ema.network
+        network, loss = networks["student"], networks["loss"]
         figures: dict[str, float] = {}
         if self.main:
-            network.eval()
-            self.parts.loss.eval()
+            networks.eval()
 
             def embed(x: Tensor) -> Tensor:
                 with autocast(learner.device, learner.dtype):
                     return network(learner.exact(x.to(learner.device))).embedding.float().cpu()
 
-            found = self.parts.task.evaluate(embed, self.parts.loss.classifier)
+            found = self.parts.task.evaluate(embed, loss.classifier)
             figures = {name: _rounded(value) for name, value in found.items()}
             learner.train_mode()
         learner.accelerator.wait_for_everyone()

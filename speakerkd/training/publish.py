@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from speakerkd.errors import InputError
 from speakerkd.models.package import save_package
@@ -24,36 +24,48 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
     Its weights: the last step's, their moving average, the mean of the last checkpoints, or the best checkpoint's, as
     `train.ema`, `average_last` and `publish` say.
     """
-    experiment, task = parts.experiment, parts.task
-    student, head, loss = parts.student, parts.objectives.head, parts.loss
-    if ema is not None:
-        student = ema.network
-    settings = experiment.train
-    there = saving.regular_steps(checkpoints(folder))
+    experiment, task, settings = parts.experiment, parts.task, parts.experiment.train
+    networks = parts.published if ema is None else ema.network
+    where = checkpoints(folder)
     if settings.publish == "best":
-        best = saving.best_steps(checkpoints(folder), 1, task.lower_is_better)
+        best = saving.best_steps(where, 1, task.lower_is_better)
         if not best:
             raise InputError("no checkpoint has an early evaluation", "train.publish", "set data.dev, or publish: last")
-        path = checkpoints(folder) / f"step-{best[0]}"
-        student, head, loss = _from_checkpoint(path, student, head, loss, ema is not None)
+        networks = _with_weights(networks, [where / f"step-{best[0]}"])
     elif settings.average_last:
-        paths = [checkpoints(folder) / f"step-{step}" for step in there[-settings.average_last :]]
-        student, loss = copy.deepcopy((student, loss))
-        load_strictly(student, saving.average(paths, "student"), folder)
-        load_strictly(loss, saving.average(paths, "loss"), folder)
-    student, network = task.deployed(student, loss.classifier)
+        steps = saving.regular_steps(where)[-settings.average_last :]
+        networks = _with_weights(networks, [where / f"step-{step}" for step in steps])
+    student, network = task.deployed(networks["student"], networks["loss"].classifier)
     save_package(
         folder,
         task=experiment.task,
         student=student,
         settings=network,
-        head=head,
+        head=dict(networks).get("head"),
         teacher=teacher_record(parts, folder),
         labels=list(parts.source.names),
         **task.metadata(),
     )
     if parts.teacher is not None and parts.teacher.trainable:
         _publish_teacher(folder / "teacher", parts)
+
+
+def _with_weights(networks: nn.ModuleDict, paths: list[Path]) -> nn.ModuleDict:
+    """A copy of the networks with the mean weights of checkpoints."""
+    copied = copy.deepcopy(networks)
+    load_strictly(
+        copied, saving.average([published_weights(saving.load_checkpoint(p).weights) for p in paths]), paths[-1]
+    )
+    return copied
+
+
+def published_weights(weights: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Of a checkpoint's weights those of `Parts.published`: the moving averages where it has them."""
+    if "ema" in weights:
+        return {k.removeprefix("network."): v for k, v in weights["ema"].items() if k.startswith("network.")}
+    head = {k: v for k, v in weights.get("objectives", {}).items() if k.startswith("head.")}
+    student = {f"student.{k}": v for k, v in weights["student"].items()}
+    return student | {f"loss.{k}": v for k, v in weights["loss"].items()} | head
 
 
 def _publish_teacher(folder: Path, parts: Parts) -> None:
@@ -65,23 +77,6 @@ def _publish_teacher(folder: Path, parts: Parts) -> None:
         settings=parts.teacher.settings,
         labels=list(parts.source.names),
     )
-
-
-def _from_checkpoint(
-    path: Path, student: nn.Module, head: nn.Module | None, loss: nn.Module, averaged: bool
-) -> tuple[Any, Any, Any]:
-    weights = saving.load_checkpoint(path).weights
-    state = weights["student"]
-    if averaged:
-        state = {k.removeprefix("network."): v for k, v in weights["ema"].items() if k.startswith("network.")}
-    student, loss = copy.deepcopy((student, loss))
-    load_strictly(student, state, path)
-    load_strictly(loss, weights["loss"], path)
-    if head is not None:
-        inner = {k.removeprefix("head."): v for k, v in weights["objectives"].items() if k.startswith("head.")}
-        head = copy.deepcopy(head)
-        load_strictly(head, inner, path)
-    return student, head, loss
 
 
 def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:

@@ -65,7 +65,7 @@ class Learner:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         of_student = {id(p) for p in parts.student.parameters()}
         self.alone = [p for p in self.parameters if id(p) not in of_student]  # DistributedDataParallel has the others
-        self.ema = Ema(parts.student, settings.ema).to(self.device) if settings.ema else None
+        self.ema = Ema(parts.published, settings.ema).to(self.device) if settings.ema else None
         self.modules = {**parts.modules, **({"ema": self.ema} if self.ema else {})}
         self.guard = FiniteGuard(parts.source.keys)
         self.lr = parts.experiment.optim.rate_for(parts.sampler.size * self.settings.accumulate)
@@ -120,7 +120,7 @@ class Learner:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
-            self.ema.update(parts.student)
+            self.ema.update(parts.published)
         self.step += 1
         return terms, share
 
