@@ -78,8 +78,9 @@ def embed(
 
     for work in _ahead(make(loaded(), protocol, runner.batch)):
         share = len(np.unique(work.recording))
-        result = runner(work.x, share, total - done)
-        values[work.recording, work.crop] = result[: len(work.recording)]
+        # only a compiled network needs the full shape
+        x = work.x if package.compiled else work.x[: len(work.recording)]
+        values[work.recording, work.crop] = runner(x, share, total - done)[: len(work.recording)]
         done = int(work.recording.max()) + 1
         if progress is not None:
             progress(done, total)
