@@ -83,10 +83,12 @@ def teach(
     teacher: Annotated[
         str,
         typer.Option(
-            help="ir50, mobilefacenet, inception, or the experiment directory of a face network", show_default=False
+            help="ir50, mobilefacenet, inception, or the experiment directory of a face network; for pictures clip, "
+            "ngrams, auto, or a table (.npz, .npy)",
+            show_default=False,
         ),
     ],
-    weights: Annotated[Path | None, typer.Option(help="weights file of ir50, mobilefacenet or inception")] = None,
+    weights: Annotated[Path | None, typer.Option(help="weights file of ir50, mobilefacenet, inception or clip")] = None,
     flip: Annotated[bool, typer.Option(help="mean embedding of each face and its mirror image")] = False,
     head: Annotated[
         bool, typer.Option(help="also fit a speaker classifier to the embeddings, for logit methods")
@@ -95,14 +97,27 @@ def teach(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
     max_rejected: MaxRejected = 0.01,
+    prompts: Annotated[str, typer.Option(help="pictures: prompt set that the text teacher reads")] = "imagenet_80",
+    alias: Annotated[
+        list[str] | None, typer.Option(help="pictures: CLASS=NAME, a class's name in the table (repeatable)")
+    ] = None,
+    names: Annotated[Path | None, typer.Option(help="pictures: class names of a .npy table, one a line")] = None,
 ) -> None:
-    """Run the frozen face teacher once over the aligned faces of DIR.
+    """Run the frozen teacher once: over the aligned faces of DIR, or over the class names of an image directory.
 
     Writes teacher.scp (the utterances of a session share an embedding) and teacher.json; with --head also
-    teacher_head.safetensors. A second run embeds what is missing or has changed.
+    teacher_head.safetensors. A second run embeds what is missing or has changed. For an image directory, writes
+    teacher.npz: a text embedding for every class in every prompt.
 
     Example: speakerkd teach data/train --teacher ir50 --weights backbone_ir50.pth --head
+
+    Pictures: speakerkd teach data/cifar100 --teacher clip
     """
+    if (directory / "classes.txt").is_file():
+        from speakerkd.cli.images import teach_pictures
+
+        teach_pictures(directory, teacher, weights=weights, prompts=prompts, alias=alias, names=names, device=device)
+        return
     from speakerkd.errors import InputError, nearest
     from speakerkd.teach import teach as run
     from speakerkd.teach import teach_head

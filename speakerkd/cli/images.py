@@ -62,8 +62,6 @@ def classify(
 
     Example: speakerkd classify exp/digits/baseline exp/digits/margin
     """
-    import torch
-
     from speakerkd.evaluation.images import classify_files, image_figures, open_pictures
     from speakerkd.evaluation.results import update_results
     from speakerkd.models.package import load_package
@@ -71,7 +69,7 @@ def classify(
     from speakerkd.report.summary import result_table
     from speakerkd.report.tables import as_text
 
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    device = _device(device)
     if picture:
         for folder in models:
             for file, name, probability in classify_files(load_package(folder, device), picture):
@@ -85,6 +83,38 @@ def classify(
         entry = {"figures": figures, "pictures": len(pictures), "data": str(directory), "model": package.digest}
         update_results(folder / "results.json", "classify", {split: entry})
     print(as_text(result_table([read_result(folder) for folder in models], with_published=published)))
+
+
+def teach_pictures(
+    directory: Path,
+    teacher: str,
+    *,
+    weights: Path | None,
+    prompts: str,
+    alias: list[str] | None,
+    names: Path | None,
+    device: str,
+) -> None:
+    """What `speakerkd teach` does for an image directory."""
+    from speakerkd.errors import InputError
+    from speakerkd.models.text import STAND_IN
+    from speakerkd.teach_text import teach_text
+
+    aliases = dict(text.partition("=")[::2] for text in alias or [])
+    if empty := [name for name, other in aliases.items() if not other]:
+        raise InputError(f"'{empty[0]}' is not of the form CLASS=NAME", "--alias", "write --alias 'automobile=car'")
+    table = teach_text(
+        directory, teacher, weights=weights, prompts=prompts, aliases=aliases, names=names, device=_device(device)
+    )
+    shape = f"{len(table.classes)} classes x {len(table.templates)} prompts, {table.dim} dimensions"
+    note = f" ({STAND_IN})" if table.source["name"] == "ngrams" else ""
+    print(f"teach {directory}: {table.source['name']}{note}, {shape}")
+
+
+def _device(name: str) -> str:
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def _trained_on(folder: Path) -> Path:

@@ -36,6 +36,7 @@ HEADER = np.dtype(
     [("magic", "S6"), ("minimum", "<f4"), ("range", "<f4"), ("rows", "<i4"), ("columns", "<i4")]
 )  # packed: 22 bytes
 INDEX_FIELDS = {"scp", "arks", "ark_state", "keys", "ark", "data", "frames", "minimum", "span", "dim"}
+MOST_MAPS = 512  # open at once: each holds a file descriptor
 TWO_BYTE = 3  # kaldiio's number for CM2 with the range of each matrix
 
 
@@ -198,9 +199,13 @@ class FeatureArchive:
         return out
 
     def _map(self, ark: int) -> mmap.mmap:
-        if ark not in self._maps:
-            self._maps[ark] = map_file(self._arks[ark])
-        return self._maps[ark]
+        source = self._maps.get(ark)
+        if source is None:
+            while len(self._maps) >= MOST_MAPS:
+                with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread may be at it too
+                    self._maps.pop(next(iter(self._maps)))
+            source = self._maps[ark] = map_file(self._arks[ark])
+        return source
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()
@@ -213,8 +218,7 @@ def _read_headers(table: ScpTable) -> dict[str, np.ndarray]:
     header = np.zeros(count, HEADER)
     state = np.zeros((len(table.arks), 2), np.int64)
     size = np.zeros(count, np.int64)
-    for number, ark in enumerate(table.arks):
-        mine = np.flatnonzero(table.ark == number)
+    for number, (ark, mine) in enumerate(zip(table.arks, table.by_ark(), strict=True)):
         try:
             source = map_file(ark)
         except InputError as error:

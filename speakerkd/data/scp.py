@@ -26,6 +26,11 @@ class ScpTable:
     ark: np.ndarray
     offset: np.ndarray
 
+    def by_ark(self) -> list[np.ndarray]:
+        """The positions of each ark's keys, ascending."""
+        order = np.argsort(self.ark, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.ark, minlength=len(self.arks)))[:-1])
+
     def where(self, position: int) -> str:
         """`file:line` of the key at a position, found by reading the scp again (only errors need it)."""
         key = bytes(self.keys[position])

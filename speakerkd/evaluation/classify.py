@@ -31,6 +31,13 @@ def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
     return float(f1_score(label, prediction, average="macro", zero_division=0))
 
 
+def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean F1 over the classes, in [0, 1] (scikit-learn's)."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(label, prediction, average="macro", zero_division=0))
+
+
 def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error in percent: |accuracy - confidence| of equal-width bins, weighted by their share.
 

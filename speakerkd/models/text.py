@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 CLIP_MODEL, CLIP_WEIGHTS = "ViT-B-16", "openai"
 NGRAM_DIM = 512
+STAND_IN = "a stand-in without meaning: hashed character n-grams of the prompts"
 
 
 def clip_weights(model: str = CLIP_MODEL, pretrained: str = CLIP_WEIGHTS, download: bool = True) -> Path | None:

@@ -22,6 +22,7 @@ PAPER_NAMES = {
 
 PAPER = "widely_differing_modalities"
 _OURS = {"acc": "top1", "acc_match_image_to_text": "image_to_text_top1"}
+_STUDENT = {"eer_student": "eer_vox1_o", "mindcf_student": "mindcf_vox1_o"}
 
 
 @cache
@@ -58,24 +59,39 @@ def published_for(system: str) -> dict[str, float]:
 def published_row(system: str) -> tuple[str, dict[str, float]] | None:
     """The first paper's row for one of our systems: its label, and its figures under our names; None where it has none.
 
-    Voices: Tables 1, 3 and 4, by the name of the config. Pictures: Tables 7 to 12, by `dataset-network-variant`, such
+    Voices: Tables 1, 3 and 4, by the name of the config; Tables 2, 5 and 6 by those of its `ablation` folder. Pictures: Tables 7 to 12, by `dataset-network-variant`, such
     as `cifar100-resnet18-fitnet`, `cifar100-resnet34-margin_alpha0.2`.
     """
     row = PAPER_NAMES.get(system)
     if row is not None:
         figures = published(PAPER, ("1", "3", "4")).get(row, {})
         return (row, figures) if figures else None
-    return _published_pictures(system)
+    return _published_ablation(system) or _published_pictures(system)
+
+
+def _published_ablation(system: str) -> tuple[str, dict[str, float]] | None:
+    kind, _, value = system.partition("_")
+    if kind == "quarter" and value in PAPER_NAMES:
+        row = PAPER_NAMES[value]
+        teacher = "teacher -" if value == "baseline" else "teacher IR-50"
+        found = published(PAPER, ("2",), f"data 25%, {teacher}").get(row, {})
+        return f"{row}, 25 %", {_STUDENT[name]: figure for name, figure in found.items() if name in _STUDENT}
+    if kind == "alpha":
+        found = published(PAPER, ("5",), f"alpha {value}")
+    elif kind == "margin" and value:
+        angle = value.removeprefix("cos")
+        found = published(PAPER, ("6",), f"margin cos({angle}deg)" if value.startswith("cos") else f"margin {value}")
+    else:
+        return None
+    return (f"{kind} {value}", found["Ours (feature)"]) if found else None
 
 
 def _published_pictures(system: str) -> tuple[str, dict[str, float]] | None:
     dataset, _, rest = system.partition("-")
     network, _, variant = rest.partition("-")
     student = network.replace("resnet", "ResNet")
-    method, _, change = variant.partition("_")
-    row = {**PAPER_NAMES, "baseline": "Baseline (w/o dist.)", "clip": "CLIP", "quality": "Ours (feature+quality)"}.get(
-        method
-    )
+    method, _, change = (variant, "", "") if variant in PAPER_NAMES else variant.partition("_")
+    row = {**PAPER_NAMES, "baseline": "Baseline (w/o dist.)", "clip": "CLIP"}.get(method)
     if row is None:
         return None
     sources: list[tuple[str, str, str]] = []  # table, setting, row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,9 @@ def write_report(
     page = Path(out) if out is not None else Path(experiments[0]) / "report.html"
     pictures = page.parent / f"{page.stem}_pictures"
     groups: dict[str, list[Result]] = {}
+    shared = _shared_prefix([result.system for result in results])
     for result in results:
-        groups.setdefault(result.system, []).append(result)
+        groups.setdefault(result.system[shared:], []).append(result)
     cells = result_table(results, with_published=with_published)
     seeds = max(len(runs) for runs in groups.values())
     notes = [f"Mean and sample deviation over up to {seeds} seeds."] if seeds > 1 else ["One seed a system."]
@@ -43,13 +45,22 @@ def result_table(results: Sequence[Result], *, with_published: bool = False) -> 
     """Cells of the table of some experiments, a row a system; the papers' rows below the systems that they have."""
     rows: dict[str, list[dict[str, float]]] = {}
     papers: dict[str, tuple[str, dict[str, float]] | None] = {}
+    shared = _shared_prefix([result.system for result in results])
     for result in results:
-        if result.system not in papers:
-            papers[result.system] = published_row(result.system) if with_published else None
-        rows.setdefault(result.system, []).append(result.figures)
-        if (paper := papers[result.system]) is not None and paper[1].keys() & result.figures.keys():
+        short = result.system[shared:]
+        if short not in papers:
+            papers[short] = (published_row(result.system) or published_row(short)) if with_published else None
+        rows.setdefault(short, []).append(result.figures)
+        if (paper := papers[short]) is not None and paper[1].keys() & result.figures.keys():
             rows[f"  paper: {paper[0]}"] = [paper[1]]
     return tables.layout(rows, (*tables.SPEAKER_COLUMNS, *tables.IMAGE_COLUMNS))
+
+
+def _shared_prefix(systems: Sequence[str]) -> int:
+    """Length of `mini-` in mini-baseline, mini-margin: what all names share, which no row needs to repeat."""
+    if len(set(systems)) < 2:
+        return 0
+    return commonprefix(list(systems)).rfind("-") + 1
 
 
 def _pictures(groups: dict[str, list[Result]], folder: Path) -> list[tuple[Path, str]]:

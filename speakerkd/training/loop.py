@@ -165,7 +165,7 @@ class Run:
 
             def embed(x: Tensor) -> Tensor:
                 with autocast(learner.device, learner.dtype):
-                    return network(x.to(learner.device)).embedding.float().cpu()
+                    return network(learner.exact(x.to(learner.device))).embedding.float().cpu()
 
             found = self.parts.task.evaluate(embed, self.parts.loss.classifier)
             figures = {name: _rounded(value) for name, value in found.items()}
@@ -179,7 +179,7 @@ class Run:
         return {
             "device": learner.device.type,
             "processes": learner.ranks,
-            "precision": "bf16" if learner.dtype == torch.bfloat16 else "fp32",
+            "precision": {torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}[learner.dtype],
             "compiled": learner.compiled,
             "resident": parts.source.device != "cpu",
             "samples": len(parts.source.labels),

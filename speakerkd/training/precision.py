@@ -19,17 +19,18 @@ STEP_OVER_FORWARD = 3  # a backward pass costs about two forward passes
 
 
 def working_type(precision: str, device: torch.device) -> torch.dtype:
-    """The type that matrix products run in: `auto` takes bf16 where the machine has it."""
+    """The type that matrix products run in: `auto` takes bf16 where the machine has it.
+
+    bf16 stands beside float32 weights (autocast); float64 is that of the weights too.
+    """
     if precision == "auto":
         return inference_dtype(device)
-    return torch.bfloat16 if precision == "bf16" else torch.float32
+    return {"bf16": torch.bfloat16, "fp32": torch.float32, "fp64": torch.float64}[precision]
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager:
     """The context in which networks run; losses stand outside it."""
-    if dtype == torch.float32:
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=dtype)
+    return torch.autocast(device.type, dtype=dtype) if dtype == torch.bfloat16 else contextlib.nullcontext()
 
 
 def forward_operations(network: nn.Module, x: Tensor) -> float:

@@ -52,11 +52,18 @@ class OptimSettings(Settings):
 
     name: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd: with Nesterov momentum")
     lr: float = Field(1e-3, gt=0, le=100, description="learning rate")
+    lr_batch: int | None = Field(
+        None, ge=1, description="samples a step that lr is meant for; other batches scale it in proportion; null: never"
+    )
     weight_decay: float = Field(5e-5, ge=0, le=1, description="L2 term of adam and sgd, decoupled decay of adamw")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd: momentum")
     nesterov: bool = Field(True, description="sgd: Nesterov's form")
     betas: tuple[float, float] = Field((0.9, 0.999), description="adam, adamw: decay of the moments")
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="how the rate changes")
+
+    def rate_for(self, batch: int) -> float:
+        """The rate of steps of `batch` samples, scaled linearly (Goyal et al. 2017) where `lr_batch` says so."""
+        return self.lr if self.lr_batch is None else self.lr * batch / self.lr_batch
 
 
 class TrainSettings(Settings):
@@ -69,8 +76,8 @@ class TrainSettings(Settings):
     batch: int | None = Field(
         None, ge=1, le=1_000_000, description="samples a batch in any mix of classes; null: speakers x utterances"
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field(
-        "auto", description="auto: bf16 where the machine computes in it"
+    precision: Literal["auto", "bf16", "fp32", "fp64"] = Field(
+        "auto", description="auto: bf16 where the machine computes in it; fp64: weights and all, for checks"
     )
     compile: Literal["auto", True, False] = Field(
         "auto", description="torch.compile; auto: where the run is long enough"

@@ -50,6 +50,8 @@ class Learner:
             parts.student = share_batchnorm(parts.student, self.device.type)
         for module in (*parts.modules.values(), *([parts.teacher] if parts.teacher else [])):
             module.to(self.device, memory_format=torch.channels_last if settings.channels_last else None)
+            if self.dtype == torch.float64:
+                module.double()
         needs = parts.objectives.needs
         self.maps, self.strong = bool(needs & {"maps", "layout"}), "strong" in needs
         network = torch.compile(parts.student, dynamic=False) if self.compiled else parts.student
@@ -61,6 +63,7 @@ class Learner:
         self.ema = Ema(parts.student, settings.ema).to(self.device) if settings.ema else None
         self.modules = {**parts.modules, **({"ema": self.ema} if self.ema else {})}
         self.guard = FiniteGuard(parts.source.keys)
+        self.lr = parts.experiment.optim.rate_for(parts.sampler.size * self.settings.accumulate)
         self.step = 0
 
     def open_loader(self) -> Loader:
@@ -89,7 +92,7 @@ class Learner:
         parts.objectives.start_step(epoch)
         optim = parts.experiment.optim
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(optim.schedule, optim.lr, self.step, parts.steps_per_epoch, settings.epochs)
+            group["lr"] = rate(optim.schedule, self.lr, self.step, parts.steps_per_epoch, settings.epochs)
         terms: dict[str, Tensor] = {}
         share = 0.0
         for part in range(settings.accumulate):
@@ -131,6 +134,7 @@ class Learner:
         """Terms of one batch: the task's, and the teaching of the rows that have a teacher input."""
         parts, seed = self.parts, self.parts.experiment.seed
         x, strong = parts.source.view(ready.batch.student, ready.chance)
+        x, strong = self.exact(x), None if strong is None else self.exact(strong)
         seed_all(seed, 3, ready.number, self.rank)  # dropout differs from row to row, so also from rank to rank
         with autocast(self.device, self.dtype):
             output = self._student(x, strong if self.strong else None)
@@ -151,6 +155,10 @@ class Learner:
             total = total + sum(taught.values())
         return Losses(total, terms)
 
+    def exact(self, x: Tensor) -> Tensor:
+        """Input in float64 for a run in it; else as it is."""
+        return x.double() if self.dtype == torch.float64 and x.is_floating_point() else x
+
     def _student(self, x: Tensor, strong: Tensor | None) -> Output:
         if strong is None:
             return _wide(self.network(x, maps=self.maps))
@@ -165,7 +173,7 @@ class Learner:
         parts, batch = self.parts, ready.batch
         if output.strong is not None and output.strong.logits is None and parts.loss.classifier is not None:
             output.strong.logits = parts.loss.classifier(output.strong.embedding)
-        given, rows = batch.teacher, ready.taught
+        given, rows = self.exact(batch.teacher), ready.taught
         running = parts.teacher.network is not None
         with autocast(self.device, self.dtype) if running else contextlib.nullcontext():
             teacher = _wide(parts.teacher(given, maps=self.maps))

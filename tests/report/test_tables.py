@@ -24,3 +24,12 @@ def test_published_figures_stand_beside_the_config_of_the_same_method():
     assert published_for("margin")["acc_match_audio_to_face_o"] == 84.30
     assert published_for("pkt")["eer_vox1_h"] == 3.21
     assert published_for("no-such-method") == {}
+
+
+def test_published_ablations_are_found_by_the_config_s_name():
+    # the first paper, Tables 2, 5 and 6
+    assert published_for("alpha_0.4") == {"eer_vox1_o": 1.67, "mindcf_vox1_o": 0.195}
+    assert published_for("margin_cos20") == {"eer_vox1_o": 1.71, "mindcf_vox1_o": 0.197}
+    assert published_for("margin_0") == {"eer_vox1_o": 1.66, "mindcf_vox1_o": 0.188}
+    assert published_for("quarter_margin") == {"eer_vox1_o": 3.22, "mindcf_vox1_o": 0.373}
+    assert published_for("quarter_baseline") == {"eer_vox1_o": 3.61, "mindcf_vox1_o": 0.409}

@@ -59,6 +59,7 @@ GRADIENT = {
     "optim__lr": 1.0,
     "train__speakers": 4,
     "train__accumulate": 2,
+    "train__precision": "fp64",  # 34 layers make 1e-7 of rounding 1e-4 of a gradient
     "train__steps_per_epoch": 1,
     "train__epochs": 1,
 }
@@ -79,19 +80,19 @@ def test_two_processes_give_the_loss_and_gradients_of_one(tmp_path):
         assert process.wait(240) == 0, process.stderr.read()
     one, two = terms(tmp_path / "one")[0], terms(tmp_path / "two")[0]
     assert one.keys() == two.keys() >= {"softmax", "prototypical", "margin", "pkt", "loss"}
-    assert two == pytest.approx(one, rel=1e-5, abs=1e-6)
+    assert two == pytest.approx(one, rel=1e-5)  # the log has six digits
     from speakerkd.training.build import build_parts
 
     parts = build_parts(check_experiment(values, "test"))
     before = {f"{m}.{key}": t for m, module in parts.modules.items() for key, t in module.state_dict().items()}
+    before = {key: t.double() if t.is_floating_point() else t for key, t in before.items()}
     after_one, after_two = weights(tmp_path / "one", 1), weights(tmp_path / "two", 1)
     assert after_one.keys() == after_two.keys() == before.keys()
     for key, start_value in before.items():
         if not start_value.is_floating_point():
             continue
         gradient, other = after_one[key] - start_value, after_two[key] - start_value
-        scale = gradient.abs().max().clamp(min=1e-3)
-        assert float((gradient - other).abs().max() / scale) < 1e-4, key  # float32: 1e-5 of the largest, and rounding
+        assert float((gradient - other).abs().max()) <= 1e-7 * max(float(gradient.abs().max()), 1e-2), key
     moved = [key for key in before if not torch.equal(after_one[key], before[key])]
     assert any(key.startswith("objectives.head") for key in moved)
 
