@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from speakerkd.models.package import Package
 
 File = str | Path
+FACES = 64  # pictures that the teacher sees at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,31 +159,31 @@ class Model:
         """
         import torch
 
-        crops = np.stack([self._detector(path) for path in pictures])
-        teacher = self._teacher
-        device = next(teacher.parameters()).device
-        with torch.inference_mode():
-            seen = teacher(teacher.preprocess(torch.from_numpy(crops).to(device))).embedding.float()
-        return self.package.project(seen).cpu().numpy()
+        from speakerkd.frontend.faces import face_of
+        from speakerkd.models.face_network import embed_pictures
 
-    @cached_property
-    def _detector(self):
-        from speakerkd.frontend.faces import FaceDetector
-
-        return FaceDetector().crop_file
+        teacher = self._teacher  # before the pictures: what is missing is told at once
+        crops = torch.from_numpy(np.stack([face_of(path).crop for path in pictures]))
+        seen = [embed_pictures(teacher, part).float() for part in crops.to(self.package.device).split(FACES)]
+        return self.package.project(torch.cat(seen)).cpu().numpy()
 
     @cached_property
     def _teacher(self):
-        from speakerkd.teach import load_teacher
+        from speakerkd.teach import find_teacher, load_teacher
 
         record = self.package.teacher
         if record is None:
             what = "this model has no face teacher, so it cannot be matched with faces"
             raise InputError(what, self.directory, "use one that a face network taught")
         weights = self.teacher_weights or record.weights
-        if weights is not None and not Path(weights).exists():
+        where = self.directory / "model.json"
+        if weights is None or not Path(weights).exists():
             what = f"the weights of the teacher '{record.name}' are not at {weights}"
-            raise InputError(what, self.directory / "model.json", "say where they are with --teacher-weights")
+            raise InputError(what, where, "say where they are with --teacher-weights")
+        found = find_teacher(record.name, weights)
+        if record.digest and found.digest != record.digest:
+            what = f"{weights} are not the weights of the teacher that taught this model"
+            raise InputError(what, where, "say where those are with --teacher-weights")
         return load_teacher(record.name, weights).to(self.package.device)
 
     def match(self, audio: File, faces: Sequence[File]) -> Match:

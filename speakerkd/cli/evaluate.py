@@ -126,12 +126,11 @@ def score(
     """
     from speakerkd.cli.progress import bar
     from speakerkd.config import parse
-    from speakerkd.errors import InputError
     from speakerkd.evaluation.job import run
     from speakerkd.evaluation.settings import ScoreSettings
 
     if (noise is None) != (not db):
-        raise InputError("--noise and --db belong together", "speakerkd score", "write --noise DIR --db 15 10 5")
+        raise typer.BadParameter("--noise and --db belong together: --noise DIR --db 15 10 5")
     given = {
         "trials": trials,
         "embeddings": embeddings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,9 +37,7 @@ def match(
     teacher_weights: Annotated[
         Path | None, typer.Option(help="weights of the face teacher, if they have moved", show_default=False)
     ] = None,
-    hard: Annotated[
-        bool, typer.Option("--hard", help="--data: fail without the same-gender set (needs spk2gender)")
-    ] = False,
+    hard: Annotated[bool, typer.Option("--hard", help="--data: refuse one without spk2gender")] = False,
     triples: Annotated[int, typer.Option(help="--data: questions a set", min=1)] = 10_000,
     options: Annotated[
         list[int] | None, typer.Option(help="--data: options a question [default: 2]", show_default=False)
@@ -70,8 +69,6 @@ def match(
 
     Example: speakerkd match --data data/test --model exp/margin --hard
     """
-    from speakerkd.errors import InputError
-
     files = {"--audio": audio, "--faces": faces, "--face": face, "--audios": audios}
     given = {name for name, value in files.items() if value}
     if data is not None and not given:
@@ -92,10 +89,7 @@ def match(
         )
         return
     if data is not None or given not in ({"--audio", "--faces"}, {"--face", "--audios"}):
-        fix = "write --audio A --faces F F ..., or --face F --audios A A ..., or --data DIR"
-        raise InputError(
-            f"{' '.join(sorted(given | ({'--data'} if data else set()))) or 'nothing'} given", "speakerkd match", fix
-        )
+        raise typer.BadParameter("give --audio and --faces, or --face and --audios, or --data alone")
     from speakerkd import api
 
     loaded = api.load(model, device, teacher_weights)
@@ -134,8 +128,10 @@ def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, 
     if json:
         _print_json(entries)
         return
-    width = max(len(name) for name in entries)
-    print(f"{'matching over ' + str(data):<{width}}  accuracy %   95 % interval   AUC %   questions")
+    names = {name: _label(name) for name in entries}
+    width = max(len(label) for label in ("matching", *names.values()))
+    print(f"{data}: {package.directory}")
+    print(f"{'matching':<{width}}  accuracy %   95 % interval   AUC %   questions")
     for name, entry in entries.items():
         if "accuracy_percent" in entry:
             ends = entry["interval_percent"]
@@ -143,10 +139,19 @@ def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, 
             accuracy, questions = f"{entry['accuracy_percent']:.2f}", entry["questions"]
         else:
             interval, accuracy, questions = "-", "-", entry["pairs"]
-        print(f"{name:<{width}}  {accuracy:>10}  {interval:>14}  {entry['auc_percent']:>6.2f}  {questions:>10,}")
+        print(f"{names[name]:<{width}}  {accuracy:>10}  {interval:>14}  {entry['auc_percent']:>6.2f}  {questions:>10,}")
     for chance in dict.fromkeys(entry["chance_percent"] for entry in entries.values()):
         print(f"{'chance':<{width}}  {chance:>10.2f}  {'':>14}  {50:>6.2f}")
     print(f"figures in {path}")
+
+
+def _label(name: str) -> str:
+    """`acc_match_audio_to_face_o_5` as the papers write it: A-F (O), of 5; published lists keep their names."""
+    found = re.fullmatch(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?", name)
+    if found is None:
+        return name.removeprefix("acc_match_").removeprefix("auc_verification_")
+    direction = "A-F" if found[1] == "audio_to_face" else "F-A"
+    return f"{direction} ({found[2].upper()})" + (f", 1 of {found[3]}" if found[3] else "")
 
 
 def verify(

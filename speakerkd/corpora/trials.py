@@ -92,18 +92,19 @@ def _pick(
     """Draw up to `wanted` different unordered pairs (key, one of its pool) that fit, going round the keys in turn."""
     order = [keys[n] for n in rng.permutation(len(keys))]
     found: dict[frozenset[str], tuple[str, str]] = {}
-    misses = 0
+    dry = 0  # turns in a row that gave nothing
     for key in itertools.cycle(order):
-        if len(found) >= wanted or misses > 20 * len(order):
+        if len(found) >= wanted or dry > len(order):
             break
         mates = pool(key)
-        other = mates[rng.integers(len(mates))]
-        pair = frozenset((key, other))
-        if fits(key, other) and pair not in found:
-            found[pair] = (key, other)
-            misses = 0
-        else:
-            misses += 1
+        dry += 1
+        for _ in range(20):
+            other = mates[rng.integers(len(mates))]
+            pair = frozenset((key, other))
+            if fits(key, other) and pair not in found:
+                found[pair] = (key, other)
+                dry = 0
+                break
     if len(found) < wanted:  # drawing has dried up: the pairs left are few, so list them
         left = {frozenset((a, b)): (a, b) for a in order for b in pool(a) if fits(a, b)}
         left = [pair for name, pair in left.items() if name not in found]

@@ -153,11 +153,15 @@ def _check_keys(tables: Mapping[str, Table], report: _Report) -> None:
         table = tables.get(name)
         if table is None or name == "utt2spk":
             continue
-        for key in table.values.keys() - owners.values.keys():
+        for key in _in_order(table, table.values.keys() - owners.values.keys()):
             report(table.path, table.lines[key], "utterances are those of utt2spk", f"'{key}' is not there")
         if name in SAME_KEYS:
-            for key in owners.values.keys() - table.values.keys():
+            for key in _in_order(owners, owners.values.keys() - table.values.keys()):
                 report(owners.path, owners.lines[key], f"every utterance is in {name}", f"'{key}' is not")
+
+
+def _in_order(table: Table, keys: Collection[str]) -> list[str]:
+    return sorted(keys, key=table.lines.__getitem__)
 
 
 def _check_speakers(tables: Mapping[str, Table], report: _Report) -> None:
@@ -172,12 +176,12 @@ def _check_speakers(tables: Mapping[str, Table], report: _Report) -> None:
                 report(
                     listed.path, listed.lines[speaker], "spk2utt is the inverse of utt2spk", f"'{speaker}' lists others"
                 )
-        for speaker in speakers.keys() - listed.values.keys():
+        for speaker in sorted(speakers.keys() - listed.values.keys()):
             line = owners.lines[speakers[speaker].split(" ", 1)[0]]
             report(owners.path, line, "every speaker is in spk2utt", f"'{speaker}' is not")
     gender = tables.get("spk2gender")
     if gender is not None:
-        for speaker in gender.values.keys() - speakers.keys():
+        for speaker in _in_order(gender, gender.values.keys() - speakers.keys()):
             report(gender.path, gender.lines[speaker], "speakers are those of utt2spk", f"'{speaker}' is not there")
     models = tables.get("enroll.map")
     if models is not None:

@@ -10,11 +10,12 @@ from pydantic import Field
 from torch import Tensor
 
 from speakerkd.distill.discriminator import Discriminator, Network, mlp
-from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
+from speakerkd.distill.logits import LogitSettings
+from speakerkd.distill.objective import Objective, Pair
 from speakerkd.tensors import Batch, Output
 
 
-class ALKDSettings(ObjectiveSettings):
+class ALKDSettings(LogitSettings):
     """`alkd`; no reference code is known. Weight 1 of the L1 distance, .1 of the adversarial part (our choice)."""
 
     name: Literal["alkd"] = "alkd"
@@ -44,7 +45,7 @@ class ALKD(Objective):
         self.discriminator = Discriminator(mlp([pair.classes, *settings.hidden, pair.classes + 2]), settings.lr)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        z_s, z_t = student.logits, teacher.logits
+        z_s, z_t = self.settings.prepare(student.logits), self.settings.prepare(teacher.logits)
         found = {}
         if self.settings.l1:
             found["alkd_l1"] = self.settings.l1 * (z_s - z_t).abs().mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -21,13 +22,17 @@ BUDGET = 1 << 24  # numbers gathered from the memory at once
 class CRDSettings(ObjectiveSettings):
     """`crd`; reference: weight .8, embeddings of 128, 16384 negatives of other classes, temperature .07, momentum .5.
 
-    Memory: 2 x samples x dim x 4 bytes.
+    Memory: 2 x samples x dim x 4 bytes. The reference draws anew for each sample; one draw for the batch gives each
+    sample negatives of the same distribution at a small part of the cost.
     """
 
     name: Literal["crd"] = "crd"
     weight: float = Field(0.8, ge=0, description="reference .8")
     dim: int = Field(128, ge=1, description="size of the compared embeddings")
-    negatives: int = Field(16384, ge=1, description="negatives a sample, drawn from all samples of other classes")
+    negatives: int = Field(16384, ge=1, description="negatives K a sample, drawn from all samples of other classes")
+    draw: Literal["batch", "sample"] = Field(
+        "batch", description="one draw a step, of which each sample uses the other classes; or one for each sample"
+    )
     temperature: float = Field(0.07, gt=0, description="tau")
     momentum: float = Field(0.5, ge=0, lt=1, description="share of the old entry when the memory takes in a new one")
     seed: int = Field(0, ge=0, description="of the draws, which are a function of (seed, step) alone")
@@ -44,42 +49,55 @@ class OtherClasses(nn.Module):
         super().__init__()
         size = torch.bincount(labels)
         self.samples = len(labels)
+        self.register_buffer("labels", labels.int(), persistent=False)
         self.register_buffer("order", labels.argsort(stable=True).int(), persistent=False)
         self.register_buffer("size", size, persistent=False)
         self.register_buffer("start", size.cumsum(0) - size, persistent=False)
 
-    def forward(self, label: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    def for_each(self, label: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Positions (B, count) of samples whose class is not `label` (B,)."""
         start, size = self.start[label][:, None], self.size[label][:, None]
         chance = torch.rand(len(label), count, dtype=torch.float64, device=label.device, generator=generator)
         place = (chance * (self.samples - size)).long()
         return self.order[place + size * (place >= start)].long()
 
+    def for_all(self, label: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Positions (count,) of any samples, and (B, count) where they are of another class than `label` (B,)."""
+        drawn = torch.randint(self.samples, (count,), device=label.device, generator=generator)
+        return drawn, self.labels[drawn] != label[:, None]
 
-class _AgainstMemory(torch.autograd.Function):
-    """The loss of embeddings against memory rows, with its gradient found in the same pass over the rows.
 
-    The rows of a step are too many to keep, and the memory has changed by the time of the backward pass.
+@dataclass(slots=True)
+class Rule:
+    """share: a = K / n. z: the constant Z. temperature: tau."""
+
+    share: float
+    z: Tensor
+    temperature: float
+
+
+class _AgainstEach(torch.autograd.Function):
+    """The loss of v (B, d) against memory rows `index` (B, 1 + K), the own one first, K of each sample's own drawing.
+
+    The gradient is found in the same pass over the rows: a step has too many to keep, and by the time of the backward
+    pass the memory has changed.
     """
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, memory: Tensor, index: Tensor, rule: tuple[Tensor, float]) -> Tensor:
-        z, temperature = rule
-        rows = index.shape[1]
-        share = (rows - 1) / len(memory)  # a = K / n
+    def forward(ctx: Any, v: Tensor, memory: Tensor, index: Tensor, rule: Rule) -> Tensor:
         step = max(1, BUDGET // (len(v) * v.shape[1]))
         loss, gradient = v.new_zeros(()), torch.zeros_like(v)
-        for first in range(0, rows, step):
+        for first in range(0, index.shape[1], step):
             held = memory[index[:, first : first + step]]
-            odds = (torch.bmm(held, v[:, :, None])[..., 0] / temperature).exp() / z
-            whole = odds + share + EPS
-            push = odds / whole  # d log(whole) / d(score / temperature)
-            loss += whole.log().sum() - math.log(share) * whole.numel()
-            if first == 0:  # the sample itself: log(odds), not log(a), is above the line
-                loss -= (odds[:, 0].log() - math.log(share)).sum()
+            odds = (torch.bmm(held, v[:, :, None])[..., 0] / rule.temperature).exp() / rule.z
+            whole = odds + rule.share + EPS
+            push = odds / whole  # d log(whole) / d(score / tau)
+            loss += whole.log().sum() - math.log(rule.share) * whole.numel()
+            if first == 0:  # the sample itself: odds, not a, stands above the line
+                loss -= (odds[:, 0].log() - math.log(rule.share)).sum()
                 push[:, 0] -= 1
             gradient += torch.bmm(push[:, None], held)[:, 0]
-        ctx.save_for_backward(gradient / (temperature * len(v)))
+        ctx.save_for_backward(gradient / (rule.temperature * len(v)))
         return loss / len(v)
 
     @staticmethod
@@ -87,13 +105,30 @@ class _AgainstMemory(torch.autograd.Function):
         return upstream * ctx.saved_tensors[0], None, None, None
 
 
-def normaliser(v: Tensor, memory: Tensor, index: Tensor, temperature: float) -> Tensor:
-    """Z = n times the mean of exp(M[index] . v / tau)."""
+def against_shared(v: Tensor, own: Tensor, drawn: Tensor, other: Tensor, rule: Rule) -> Tensor:
+    """The loss of v (B, d) against its own entries (B, d) and K drawn ones (K, d), those where `other` (B, K).
+
+    The mean over a sample's drawn ones of other classes stands for the mean over K of its own drawing.
+    """
+    positive = ((v * own).sum(1) / rule.temperature).exp() / rule.z
+    negative = (v @ drawn.T / rule.temperature).exp() / rule.z
+    pull = (positive + rule.share + EPS).log() - positive.log()
+    push = ((negative + rule.share + EPS).log() - math.log(rule.share)) * other
+    return (pull + len(drawn) * push.sum(1) / other.sum(1).clamp(min=1)).mean()
+
+
+def mean_odds_each(v: Tensor, memory: Tensor, index: Tensor, temperature: float) -> Tensor:
+    """mean exp(M[index] . v / tau) over samples and rows, (B, d), (n, d), (B, 1 + K) -> scalar."""
     step = max(1, BUDGET // (len(v) * v.shape[1]))
-    total = v.new_zeros(())
-    for columns in index.split(step, dim=1):
-        total += (torch.bmm(memory[columns], v[:, :, None]) / temperature).exp().sum()
-    return total / index.numel() * len(memory)
+    parts = [(torch.bmm(memory[c], v[:, :, None]) / temperature).exp().sum() for c in index.split(step, dim=1)]
+    return torch.stack(parts).sum() / index.numel()
+
+
+def mean_odds_shared(v: Tensor, own: Tensor, drawn: Tensor, other: Tensor, temperature: float) -> Tensor:
+    """The same for one drawing that all samples use."""
+    positive = ((v * own).sum(1) / temperature).exp()
+    negative = ((v @ drawn.T / temperature).exp() * other).sum(1) / other.sum(1).clamp(min=1)
+    return ((positive + len(drawn) * negative) / (1 + len(drawn))).mean()
 
 
 class CRD(Objective):
@@ -121,27 +156,54 @@ class CRD(Objective):
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         generator = torch.Generator(batch.index.device).manual_seed(self.settings.seed << 32 | int(self.steps))
-        drawn = self.others(batch.label, self.settings.negatives, generator)
-        contrast = torch.cat([batch.index[:, None], drawn], 1)
-        return {"crd": self.contrast(student.embedding, self.teacher_view(teacher.embedding), contrast)}
+        f_s, f_t = student.embedding, self.teacher_view(teacher.embedding)
+        if self.settings.draw == "sample":
+            drawn = self.others.for_each(batch.label, self.settings.negatives, generator)
+            return {"crd": self.contrast(f_s, f_t, torch.cat([batch.index[:, None], drawn], 1))}
+        drawn, other = self.others.for_all(batch.label, self.settings.negatives, generator)
+        return {"crd": self.contrast_shared(f_s, f_t, batch.index, drawn, other)}
 
     def contrast(self, f_s: Tensor, f_t: Tensor, index: Tensor) -> Tensor:
         """The loss of (B, D_S), (B, D_T) given memory rows (B, 1 + K), the own one first; then the memories' update."""
-        v_s, v_t = unit(self.of_student(f_s)), unit(self.of_teacher(f_t))
-        tau = self.settings.temperature
-        if int(self.steps) == 0:
-            with torch.no_grad():
-                self.z[0] = normaliser(v_s, self.memory_teacher, index, tau)
-                self.z[1] = normaliser(v_t, self.memory_student, index, tau)
-        loss = _AgainstMemory.apply(v_s, self.memory_teacher, index, (self.z[0], tau))
-        loss = loss + _AgainstMemory.apply(v_t, self.memory_student, index, (self.z[1], tau))
-        if self.training:
-            self._remember(self.memory_student, v_s, index[:, 0])
-            self._remember(self.memory_teacher, v_t, index[:, 0])
-            self.steps += 1
+        tau, loss = self.settings.temperature, 0.0
+        sides = self._sides(f_s, f_t)
+        for side, (v, memory) in enumerate(sides):
+            self._fix(side, lambda v=v, memory=memory: mean_odds_each(v, memory, index, tau))
+            loss = loss + _AgainstEach.apply(v, memory, index, self._rule(side, index.shape[1] - 1))
+        self._remember(sides, index[:, 0])
         return loss
 
+    def contrast_shared(self, f_s: Tensor, f_t: Tensor, index: Tensor, drawn: Tensor, other: Tensor) -> Tensor:
+        """The same given the own rows (B,), rows (K,) drawn for all, and (B, K) where those are of another class."""
+        tau, loss = self.settings.temperature, 0.0
+        sides = self._sides(f_s, f_t)
+        for side, (v, memory) in enumerate(sides):
+            rows = memory[index], memory[drawn], other
+            self._fix(side, lambda v=v, rows=rows: mean_odds_shared(v, *rows, tau))
+            loss = loss + against_shared(v, *rows, self._rule(side, len(drawn)))
+        self._remember(sides, index)
+        return loss
+
+    def _sides(self, f_s: Tensor, f_t: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The student's embeddings with the teacher's memory, and the other way round."""
+        v_s, v_t = unit(self.of_student(f_s)), unit(self.of_teacher(f_t))
+        return [(v_s, self.memory_teacher), (v_t, self.memory_student)]
+
+    def _rule(self, side: int, negatives: int) -> Rule:
+        return Rule(negatives / len(self.memory_student), self.z[side].clone(), self.settings.temperature)
+
     @torch.no_grad()
-    def _remember(self, memory: Tensor, v: Tensor, index: Tensor) -> None:
+    def _fix(self, side: int, mean_odds: Any) -> None:
+        """Z = n times the mean odds of the first step."""
+        if int(self.steps) == 0:
+            self.z[side] = mean_odds() * len(self.memory_student)
+
+    @torch.no_grad()
+    def _remember(self, sides: list[tuple[Tensor, Tensor]], index: Tensor) -> None:
+        if not self.training:
+            return
         keep = self.settings.momentum
-        memory[index] = unit(keep * memory[index] + (1 - keep) * v)
+        (v_s, of_teacher), (v_t, of_student) = sides
+        for memory, v in ((of_student, v_s), (of_teacher, v_t)):
+            memory[index] = unit(keep * memory[index] + (1 - keep) * v)
+        self.steps += 1

@@ -9,13 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from speakerkd.distill.logits import LogitSettings, softened_kl
+from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.distill.reversal import scale_gradient
 from speakerkd.tensors import Batch, Output
 
 
-class CTKDSettings(LogitSettings):
+class CTKDSettings(SoftenedSettings):
     """`ctkd`; reference: weight .9 beside .1 of the task loss (9 when standardised), T = 1 + 20 sigmoid(g), g = 1."""
 
     STANDARDISED: ClassVar[dict[str, Any]] = {"weight": 9.0}

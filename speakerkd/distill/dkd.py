@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from speakerkd.distill.logits import LogitSettings, softened_kl
+from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective
 from speakerkd.tensors import Batch, Output
 
 
-class DKDSettings(LogitSettings):
+class DKDSettings(SoftenedSettings):
     """`dkd`; reference: alpha 1, beta 8 (2 to 8 by pair), T 4, 20 epochs of warm-up, beside the whole task loss."""
 
     STANDARDISED: ClassVar[dict[str, Any]] = {"temperature": 2.0, "weight": 9.0}

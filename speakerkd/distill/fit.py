@@ -9,6 +9,8 @@ from speakerkd.errors import InputError
 def check_fit(method: type[Objective], settings: ObjectiveSettings, pair: Pair, where: str) -> None:
     """Raise InputError with the reason and the nearest remedy where `pair` cannot feed `method`."""
     needs = method.requirements(settings, pair)
+    if settings.project and "embedding" not in needs:
+        raise InputError(f"{settings.name} does not look at teacher embeddings here", where, "leave out project: true")
     for need, check in CHECKS.items():
         if need in needs and (fault := check(settings, pair)):
             raise InputError(f"{settings.name} does not fit this pair of networks: {fault[0]}", where, fault[1])

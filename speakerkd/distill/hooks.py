@@ -65,7 +65,7 @@ def _named(maps: list[Shape], layers: list[int] | None, where: str, whose: str) 
         return list(maps)
     for layer in layers:
         if not -len(maps) <= layer < len(maps):
-            raise InputError(f"the {whose} has {len(maps)} maps and no number {layer}", where, "count from 0")
+            raise InputError(f"the {whose} has no map {layer} among its {len(maps)}", where, "count from 0")
     return [maps[layer] for layer in layers]
 
 

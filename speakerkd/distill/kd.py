@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from speakerkd.distill.logits import LogitSettings, softened_kl
+from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective
 from speakerkd.tensors import Batch, Output
 
 
-class KDSettings(LogitSettings):
+class KDSettings(SoftenedSettings):
     """`kd`; reference: T 4, weight .9 beside .1 of the task loss; standardised: T 2, weight 9 beside .1.
 
     The third paper's KDv1 and KDv2, after MFH: `form: mfh, temperature: 1` with `weight: 1, task_weight: 0` and with

@@ -16,7 +16,6 @@ class LogitSettings(ObjectiveSettings):
 
     STANDARDISED: ClassVar[dict[str, Any]] = {}
 
-    temperature: float = Field(4.0, gt=0, description="T; reference 4, 2 when standardised")
     standardise: bool = Field(False, description="LSKD: each row of logits to mean 0 and deviation 1 first")
     deviation: Literal["unbiased", "biased"] = Field(
         "unbiased", description="LSKD's deviation over K - 1, as in its code, or over K, as in its paper"
@@ -32,6 +31,12 @@ class LogitSettings(ObjectiveSettings):
     def prepare(self, logits: Tensor) -> Tensor:
         """Logits (B, K) as the method softens them."""
         return standardise(logits, self.deviation) if self.standardise else logits
+
+
+class SoftenedSettings(LogitSettings):
+    """For a method that divides logits by a temperature."""
+
+    temperature: float = Field(4.0, gt=0, description="T; reference 4, 2 when standardised")
 
 
 def standardise(logits: Tensor, deviation: Literal["unbiased", "biased"] = "unbiased", eps: float = 1e-7) -> Tensor:

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from speakerkd.distill.logits import LogitSettings, softened_kl
+from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective
 from speakerkd.tensors import Batch, Output
 
 
-class MLKDSettings(LogitSettings):
+class MLKDSettings(SoftenedSettings):
     """`mlkd`; reference: .9 (standardised: 9) of the three levels beside .1 of the task loss on both views.
 
     The weak view's task loss is the run's own, at `task_weight`; the strong view's is in here, at `ce_weight`.

@@ -44,12 +44,14 @@ class _Lines:
         return lines + place if isinstance(lines, int) else int(lines[place])
 
     def keep(self, mask: NDArray[np.bool_]) -> _Lines:
+        if not self.firsts:
+            return _Lines([0], [np.flatnonzero(mask) + 1])
         ends = [*self.firsts[1:], len(mask)]
         runs = [
             run + np.arange(end - first) if isinstance(run, int) else run
             for first, end, run in zip(self.firsts, ends, self.runs, strict=True)
         ]
-        return _Lines([0], [(np.concatenate(runs) if runs else np.arange(1, len(mask) + 1))[mask]])
+        return _Lines([0], [np.concatenate(runs)[mask]])
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ def read_picture(path: Path | str) -> np.ndarray:
         raise InputError("no such picture", path, "check the path")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # what is wrong enough to matter is raised
             with Image.open(path) as image:
                 upright = ImageOps.exif_transpose(image)
                 upright.load()

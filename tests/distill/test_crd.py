@@ -1,5 +1,6 @@
 """CRD's memory: exact negatives, a draw that does not depend on the corpus, the loss of the plain formula."""
 
+import copy
 import math
 
 import pytest
@@ -17,14 +18,14 @@ def seeded(seed=0):
 
 def test_negatives_are_of_other_classes_and_all_of_them_are_drawn():
     labels = torch.tensor([2, 0, 0, 1, 2, 2, 0, 1, 3])
-    drawn = OtherClasses(labels)(torch.tensor([0, 1, 2, 3]), 4000, seeded())
+    drawn = OtherClasses(labels).for_each(torch.tensor([0, 1, 2, 3]), 4000, seeded())
     for row, own in zip(drawn, range(4), strict=True):
         assert set(row.tolist()) == set((labels != own).nonzero()[:, 0].tolist())
 
 
 def test_negatives_are_drawn_evenly():
     """Class 0 has 5 of 15 samples: each of the 10 others comes 1/10 of the times, to four standard errors."""
-    drawn = OtherClasses(torch.arange(15) % 3)(torch.tensor([0]), 100_000, seeded(1))
+    drawn = OtherClasses(torch.arange(15) % 3).for_each(torch.tensor([0]), 100_000, seeded(1))
     share = torch.bincount(drawn[0], minlength=15) / 100_000
     assert (share[0::3] == 0).all()
     error = math.sqrt(0.1 * 0.9 / 100_000)
@@ -71,6 +72,35 @@ def test_the_loss_is_the_formulas_however_the_rows_are_cut(monkeypatch, budget):
     assert gradient[1, 2].item() == pytest.approx((shifted(1) - shifted(-1)) / 2e-6, rel=1e-4)
 
 
+def test_a_shared_draw_is_the_formula_over_its_other_classes():
+    """Where a class has no part in the draw it is the loss of K negatives; a masked one leaves the mean of the rest."""
+    torch.manual_seed(0)
+    objective = toys.make("crd", negatives=4, dim=3).double()
+    twins = [copy.deepcopy(objective) for _ in range(3)]
+    f_s, f_t = torch.randn(3, toys.DIM).double().requires_grad_(), torch.randn(3, toys.DIM).double()
+    own, drawn = torch.tensor([0, 1, 2]), torch.tensor([7, 9, 11, 13])
+    index = torch.cat([own[:, None], drawn.expand(3, 4)], 1)
+    expected = objective.contrast(f_s, f_t, index)
+    found = twins[0].contrast_shared(f_s, f_t, own, drawn, torch.ones(3, 4, dtype=torch.bool))
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(loss, f_s)[0] for loss in (found, expected)]
+    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(twins[0].z, objective.z)
+    torch.testing.assert_close(twins[0].memory_student, objective.memory_student)
+    masked = torch.tensor([[True, False, True, False]]).expand(3, 4)
+    half = twins[1].contrast_shared(f_s, f_t, own, drawn, masked)
+    again = torch.cat([own[:, None], drawn[[0, 2, 0, 2]].expand(3, 4)], 1)  # the mean of two, as four
+    torch.testing.assert_close(half, twins[2].contrast(f_s, f_t, again))
+
+
+def test_a_shared_draw_marks_the_own_class():
+    labels = torch.tensor([2, 0, 0, 1, 2, 2, 0, 1, 3])
+    own = torch.tensor([0, 1, 2, 3])
+    drawn, other = OtherClasses(labels).for_all(own, 2000, seeded())
+    assert set(drawn.tolist()) == set(range(9))
+    assert other.equal(labels[drawn] != own[:, None])
+
+
 def test_the_memory_takes_in_the_batch_and_nothing_else():
     torch.manual_seed(0)
     objective = toys.make("crd", negatives=5, momentum=0.5)
@@ -91,9 +121,9 @@ def test_every_process_draws_the_same_and_every_step_anew():
     first = toys.make("crd", negatives=5)
     twin = toys.make("crd", negatives=5)
     twin.load_state_dict(first.state_dict())
-    values = [float(first(student, teacher, toys.batch())["crd"]) for _ in range(2)]
+    values = [first(student, teacher, toys.batch())["crd"].item() for _ in range(2)]
     torch.manual_seed(99)
-    assert [float(twin(student, teacher, toys.batch())["crd"]) for _ in range(2)] == values
+    assert [twin(student, teacher, toys.batch())["crd"].item() for _ in range(2)] == values
     assert values[0] != values[1]
 
 

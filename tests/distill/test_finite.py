@@ -30,8 +30,9 @@ VARIANTS = {
     "pkt": [{}, {"form": "paper"}],
     "ickd": [{}, {"hook": "embedding"}, {"hook": "embedding", "vector_mode": "sample"}],
     "simkd": [{}, {"hook": "embedding"}],
-    "crd": [{"negatives": 16}],
+    "crd": [{"negatives": 16}, {"negatives": 16, "draw": "sample"}],
     "clip": [{}, {"label_aware": True}],
+    "alkd": [{}, {"standardise": True}],
     "afkd": [{}, {"form": "minimax"}],
 }
 CASES = [(name, variant) for name in toys.NAMES for variant in VARIANTS.get(name, [{}])]

@@ -89,6 +89,12 @@ def test_the_others_take_embeddings_of_different_sizes_as_they_are(name):
     assert torch.isfinite(sum(objectives(student, teacher, toys.batch()).values()))
 
 
+@pytest.mark.parametrize("spec", [{"name": "kd"}, {"name": "sp", "hook": "maps"}])
+def test_a_head_that_nothing_would_train_is_refused(spec):
+    with pytest.raises(InputError, match="leave out project: true"):
+        build([{**spec, "project": True}], toys.pair())
+
+
 def test_a_second_view_must_be_there():
     with pytest.raises(InputError, match="strongly augmented view"):
         build([{"name": "mlkd"}], voice_and_face(teacher_classes=toys.CLASSES))
@@ -111,7 +117,7 @@ def test_lists_of_maps_must_pair_up():
     with pytest.raises(InputError, match="student_layers and teacher_layers"):
         build([{"name": "at"}], three)
     build([{"name": "at", "student_layers": [0, -1]}], three)
-    with pytest.raises(InputError, match="no number 3"):
+    with pytest.raises(InputError, match="no map 3 among its 3"):
         build([{"name": "at", "student_layers": [0, 3]}], three)
 
 

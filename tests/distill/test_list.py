@@ -96,7 +96,7 @@ def test_half_precision_outputs_are_compared_in_float32(name):
 STATEFUL = {
     "margin": {"quality": {"momentum": 0.9}},
     "classifier": {"quality": {"source": "mean"}},
-    "crd": {"negatives": 8},
+    "crd": {"negatives": 8, "draw": "sample"},
     "alkd": {},
     "afkd": {},
     "ctkd": {},

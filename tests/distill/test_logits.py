@@ -43,6 +43,21 @@ def test_standardised_rows_by_hand():
     assert standardise(torch.full((2, 3), 7.0)).tolist() == [[0.0] * 3] * 2
 
 
+@pytest.mark.parametrize("name", ["kd", "dkd", "ctkd", "mlkd", "alkd"])
+def test_standardised_scores_may_be_shifted_and_stretched(name):
+    """LSKD's point, on every method that takes it: a row of scores and any a z + b of it teach the same."""
+    torch.manual_seed(0)
+    student, teacher = toys.outputs(grad=False)
+    other = Output(
+        teacher.embedding, 3 * teacher.logits + 2, strong=Output(teacher.embedding, 5 * teacher.strong.logits)
+    )
+    objective = toys.make(name, standardise=True).eval()
+    found, again = (objective(student, o, toys.batch()) for o in (teacher, other))
+    pair_terms = {"mlkd_class", "mlkd_batch"}  # which the reference leaves as they are
+    for term in found.keys() - pair_terms:
+        torch.testing.assert_close(found[term], again[term], rtol=1e-4, atol=1e-5)
+
+
 def test_kd_on_two_classes():
     """At T = 2 scores (2 ln 3, 0) are shares (3/4, 1/4), and the teacher's (1/2, 1/2)."""
     student, teacher = torch.tensor([[2 * math.log(3), 0.0]]), torch.zeros(1, 2)

@@ -78,15 +78,15 @@ def frames(face: np.ndarray, scene: Scene, count: int, rng: np.random.Generator)
     ground = np.linspace(*scene.ground, PICTURE)[:, None]
     pictures = np.empty((count, PICTURE, PICTURE, 3), np.uint8)
     for picture in pictures:
-        angle = np.deg2rad(scene.angle + rng.normal(0, 1.5))
-        factor = side / (110 * scene.scale * rng.uniform(0.98, 1.02))
+        angle = np.deg2rad(scene.angle + rng.normal(0, 3))
+        factor = side / (112 * scene.scale * rng.uniform(0.9, 1.1))
         cos, sin = factor * np.cos(angle), factor * np.sin(angle)
-        x, y = middle + np.array(scene.shift) + rng.normal(0, 1, 2)
+        x, y = middle + np.array(scene.shift) + rng.normal(0, 2, 2)
         centre = (side - 1) / 2
         back = (cos, sin, centre - cos * x - sin * y, -sin, cos, centre + sin * x - cos * y)
         moved, rim = (
             np.asarray(layer.transform((PICTURE, PICTURE), Image.AFFINE, back, Image.BICUBIC)) for layer in layers
         )
-        grey = moved + (1 - np.clip(rim, 0, 1)) * ground + rng.normal(0, 2, moved.shape)
+        grey = rng.uniform(0.92, 1.08) * moved + (1 - np.clip(rim, 0, 1)) * ground + rng.normal(0, 2, moved.shape)
         picture[:] = np.uint8(np.clip(grey, 0, 255))[:, :, None]
     return pictures

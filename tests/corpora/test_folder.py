@@ -1,0 +1,160 @@
+"""Anyone's own files: a wrong picture beside a voice, or a speaker on both sides of a split, ruins a study."""
+
+import pytest
+
+from speakerkd.config import parse
+from speakerkd.corpora.build import Work
+from speakerkd.corpora.folder import FolderSettings, prepare_folder
+from speakerkd.data.datadir import DataDir
+from speakerkd.data.validate import validate
+from speakerkd.errors import InputError
+
+DEEP = r"^(?P<speaker>[^/]+)/(?P<session>[^/]+)/(?P<utterance>[^/]+)$"
+FLAT = r"(?P<speaker>(?P<gender>[fm])\d+)_(?P<session>\d+)_(?P<utterance>\w+)$"
+
+
+def settings(pattern=DEEP, **values):
+    return parse(FolderSettings, {"pattern": pattern, **values}, "prepare folder")
+
+
+@pytest.fixture
+def flat(media):
+    """Eight people, four of either sex, two sessions of two shots, a picture a shot, folders that say nothing."""
+    for number in range(8):
+        name = f"{'fm'[number % 2]}{number}"
+        for session in ("01", "02"):
+            for shot in ("a", "b"):
+                media.sound(f"flat/set{session}/{name}_{session}_{shot}.wav", 0.2)
+                media.image(f"flat/set{session}/{name}_{session}_{shot}.png")
+    return media.root / "flat"
+
+
+def test_pairing_by_session(media, tmp_path, work):
+    for name in ("Zo\u00eb K/day 1/a", "Zo\u00eb K/day 1/b", "Zo\u00eb K/day 2/a", "Li/day 1/a"):
+        media.sound(f"rec/{name}.flac", 0.2)
+    for name in ("Zo\u00eb K/day 1/2", "Zo\u00eb K/day 1/1", "Zo\u00eb K/day 2/x", "Nobody/day 1/1"):
+        media.image(f"pic/{name}.jpg")
+    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", media.root / "pic", settings(), work)
+    data = DataDir(built.path)
+    assert data.keys == ["Li/day%201/a", "Zo\u00eb%20K/day%201/a", "Zo\u00eb%20K/day%201/b", "Zo\u00eb%20K/day%202/a"]
+    assert data.table("utt2spk")["Zo\u00eb%20K/day%202/a"] == "Zo\u00eb%20K"
+    assert data.table("utt2session")["Zo\u00eb%20K/day%202/a"] == "Zo\u00eb%20K/day%202"
+    assert {k: v.split("pic/")[1] for k, v in data.table("face.scp").items()} == {
+        "Zo\u00eb%20K/day%201/a": "Zo\u00eb K/day 1/1.jpg",  # one face a session: the first by name
+        "Zo\u00eb%20K/day%201/b": "Zo\u00eb K/day 1/1.jpg",
+        "Zo\u00eb%20K/day%202/a": "Zo\u00eb K/day 2/x.jpg",
+    }
+    assert (built.utterances, built.faces) == (4, 3)
+    assert validate(built.path) == []
+
+
+def test_pairing_by_utterance_splitting_and_trials(flat, tmp_path, work):
+    given = settings(FLAT, pair="utterance", test_speakers=4, trials="all")
+    train, test = prepare_folder(tmp_path / "data", flat, flat, given, work)
+    left, right = DataDir(train.path), DataDir(test.path)
+    assert (len(left.speakers), len(right.speakers)) == (4, 4)
+    assert set(left.speakers).isdisjoint(right.speakers)
+    assert sorted(right.table("spk2gender").values()) == ["f", "f", "m", "m"]  # in proportion
+    for key, picture in left.table("face.scp").items():
+        assert picture == str(flat / f"{key}.png")
+        speaker, session, shot = key.split("/")[1].split("_")
+        assert left.table("utt2session")[key] == f"{speaker}/{session}/{shot}"
+    # 4 people x 4 recordings: 120 pairs, of which 4 x 6 are targets; 2 x 16 non-targets within a gender
+    lines = {name: path.read_text().splitlines() for name, path in right.trial_lists.items()}
+    assert (len(lines["original"]), sum(line.startswith("1") for line in lines["original"])) == (120, 24)
+    assert (len(lines["hard"]), sum(line.startswith("1") for line in lines["hard"])) == (24 + 32, 24)
+    assert validate(left.path) == validate(right.path) == []
+
+
+def test_the_split_follows_the_seed(flat, tmp_path, work):
+    def held_out(seed):
+        given = settings(FLAT, pair="utterance", test_fraction=0.5, seed=seed)
+        built = prepare_folder(tmp_path / f"{seed}", flat, flat, given, work)
+        return set(DataDir(built[1].path).speakers)
+
+    first = held_out(0)
+    assert len(first) == 4
+    assert held_out(0) == first
+    assert any(held_out(seed) != first for seed in (1, 2, 3))
+
+
+def test_speakers_held_out_by_name(flat, media, tmp_path, work):
+    listed = media.text("test.lst", "f0\nm3\n")
+    built = prepare_folder(tmp_path / "data", flat, None, settings(FLAT, test_list=listed), work)
+    assert set(DataDir(built[1].path).speakers) == {"f0", "m3"}
+    # one of either sex: no hard non-target can be drawn, so there is no hard list
+    assert list(DataDir(built[1].path).trial_lists) == ["original"]
+    media.text("test.lst", "f0\nx9\n")
+    with pytest.raises(InputError, match=r"speaker 'x9' is not there, .*test\.lst:2"):
+        prepare_folder(tmp_path / "data", flat, None, settings(FLAT, test_list=listed), work)
+
+
+def test_sound_alone(flat, tmp_path, work):
+    (built,) = prepare_folder(tmp_path / "data", flat, None, settings(FLAT), work)
+    assert (built.utterances, built.faces) == (32, 0)
+    assert validate(built.path) == []
+
+
+def test_videos_that_hold_both_are_not_taken_twice(media, tmp_path, work):
+    media.sound("x/a/1/1.mp4", 0.3)
+    media.sound("x/b/1/1.mp4", 0.3)
+    media.sound("x/b/1/1.wav", 0.3)
+    (built,) = prepare_folder(tmp_path / "data", media.root / "x", media.root / "x", settings(), work)
+    data = DataDir(built.path)
+    assert data.table("wav.scp")["b/1/1"].endswith("1.wav")
+    assert data.table("face.scp")["b/1/1"].endswith("1.mp4")
+    assert data.table("face.scp")["a/1/1"] == data.table("wav.scp")["a/1/1"]
+
+
+def test_what_does_not_fit_is_listed(flat, media, truncate, tmp_path):
+    media.sound("flat/stray.wav", 0.2)
+    truncate(flat / "set01/f0_01_a.wav")
+    media.text("flat/set01/f0_01_b.png", "no picture")
+    media.sound("flat/set01/f2_01_a.flac", 0.2)
+    with pytest.raises(InputError, match="4 of 35 refused"):
+        prepare_folder(tmp_path / "data", flat, flat, settings(FLAT, pair="utterance"), Work(jobs=1))
+    given = Work(jobs=1, max_rejected=0.2)
+    (built,) = prepare_folder(tmp_path / "data", flat, flat, settings(FLAT, pair="utterance"), given)
+    assert (built.utterances, built.faces) == (31, 30)
+    reasons = dict(line.split("\t") for line in (tmp_path / "data/train.rejected").read_text().splitlines())
+    assert "does not match" in reasons["stray.wav"]
+    assert "truncated" in reasons["set01/f0_01_a"]
+    assert "not a readable picture" in reasons["set01/f0_01_b"]
+    assert "duplicate key" in reasons["set01/f2_01_a.wav"]
+    assert validate(built.path) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"pattern": "("}, "not a regular expression"),
+        ({"pattern": r"(?P<session>\d)"}, r"no group \(\?P<speaker>"),
+        ({"pattern": r"(?P<speaker>\d)(?P<take>\d)"}, "unknown group 'take'"),
+        ({"pair": "person"}, "pair"),
+        ({"test_fraction": 1.5}, "test_fraction"),
+        ({"test_fraction": 0.5, "test_speakers": 3}, "give one of"),
+        ({"trials": "many"}, "trials"),
+    ],
+)
+def test_bad_settings(values, match):
+    with pytest.raises(InputError, match=match):
+        settings(**values)
+
+
+def test_nothing_fits(flat, media, tmp_path, work):
+    with pytest.raises(InputError, match=r"no recording matches .*32 do not"):
+        prepare_folder(tmp_path / "data", flat, None, settings(r"(?P<speaker>zz)"), work)
+    media.image("pic/f0_09_a.png")
+    with pytest.raises(InputError, match=r"no picture belongs.*--pair"):
+        prepare_folder(tmp_path / "data", flat, media.root / "pic", settings(FLAT), work)
+    with pytest.raises(InputError, match="9 of 8 speakers"):
+        prepare_folder(tmp_path / "data", flat, None, settings(FLAT, test_speakers=9), work)
+    with pytest.raises(InputError, match="no folder of recordings"):
+        prepare_folder(tmp_path / "data", flat / "none", None, settings(FLAT), work)
+
+
+def test_a_speaker_of_two_genders(flat, tmp_path, work):
+    pattern = r"(?P<gender>[fm])(?P<speaker>\d)_(?P<session>\d+)_"
+    (flat / "set01/f0_01_a.wav").rename(flat / "set01/m0_01_z.wav")
+    with pytest.raises(InputError, match="speaker '0' is of two genders"):
+        prepare_folder(tmp_path / "data", flat, None, settings(pattern), work)

@@ -1,0 +1,148 @@
+"""`speakerkd validate`: a rule that it does not see broken is a night's training lost."""
+# ruff: noqa: PLR0917  (fixtures and cases are arguments)
+
+import pytest
+
+from speakerkd.data.datadir import write_datadir
+from speakerkd.data.validate import find_key, trial_names, validate
+from speakerkd.errors import InputError
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in ("1.wav", "2.wav", "3.wav", "a.png", "b.png", "f.ark"):
+        (tmp_path / name).write_bytes(b"x" * 20)
+    keys = {"a/1/1": "a", "a/1/2": "a", "b/1/1": "b"}
+    tables = {
+        "utt2spk": keys,
+        "wav.scp": {key: str(tmp_path / f"{n}.wav") for n, key in enumerate(keys, 1)},
+        "utt2dur": dict.fromkeys(keys, "1.500"),
+        "utt2session": {key: key[:3] for key in keys},
+        "face.scp": {"a/1/1": str(tmp_path / "a.png"), "b/1/1": str(tmp_path / "b.png")},
+        "aligned.scp": {"a/1/1": str(tmp_path / "a.png"), "a/1/2": str(tmp_path / "a.png")},
+        "feats.scp": {"a/1/1": f"{tmp_path / 'f.ark'}:6", "b/1/1": f"{tmp_path / 'f.ark'}:19"},
+        "spk2gender": {"a": "f", "b": "m"},
+        "enroll.map": {"model": "a/1/1 a/1/2"},
+    }
+    trials = ["1 a/1/1.wav a/1/2.wav", "a/1/1 b/1/1 nontarget", "model b/1/1 0", "a/1/1 b/1/1"]
+    return write_datadir(tmp_path / "d", tables, {"trials_x": trials}).path
+
+
+def test_a_good_directory(data):
+    assert validate(data) == []
+
+
+def edit(path, old, new):
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "line", "rule"),
+    [
+        ("utt2spk", b"a/1/1 a\na/1/2 a\n", b"a/1/2 a\na/1/1 a\n", 2, "sorted"),
+        ("utt2spk", b"a/1/2 a\n", b"a/1/1 a\n", 2, "a key stands once: 'a/1/1' is on line 1 too"),
+        ("utt2spk", b"b/1/1 b\n", b"b/1/1 b", 3, "ends in a line feed"),
+        ("utt2spk", b"a/1/1 a\n", b"a/1/1\n", 1, "key value"),
+        ("utt2dur", b"1.500", b"-1", 1, "positive"),
+        ("utt2dur", b"1.500", b"nan", 1, "positive"),
+        ("utt2dur", b"1.500", b"long", 1, "positive"),
+        ("utt2dur", b"b/1/1", b"c/1/1", 3, "those of utt2spk"),
+        ("utt2session", b"a/1/2 a/1", b"a/1/2 b/1", 2, "<speaker>/<session>"),
+        ("wav.scp", b"1.wav", b"9.wav", 1, "files exist"),
+        ("wav.scp", b" /", b" ", 1, "absolute"),
+        ("wav.scp", b"\n", b"\r\n", 1, "CR LF"),
+        ("wav.scp", b"\n", b"\n\n", 2, "blank"),
+        ("wav.scp", b"1.wav", b"\xff.wav", 1, "UTF-8"),
+        ("wav.scp", b"a/1/1", b"\xef\xbb\xbfa/1/1", 1, "byte-order mark"),
+        ("face.scp", b"a.png", b"z.png", 1, "files exist"),
+        ("aligned.scp", b"a/1/2", b"b/1/2", 2, "those of utt2spk"),
+        ("feats.scp", b":19", b":20", 2, "archives"),
+        ("feats.scp", b":19", b"", 2, "archive:offset"),
+        ("spk2gender", b"a f", b"a x", 1, "m or f"),
+        ("spk2gender", b"b m", b"c m", 2, "'c' is not there"),
+        ("spk2utt", b"b b/1/1", b"b a/1/2", 2, "inverse"),
+        ("spk2utt", b"b b/1/1", b"c b/1/1", 2, "no 'c' there"),
+        ("enroll.map", b"a/1/2", b"a/1/9", 1, "'a/1/9'"),
+        ("trials_x", b"b/1/1 nontarget", b"b/1/9 nontarget", 2, "'b/1/9' is not there"),
+        ("trials_x", b"nontarget", b"perhaps", 2, "a trial is"),
+    ],
+)
+def test_each_rule_is_named_with_file_and_line(data, file, old, new, line, rule):
+    edit(data / file, old, new)
+    found = [(p.file.name, p.line) for p in validate(data) if rule in p.rule]
+    assert (file, line) in found
+
+
+def test_speakers_that_disagree(data):
+    edit(data / "utt2spk", b"a/1/1 a\n", b"a/1/1 c\n")
+    found = [(p.file.name, p.line) for p in validate(data) if "spk2utt" in p.rule]
+    assert found == [("spk2utt", 1), ("utt2spk", 1)]  # a lists one too many, c is not listed
+
+
+def test_a_session_with_two_faces(data):
+    content = (data / "aligned.scp").read_text().splitlines()
+    content[1] = content[1].replace("a.png", "b.png")
+    (data / "aligned.scp").write_text("\n".join(content) + "\n")
+    (problem,) = validate(data)
+    assert (problem.file.name, problem.line) == ("aligned.scp", 2)
+    assert "one face" in problem.rule
+
+
+def test_an_empty_file(data, tmp_path):
+    (tmp_path / "2.wav").write_bytes(b"")
+    (problem,) = validate(data)
+    assert str(problem).startswith(f"{data / 'wav.scp'}:2: files are not empty")
+
+
+@pytest.mark.parametrize("name", ["utt2spk", "spk2utt"])
+def test_missing_tables(data, name):
+    (data / name).unlink()
+    assert any(p.file.name == name and p.line == 0 and "missing" in p.rule for p in validate(data))
+
+
+def test_an_utterance_missing_from_a_table(data):
+    edit(data / "utt2dur", b"a/1/2 1.500\n", b"")
+    (problem,) = validate(data)
+    assert (problem.file.name, problem.line, problem.rule) == (
+        "utt2spk",
+        2,
+        "every utterance is in utt2dur: 'a/1/2' is not",
+    )
+
+
+def test_nothing_to_hear_or_see(data):
+    for name in ("wav.scp", "face.scp", "feats.scp"):
+        (data / name).unlink()
+    assert any("no recordings and no pictures" in p.rule for p in validate(data))
+
+
+def test_a_rule_broken_a_thousand_times_does_not_drown_the_rest(data):
+    (data / "trials_x").write_text("1 a/1/1 nobody\n" * 1000 + "what\n")
+    problems = validate(data)
+    assert len(problems) == 22
+    assert problems[20].rule.endswith("980 more lines")
+    assert problems[21].line == 1001
+
+
+def test_no_directory(tmp_path):
+    with pytest.raises(InputError, match="no such data directory"):
+        validate(tmp_path / "none")
+
+
+def test_trial_forms():
+    assert (
+        trial_names("1 a b\n") == trial_names("a b target") == trial_names("a\tb 0") == trial_names("a b") == ("a", "b")
+    )
+    assert trial_names("a") is None
+    assert trial_names("2 a b") is None
+    assert trial_names("1 a b c") is None
+
+
+def test_names_with_and_without_extension():
+    keys = {"a/1/1", "v1.2/x"}
+    assert find_key("a/1/1.wav", keys) == find_key("a/1/1", keys) == "a/1/1"
+    assert find_key("v1.2/x", keys) == "v1.2/x"
+    assert find_key("v1.2/y", keys) is None
+    assert find_key("a/1/1.2.wav", keys) is None
