@@ -26,7 +26,7 @@ class MLKDSettings(SoftenedSettings):
     task_weight: float = Field(0.1, ge=0, description="factor of the task loss on the weak view; reference .1")
     ce_weight: float = Field(0.1, ge=0, description="factor of the cross-entropy on the strong view; reference .1")
     kd_weight: float = Field(0.9, ge=0, description="factor of the three levels; reference .9, 9 when standardised")
-    others: list[float] = Field([3.0, 5.0, 2.0, 6.0], description="temperatures beside T")
+    others: list[float] = Field([3.0, 5.0, 2.0, 6.0], min_length=1, description="temperatures beside T")
     quirks: Literal["reference", "none"] = Field(
         "reference",
         description="reference: as the released code computes it; none: masks by sample, every strong term counts",
@@ -38,16 +38,23 @@ def by_sample(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return temperature**2 * softened_kl(student, teacher, temperature)
 
 
-def by_sample_pair(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Squared difference of P P^T, P = softmax(z / T), each row summed: (B,)."""
-    p_s, p_t = (student / temperature).softmax(1), (teacher / temperature).softmax(1)
-    return (p_s @ p_s.T - p_t @ p_t.T).pow(2).sum(1)
+def by_pairs(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Row sums of (P_s P_s^T - P_t P_t^T)^2, (B,), and of (P_s^T P_s - P_t^T P_t)^2, (K,), P = softmax(z / T).
+
+    The second needs no K x K matrix: row k is p_k^T (P P^T) p_k of each side, less twice the mixed one.
+    """
+    p, q = (student / temperature).softmax(1), (teacher / temperature).softmax(1)
+    of_student, of_teacher, mixed = p @ p.T, q @ q.T, p @ q.T
+    classes = (p * (of_student @ p)).sum(0) + (q * (of_teacher @ q)).sum(0) - 2 * (p * (mixed @ q)).sum(0)
+    return (of_student - of_teacher).pow(2).sum(1), classes
 
 
-def by_class_pair(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Squared difference of P^T P, P = softmax(z / T), each row summed: (K,)."""
-    p_s, p_t = (student / temperature).softmax(1), (teacher / temperature).softmax(1)
-    return (p_s.T @ p_s - p_t.T @ p_t).pow(2).sum(1)
+def by_pairs_mean(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The means of both, from B x B products alone."""
+    p, q = (student / temperature).softmax(1), (teacher / temperature).softmax(1)
+    of_student, of_teacher, mixed = p @ p.T, q @ q.T, p @ q.T
+    classes = (of_student.pow(2) + of_teacher.pow(2) - 2 * mixed.pow(2)).sum() / p.shape[1]
+    return (of_student - of_teacher).pow(2).sum(1).mean(), classes
 
 
 def unsure(teacher: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,19 +98,19 @@ class MLKD(Objective):
     def _reference(self, weak, strong, samples, classes) -> tuple[Tensor, Tensor, Tensor]:
         temperatures = self._temperatures()
         weak_kd, strong_kd = self._prepared(weak), self._prepared(strong)
-        kd = weak[0].new_zeros(())
-        for position, t in enumerate(temperatures):
-            kd = kd + samples.mean() * by_sample(*weak_kd, t).mean()
-            swapped = position >= len(temperatures) - 2
-            kd = kd + by_sample(*(weak_kd if swapped else strong_kd), t).mean()
-        cc = sum(classes.mean() * by_class_pair(*weak, t).mean() for t in temperatures)
-        bc = sum(samples.mean() * by_sample_pair(*weak, t).mean() for t in temperatures)
+        of_weak = [by_sample(*weak_kd, t).mean() for t in temperatures]
+        of_strong = [by_sample(*strong_kd, t).mean() for t in temperatures[:-2]]
+        kd = samples.mean() * sum(of_weak) + sum(of_strong) + sum(of_weak[-2:])
+        pairs = [by_pairs_mean(*weak, t) for t in temperatures]
+        cc = classes.mean() * sum(of_classes for _, of_classes in pairs)
+        bc = samples.mean() * sum(of_samples for of_samples, _ in pairs)
         return kd, cc, bc
 
     def _intended(self, weak, strong, samples, classes) -> tuple[Tensor, Tensor, Tensor]:
         temperatures = self._temperatures()
         weak_kd, strong_kd = self._prepared(weak), self._prepared(strong)
         kd = sum((samples * by_sample(*weak_kd, t)).mean() + by_sample(*strong_kd, t).mean() for t in temperatures)
-        cc = sum((classes * by_class_pair(*weak, t)).mean() + by_class_pair(*strong, t).mean() for t in temperatures)
-        bc = sum((samples * by_sample_pair(*weak, t)).mean() + by_sample_pair(*strong, t).mean() for t in temperatures)
+        pairs = [(by_pairs(*weak, t), by_pairs(*strong, t)) for t in temperatures]
+        cc = sum((classes * of_weak).mean() + of_strong.mean() for (_, of_weak), (_, of_strong) in pairs)
+        bc = sum((samples * of_weak).mean() + of_strong.mean() for (of_weak, _), (of_strong, _) in pairs)
         return kd, cc, bc

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings
-from speakerkd.maths import unit
 from speakerkd.tensors import Batch, Output
 
 
@@ -22,26 +21,40 @@ class RKDSettings(ObjectiveSettings):
     angle: float = Field(50.0, ge=0, description="factor of the angle part; 0: off")
 
 
-def differences(x: Tensor) -> Tensor:
-    """x_j - x_i of all pairs: (B, D) -> (B, B, D)."""
-    return x[None] - x[:, None]
+def squared_distances(x: Tensor) -> Tensor:
+    """||x_i - x_j||^2 of all pairs, (B, D) -> (B, B); exactly 0, without gradient, where two points coincide.
+
+    From products in float64 about the mean, so that near points keep their digits at the cost of a matrix product.
+    """
+    wide = x.double()
+    size = wide.detach().pow(2).sum(1)
+    wide = wide - wide.mean(0)
+    gram = wide @ wide.T
+    square = gram.diagonal()[:, None] + gram.diagonal() - 2 * gram
+    apart = square > 1e-13 * (size[:, None] + size)
+    return torch.where(apart, square, 0.0).to(x.dtype)
 
 
-def relative_distances(between: Tensor) -> Tensor:
-    """Distances (B, B) of differences (B, B, D), divided by their mean over the B(B - 1) pairs.
+def relative_distances(square: Tensor) -> Tensor:
+    """Distances (B, B) from their squares, divided by their mean over the B(B - 1) pairs.
 
     Points that coincide are 1e-6 apart and give no gradient.
     """
-    count = len(between)
-    apart = between.pow(2).sum(2).clamp(min=1e-12).sqrt()
+    count = len(square)
+    apart = square.clamp(min=1e-12).sqrt()
     apart = apart * (1 - torch.eye(count, dtype=apart.dtype, device=apart.device))
     return apart * (count * (count - 1) / apart.sum())
 
 
-def angles(between: Tensor) -> Tensor:
-    """cos of the angle at i between j and k, (B, B, D) -> (B, B, B)."""
-    direction = unit(between)
-    return direction @ direction.transpose(1, 2)
+def angles(square: Tensor) -> Tensor:
+    """cos of the angle at i between j and k, by the law of cosines from squared distances, (B, B) -> (B, B, B).
+
+    0 where j or k coincides with i.
+    """
+    apart = square > 0
+    inverse = torch.where(apart, torch.where(apart, square, 1.0).rsqrt(), 0.0)
+    doubled = square[:, :, None] + square[:, None] - square
+    return doubled * (0.5 * inverse[:, :, None]) * inverse[:, None]
 
 
 class RKD(Objective):
@@ -51,13 +64,13 @@ class RKD(Objective):
     least = 2
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        between_s = differences(student.embedding.flatten(1))
-        between_t = differences(self.teacher_view(teacher.embedding).flatten(1))
+        apart_s = squared_distances(student.embedding.flatten(1))
+        apart_t = squared_distances(self.teacher_view(teacher.embedding).flatten(1))
         found = {}
         for name, factor, relation in (
             ("rkd_distance", self.settings.distance, relative_distances),
             ("rkd_angle", self.settings.angle, angles),
         ):
             if factor:
-                found[name] = factor * F.smooth_l1_loss(relation(between_s), relation(between_t))
+                found[name] = factor * F.smooth_l1_loss(relation(apart_s), relation(apart_t))
         return found

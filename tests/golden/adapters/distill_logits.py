@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from adapters.objectives import batch_of, of_logits, one, scored
 from speakerkd.distill.ctkd import strength
 from speakerkd.distill.logits import standardise
-from speakerkd.distill.mlkd import by_class_pair, by_sample, by_sample_pair, unsure
+from speakerkd.distill.mlkd import by_pairs, by_sample, unsure
 
 PLAIN_AND_STANDARDISED = (("", False), ("_lskd", True))
 
@@ -94,5 +94,6 @@ def mlkd(arrays, case):
     arrays.check("sample_mask", samples)
     arrays.check("class_mask", classes)
     arrays.check("kd_T3", by_sample(s_weak, t_weak, 3.0).mean())
-    arrays.check("cc_T3", by_class_pair(s_weak, t_weak, 3.0).mean())
-    arrays.check("bc_T3", by_sample_pair(s_weak, t_weak, 3.0).mean())
+    of_samples, of_classes = by_pairs(s_weak, t_weak, 3.0)
+    arrays.check("cc_T3", of_classes.mean())
+    arrays.check("bc_T3", of_samples.mean())
