@@ -70,6 +70,7 @@ def test_only_what_is_missing_is_made_again(small):
     stamps = {p: p.stat().st_mtime_ns for p in small.rglob("*.m4a")}
     lost = next((small / "vox2/dev/mp4").rglob("*.mp4"))
     lost.unlink()
+    (lost.parent / f".{lost.name}.x1.part").write_bytes(b"half a video")  # as a killed run leaves it
     write_mini(small, SMALL, jobs=1)
     assert contents(small) == before
     assert sum(p.stat().st_mtime_ns != time for p, time in stamps.items()) == 1  # the one beside the lost video
@@ -79,7 +80,7 @@ def test_other_settings_start_afresh_and_other_folders_are_left_alone(tmp_path):
     (tmp_path / "vox2/dev/aac/id99999").mkdir(parents=True)
     with pytest.raises(InputError, match="no mini corpus"):
         write_mini(tmp_path, SMALL)
-    (tmp_path / "mini.json").write_text("{}\n")
+    (tmp_path / "mini.json").write_text("{broken")
     write_mini(tmp_path, SMALL, jobs=1)
     assert not (tmp_path / "vox2/dev/aac/id99999").exists()
 

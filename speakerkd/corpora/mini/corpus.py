@@ -171,10 +171,19 @@ def _claim(root: Path, settings: MiniSettings) -> None:
     record = {"corpus": "mini", "version": speakerkd.__version__, **settings.model_dump()}
     path = root / RECORD
     if path.is_file():
-        if json.loads(path.read_text("utf-8")) == record:
+        if _read(path) == record:
+            for leftover in root.rglob(".*.part"):  # of a run that was killed
+                leftover.unlink()
             return
         for folder in FOLDERS:
             shutil.rmtree(root / folder, ignore_errors=True)
     elif root.is_dir() and any(root.iterdir()):
         raise InputError("the folder is not empty and holds no mini corpus", root, "name a new folder")
     write_json(path, record)
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError:
+        return None
