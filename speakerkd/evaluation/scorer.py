@@ -25,8 +25,8 @@ class Placed:
     """Trials that can be scored, each with its row in the enrolment and the test table; and what could not."""
 
     trials: TrialList
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
     missing: list[str] = field(default_factory=list)
     missing_trials: int = 0
 
@@ -44,10 +44,10 @@ def place(
     only a list of which nothing is left is refused.
     """
     left, right = enrol.locate(trials.enrol_names), test.locate(trials.test_names)
-    rows, columns = left[trials.enrol], right[trials.test]
-    absent = (rows < 0) | (columns < 0)
-    if not absent.any():
+    rows, columns = _looked_up(left, trials.enrol), _looked_up(right, trials.test)
+    if not ((left < 0).any() or (right < 0).any()):
         return Placed(trials, rows, columns)
+    absent = (rows < 0) | (columns < 0)
     names = [trials.enrol_names[i] for i in np.flatnonzero(left < 0)]
     names += [trials.test_names[i] for i in np.flatnonzero(right < 0)]
     names = list(dict.fromkeys(names))
@@ -64,6 +64,11 @@ def place(
         raise InputError(f"no embedding of '{name}'{why} ({many})", where, fix)
     kept = ~absent
     return Placed(trials.keep(kept), rows[kept], columns[kept], names, int(absent.sum()))
+
+
+def _looked_up(rows: NDArray[np.int64], index: NDArray[np.int32]) -> NDArray[np.int32]:
+    """rows[index], without a copy of the long index where the table stands in the list's own order."""
+    return index if np.array_equal(rows, np.arange(len(rows))) else rows.astype(np.int32)[index]
 
 
 class Scorer:

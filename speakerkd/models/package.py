@@ -95,6 +95,11 @@ class Package:
         self._run = self.student
         return self
 
+    @property
+    def compiled(self) -> bool:
+        """True from `compile` until the next `to`."""
+        return self._run is not self.student
+
     def compile(self) -> Package:
         """Compile the network: some ten seconds at the first batch of a shape, then faster; pays on long runs."""
         self._run = torch.compile(self.student, dynamic=False)
