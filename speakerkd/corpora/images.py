@@ -49,6 +49,8 @@ def find_corpus(
     test_share, seed: for a tree that comes without a test split, the share of each class that is kept for one.
     Raises InputError for a corpus that is missing, incomplete or damaged, and for an empty class folder.
     """
+    if not 0 < test_share < 1:
+        raise InputError(f"a test share of {test_share}", "--test-share", "give a number between 0 and 1, such as 0.2")
     if kind == DIGITS:
         return _digits(test_share, seed)
     if source is None:
@@ -206,8 +208,6 @@ def _take(split: Split, root: Path, folder: Path, label: int) -> None:
 
 def _split_off(train: Split, share: float, seed: int) -> Split:
     """Move a seeded share of each class, at least two pictures, from the training split to a test split."""
-    if not 0 < share < 1:
-        raise InputError(f"a test share of {share}", "--test-share", "give a number between 0 and 1, such as 0.2")
     labels = np.array(train.labels)
     test = fraction_of(labels, share, seed)
     left = np.setdiff1d(np.arange(len(labels)), test)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -56,7 +57,7 @@ def _read(path: Path) -> Mapping[str, object]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+        if _is_pickle(path):
             raise InputError(
                 "it holds Python objects beside tensors and is not opened, since that would run code from the file",
                 path,
@@ -68,6 +69,15 @@ def _read(path: Path) -> Mapping[str, object]:
     if not isinstance(content, Mapping):
         raise InputError(f"it holds a {type(content).__name__}, not a state dict", path, "save the state_dict")
     return content
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file that `weights_only` refused is a sound one: torch's zip, or a pickle that says so and ends."""
+    with open(path, "rb") as stream:
+        start = stream.read(2)
+        stream.seek(-1, os.SEEK_END)
+        end = stream.read(1)
+    return start == b"PK" or (start[:1] == pickle.PROTO and end == pickle.STOP)
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], where: object, ignore: Sequence[str] = ()) -> None:

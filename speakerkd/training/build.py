@@ -20,7 +20,7 @@ from speakerkd.training.checkpoint import load_newest, load_strictly
 from speakerkd.training.folder import checkpoints
 from speakerkd.training.settings import Experiment
 from speakerkd.training.task import TASKS, Task
-from speakerkd.training.teacher import Teacher, build_teacher, map_shapes
+from speakerkd.training.teacher import Teacher, build_branches, build_teacher, map_shapes
 
 
 @dataclass(slots=True)
@@ -64,23 +64,28 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     """
     settings = experiment.train
     task = TASKS[experiment.task](experiment)
-    strong = _wants_strong(experiment)
-    source = task.source(device, strong)
+    source = task.source(device, strong=_wants(experiment, "strong"))
     if len(source.labels) == 0:
         raise InputError("no sample to train on", "data.train", "check that its features are there")
     sampler, unit = _sampler(experiment, source.labels)
     seed_all(experiment.seed, 0)
-    student = task.student()
-    seed_all(experiment.seed, 1)
     classes = len(source.names)
+    teacher, objectives = None, ObjectiveList()
+    if _wants(experiment, "parts"):
+        student, teacher = build_branches(task.student, experiment.teacher, classes)
+        if source.paired is not None:
+            raise InputError("`disentangled` needs a face for every recording", "data.train", "leave the others out")
+    else:
+        student = task.student()
+    seed_all(experiment.seed, 1)
     loss = build_loss(experiment.loss, student.dim, classes)
     seed_all(experiment.seed, 2)
-    teacher, objectives = None, ObjectiveList()
     if experiment.distill:
         given = source.teacher(np.zeros(2, np.int64), np.zeros((2, source.chances)))
         if given is None:
             raise InputError("`distill` names objectives, and there is no teacher", "teacher", "set teacher.archive")
-        teacher = build_teacher(experiment.teacher, given)
+        if teacher is None:
+            teacher = build_teacher(experiment.teacher, given, source.names, experiment.data.directories[0])
         pair = Pair(
             student_dim=student.dim,
             teacher_dim=teacher.dim,
@@ -90,11 +95,11 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             student_maps=map_shapes(student, task.example()),
             teacher_maps=map_shapes(teacher, given) if teacher.network is not None else [],
             same_layout=experiment.task != "speaker",
-            teacher_classes=None if teacher.head is None else teacher.head.out_features,
+            teacher_classes=None if teacher.head is None and not teacher.trainable else classes,
             epochs=max(round(settings.epochs), 1),
             task_classifier=loss.classifier,
             strong_view=True,
-            student_logits=loss.classifier is not None,
+            student_logits=loss.classifier is not None or teacher.trainable,
             labels=torch.from_numpy(source.labels),
             disentangled=teacher.trainable,
         )
@@ -116,8 +121,9 @@ def _sampler(experiment: Experiment, labels: np.ndarray) -> tuple[Sampler, int]:
     return sampler, settings.utterances
 
 
-def _wants_strong(experiment: Experiment) -> bool:
-    return any("strong" in METHODS[spec.name].needs for spec in parse_specs(experiment.distill))
+def _wants(experiment: Experiment, need: str) -> bool:
+    """Whether an objective of the run has this need."""
+    return any(need in METHODS[spec.name].needs for spec in parse_specs(experiment.distill))
 
 
 def _start_from(folder: Path, parts: Parts) -> None:

@@ -39,7 +39,8 @@ class Loader:
     """Iterates over batches from number `start` on, without end; `close` stops its thread.
 
     unit: rows that stay on one rank together (utterances of a speaker). whole: label, index and cached teacher
-    embeddings are given for the whole batch on every rank. depth: batches made ahead.
+    embeddings are given for the whole batch on every rank. online: the teacher's input is pictures, of this rank's
+    rows alone. depth: batches made ahead.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Loader:
         rank: int = 0,
         ranks: int = 1,
         whole: bool = True,
+        online: bool = False,
         depth: int = 3,
     ) -> None:
         self._source, self._sampler, self._seed, self._device = source, sampler, seed, device
         self._rows = rank_rows(sampler.size, unit, rank, ranks)
         self._whole = whole or ranks == 1
+        self._online = online
         self._queue: queue.Queue[Ready | BaseException] = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -97,7 +100,7 @@ class Loader:
         mine, rows = index[self._rows], self._rows
         raw = self._source.student(mine, draw[rows])
         seen, seen_draw = (index, draw) if self._whole else (mine, draw[rows])
-        teacher = self._source.teacher(seen, seen_draw)
+        teacher = self._source.teacher(*((mine, draw[rows]) if self._online else (seen, seen_draw)))
         paired = None if self._source.paired is None else self._source.paired[seen]
         taught = None if paired is None or paired.all() else torch.from_numpy(np.flatnonzero(paired))
         label = torch.from_numpy(self._source.labels[seen])

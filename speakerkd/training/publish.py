@@ -48,9 +48,22 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
         student=student,
         settings=network,
         head=head,
-        teacher=teacher_record(parts),
+        teacher=teacher_record(parts, folder),
         labels=list(parts.source.names),
         **task.metadata(),
+    )
+    if parts.teacher is not None and parts.teacher.trainable:
+        _publish_teacher(folder / "teacher", parts)
+
+
+def _publish_teacher(folder: Path, parts: Parts) -> None:
+    """The second network of a run that trains two, as a package of its own."""
+    save_package(
+        folder,
+        task="face",
+        student=parts.teacher.network,
+        settings=parts.teacher.settings,
+        labels=list(parts.source.names),
     )
 
 
@@ -71,13 +84,15 @@ def _from_checkpoint(
     return student, head, loss
 
 
-def teacher_record(parts: Parts) -> dict[str, Any] | None:
-    """Which teacher taught the run, as teacher.json beside the cached embeddings says."""
+def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
+    """Which teacher taught the run: as teacher.json beside the cached embeddings says, or the network that ran along."""
     if parts.teacher is None:
         return None
     experiment = parts.experiment
     settings = experiment.teacher
     record: dict[str, Any] = {"name": settings.name or "teacher", "dim": parts.teacher.dim}
+    if parts.teacher.trainable:
+        return {**record, "name": parts.teacher.settings.name, "weights": str(folder.absolute() / "teacher")}
     if settings.online:
         return {**record, "weights": settings.weights}
     for directory in getattr(experiment.data, "directories", []):

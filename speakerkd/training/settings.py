@@ -40,9 +40,12 @@ class TeacherSettings(Settings):
     """Where the teacher's view of a sample comes from. Read only where `distill` names an objective."""
 
     archive: str | None = Field("teacher.scp", description="cached embeddings in the training directory; null: none")
-    head: str | None = Field(None, description="linear classifier over them, from `speakerkd teach --head`")
+    head: str | None = Field(
+        None, description="linear classifier over them, from `speakerkd teach --head`: teacher_head.safetensors, or a path"
+    )
     online: bool = Field(False, description="run the teacher in every step, for methods that need its maps")
-    trainable: bool = Field(False, description="train the online teacher too (disentangled)")
+    trainable: bool = Field(False, description="train the online teacher too, from fresh weights (disentangled)")
+    width: float = Field(1.0, gt=0, le=2, description="channels of a trainable one, as a share of the full network's")
     name: str | None = Field(None, description="the online teacher's network, as `speakerkd teach --teacher`")
     weights: str | None = Field(None, description="the online teacher's weights, as `speakerkd teach --weights`")
 

@@ -48,6 +48,8 @@ class Learner:
         self.compiled = worth_compiling(settings.compile, self.device, operations, self.ranks)
         if self.ranks > 1 and settings.sync_batchnorm:
             parts.student = share_batchnorm(parts.student, self.device.type)
+            if parts.teacher is not None and parts.teacher.trainable:
+                parts.teacher = share_batchnorm(parts.teacher, self.device.type)
         for module in (*parts.modules.values(), *([parts.teacher] if parts.teacher else [])):
             module.to(self.device, memory_format=torch.channels_last if settings.channels_last else None)
             if self.dtype == torch.float64:
@@ -78,6 +80,7 @@ class Learner:
             rank=self.rank,
             ranks=self.ranks,
             whole=self.settings.gather,
+            online=self.parts.teacher is not None and self.parts.teacher.network is not None,
         )
 
     def train_mode(self) -> None:
@@ -177,8 +180,10 @@ class Learner:
         running = parts.teacher.network is not None
         with autocast(self.device, self.dtype) if running else contextlib.nullcontext():
             teacher = _wide(parts.teacher(given, maps=self.maps))
-        # the student's input is of this process's rows alone, so no objective sees it
-        seen = Batch(output.embedding.detach(), given, batch.label, batch.index)
+        if running and self.ranks > 1 and self.settings.gather:
+            teacher = gather_output(teacher)
+        # inputs may be of this process's rows alone, so what the objectives see of them is what came of them
+        seen = Batch(output.embedding.detach(), teacher.embedding.detach(), batch.label, batch.index)
         if rows is not None:
             output, teacher, seen = output.rows(rows), teacher.rows(rows), seen.rows(rows)
         return parts.objectives(output, teacher, seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -81,8 +81,10 @@ class SpeakerTask:
     def __init__(self, experiment: Experiment) -> None:
         self.experiment, self.data = experiment, experiment.data
         self._dev: tuple[FeatureArchive, EarlyTrials] | None = None
-        for directory in [*self.data.directories, *([self.data.dev] if self.data.dev else [])]:
+        used = [*self.data.directories, *([self.data.dev] if self.data.dev else [])]
+        for directory in used:
             _there(directory, "feats.scp", "speakerkd fbank")
+        frontend_of(used)
 
     def student(self) -> nn.Module:
         return build_speaker(self.experiment.student)
@@ -145,7 +147,7 @@ class SpeakerTask:
         return trials.figures(torch.cat(parts))
 
     def metadata(self) -> dict[str, Any]:
-        return {"frontend": frontend_of(self.data.directories[0])}
+        return {"frontend": frontend_of(self.data.directories) or {"mels": self.experiment.student.mels}}
 
     def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
         return student, self.experiment.student
@@ -240,16 +242,24 @@ class FaceTask:
         return student, self.experiment.student
 
 
-def frontend_of(directory: Path | str) -> dict[str, Any] | None:
-    """The Fbank settings that a directory's features were made with, from the record beside them; None without one."""
-    for name in ("feats.scp.made.json", "feats.made.json"):
-        path = Path(directory) / name
-        if path.is_file():
-            try:
-                return json.loads(path.read_text("utf-8")).get("settings")
-            except ValueError as error:
-                raise InputError(f"not valid JSON ({error})", path, "run `speakerkd fbank` again") from error
-    return None
+def frontend_of(directories: Sequence[str]) -> dict[str, Any] | None:
+    """The settings that the features of directories were made with (feats.json); None where none says.
+
+    Raises InputError where two directories' differ.
+    """
+    found: tuple[Path, dict[str, Any]] | None = None
+    for directory in directories:
+        path = Path(directory) / "feats.json"
+        if not path.is_file():
+            continue
+        try:
+            settings = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise InputError(f"not valid JSON ({error})", path, "run `speakerkd fbank` again") from error
+        if found is not None and found[1] != settings:
+            raise InputError(f"features made with other settings than those of {found[0]}", path, "make both the same")
+        found = path, settings
+    return None if found is None else found[1]
 
 
 def _there(directory: str, name: str, verb: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
+from speakerkd.models.disentangled import DisentangledBranch, build_disentangled
+from speakerkd.models.face import FaceSettings, build_face
 from speakerkd.tensors import Output
 from speakerkd.training.settings import TeacherSettings
 
@@ -16,7 +19,7 @@ class Teacher(nn.Module):
     """Gives the teacher's Output for its input: cached embeddings (B, D), or raw pictures for `network`.
 
     head: frozen linear classifier over the embeddings, whose scores are the logits. trainable: `network` learns too;
-    else it stays in eval mode and gives no gradients.
+    else it stays in eval mode and gives no gradients. settings: of a trainable network.
     """
 
     def __init__(
@@ -25,16 +28,14 @@ class Teacher(nn.Module):
         network: nn.Module | None = None,
         preprocess: Callable[[Tensor], Tensor] | None = None,
         head: nn.Linear | None = None,
-        trainable: bool = False,
+        settings: FaceSettings | None = None,
     ) -> None:
         super().__init__()
-        self.dim, self.trainable = dim, trainable
+        self.dim, self.settings, self.trainable = dim, settings, settings is not None
         self.network, self.head = network, head
         self._preprocess = preprocess
-        if not trainable:
+        if not self.trainable:
             self.requires_grad_(False)
-        elif head is not None:
-            head.requires_grad_(False)
         self.train(False)
 
     def train(self, mode: bool = True) -> Teacher:
@@ -49,44 +50,77 @@ class Teacher(nn.Module):
                 x = given if self._preprocess is None else self._preprocess(given)
                 output = self.network(x, maps=maps)
         if output.logits is None and self.head is not None:
-            output.logits = self.head(output.embedding.float())
+            output.logits = self.head(output.embedding.to(self.head.weight.dtype))
         return output
 
 
-def build_teacher(settings: TeacherSettings, example: Tensor) -> Teacher:
-    """The teacher of a speaker or face run; example: what the source gives for it, (B, D) or pictures (B, 112, 112, 3).
+def build_teacher(settings: TeacherSettings, example: Tensor, names: Sequence[str], directory: str) -> Teacher:
+    """The frozen teacher of a run.
 
-    Raises InputError where an online teacher has no name or weights, or the head does not fit.
+    example: what the source gives for it, (B, D) or pictures (B, 112, 112, 3). names: the K classes, in the order of
+    their numbers. directory: where a head without a path of its own is looked for. Raises InputError where an online
+    teacher has no name or weights, or the head does not fit.
     """
-    network, preprocess = None, None
-    if settings.online:
-        from speakerkd.teach import load_teacher
+    from speakerkd.teach import load_teacher
 
+    if settings.trainable:
+        raise InputError(
+            "a trainable teacher is for objectives that train both networks", "teacher.trainable", "set it to false"
+        )
+    network = None
+    if settings.online:
         if settings.name is None:
             raise InputError("an online teacher needs a name", "teacher.name", "set it to ir50, mobilefacenet, ...")
         network = load_teacher(settings.name, settings.weights)
-        preprocess = network.preprocess
-        dim = network.dim
-    else:
-        dim = example.shape[1]
-    head = None
-    if settings.head is not None:
-        from speakerkd.teach import load_head
-
-        head = load_head(settings.head)
-        if head.in_features != dim:
-            raise InputError(
-                f"the head takes embeddings of {head.in_features} numbers, the teacher gives {dim}",
-                settings.head,
-                "run `speakerkd teach --head` on this teacher's embeddings",
-            )
-    return Teacher(dim, network, preprocess, head, settings.trainable)
+    dim = example.shape[1] if network is None else network.dim
+    head = None if settings.head is None else _head(settings.head, dim, names, directory)
+    return Teacher(dim, network, None if network is None else network.preprocess, head)
 
 
-def map_shapes(network: nn.Module | None, x: Tensor) -> list[tuple[int, int, int]]:
-    """(C, H, W) of each map that a network gives for input x (2, ...); empty without a network."""
-    if network is None:
-        return []
+def build_branches(student: Callable[[], nn.Module], settings: TeacherSettings, classes: int) -> tuple[nn.Module, Teacher]:
+    """The two networks of DisCoM-KD, both trained from fresh weights: the student's, and one over face crops.
+
+    student: makes one encoder. Raises InputError where the settings do not ask for a trainable face network.
+    """
+    if not (settings.online and settings.trainable):
+        raise InputError(
+            "`disentangled` trains the face network along with the student",
+            "teacher",
+            "set teacher.online and teacher.trainable to true, and teacher.name to resnet18",
+        )
+    branch = DisentangledBranch(student(), student(), classes)
+    face = FaceSettings(name=settings.name or "resnet18", width=settings.width, embedding=branch.dim)
+    if not face.name.startswith("resnet"):
+        raise InputError(f"'{face.name}' cannot be trained here", "teacher.name", "set it to resnet18 or resnet34")
+    network = build_disentangled(face, build_face, classes)
+    return branch, Teacher(network.dim, network, network.preprocess, settings=face)
+
+
+def _head(name: str, dim: int, names: Sequence[str], directory: str) -> nn.Linear:
+    """The head with its rows in the order of the classes."""
+    from speakerkd.teach import load_head
+
+    inside = Path(directory) / name
+    head = load_head(inside if inside.is_file() else name)
+    again = "run `speakerkd teach --head` on the training data"
+    if head.in_features != dim:
+        raise InputError(
+            f"the head takes embeddings of {head.in_features} numbers, the teacher gives {dim}", name, again
+        )
+    row = {label: number for number, label in enumerate(head.labels)}
+    unknown = [label for label in names if label not in row]
+    if unknown:
+        raise InputError(
+            f"the head does not know {len(unknown)} of the {len(names)} classes ('{unknown[0]}')", name, again
+        )
+    order = torch.tensor([row[label] for label in names])
+    ordered = nn.Linear(dim, len(names))
+    ordered.load_state_dict({"weight": head.weight[order], "bias": head.bias[order]})
+    return ordered
+
+
+def map_shapes(network: nn.Module, x: Tensor) -> list[tuple[int, int, int]]:
+    """(C, H, W) of each map that a network gives for input x (2, ...)."""
     training = network.training
     network.eval()
     with torch.no_grad():

@@ -1,0 +1,294 @@
+"""If these fail, training learns nothing, teaches the wrong rows, publishes other weights, or dies without a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import MELS, make_corpus, small
+from safetensors.torch import load_file
+
+from speakerkd.data.archive import read_vectors
+from speakerkd.errors import InputError
+from speakerkd.models.package import load_package
+from speakerkd.training.averaging import Ema
+from speakerkd.training.build import build_parts
+from speakerkd.training.checkpoint import average, steps_there
+from speakerkd.training.guards import largest_that_fits
+from speakerkd.training.loop import Run, train
+from speakerkd.training.processes import join_processes
+from speakerkd.training.settings import check_experiment
+from speakerkd.training.step import Learner
+
+
+def experiment(corpus: Path, **changes):
+    return check_experiment(small(corpus, **changes), "test")
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_training_learns_and_publishes_a_model(corpus, tmp_path):
+    changes = {"data__dev": str(corpus), "train__evaluate_every": 20, "train__log_every": 40, "student__width": 0.1}
+    chosen = experiment(corpus, train__epochs=40, **changes)
+    summary = train(chosen, tmp_path / "exp" / "run")
+    terms = [row["terms"] for row in rows(tmp_path / "exp" / "run") if "terms" in row]
+    assert terms[-1]["softmax"] < 0.6 * terms[0]["softmax"]
+    assert terms[-1]["margin"] < 0.5 * terms[0]["margin"]
+    assert summary["figures"]["eer"] < 25
+    package = load_package(tmp_path / "exp" / "latest")
+    assert package.task == "speaker" and package.labels == [f"id{s:03d}" for s in range(6)]
+    assert package.teacher.name == "ir50" and package.teacher.dim == 8
+    assert package.embed(torch.randn(2, 30, MELS)).shape == (2, 8)
+    assert package.project(torch.randn(3, 8)).shape == (3, 8)
+    config = (tmp_path / "exp" / "run" / "config.yaml").read_text()
+    assert "crop_frames: 24  # frames of a training crop" in config
+
+
+def test_the_baseline_starts_from_the_same_student(corpus, tmp_path):
+    taught, plain = build_parts(experiment(corpus)), build_parts(experiment(corpus, distill=[]))
+    assert plain.teacher is None and len(plain.objectives) == 0
+    for a, b in zip(taught.student.parameters(), plain.student.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_rows_without_a_face_are_left_out_of_teaching_alone(partly_paired, tmp_path):
+    chosen = experiment(partly_paired, train__speakers=6, train__epochs=1, distill=[{"name": "margin", "margin": 0.0}])
+    with join_processes(chosen.train) as accelerator:
+        learner = Learner(build_parts(chosen), accelerator)
+        loader = learner.open_loader()
+        ready = next(loader)
+        learner.train_mode()
+        found = learner.losses(ready)
+        loader.close()
+    paired = set(read_vectors(partly_paired / "teacher.scp")[0])
+    has = [learner.parts.source.keys[i] in paired for i in ready.index]
+    assert 0 < sum(has) < len(has)
+    assert ready.taught.tolist() == np.flatnonzero(has).tolist()
+    assert ready.share == pytest.approx(np.mean(has))
+    # margin 0: the mean of 1 - cosine over the rows that have a face
+    keys, vectors = read_vectors(partly_paired / "teacher.scp")
+    teacher = torch.from_numpy(
+        np.stack([vectors[keys.index(learner.parts.source.keys[i])] for i, h in zip(ready.index, has, strict=True) if h])
+    )
+    output = learner.network(ready.batch.student)
+    projected = learner.parts.objectives.teacher_view(teacher)
+    expected = (1 - torch.cosine_similarity(output.embedding[np.flatnonzero(has)], projected)).mean()
+    assert float(found.terms["margin"]) == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+def test_the_log_says_what_share_is_taught(partly_paired, tmp_path):
+    train(experiment(partly_paired, train__log_every=4), tmp_path / "run")
+    shares = [row["taught"] for row in rows(tmp_path / "run") if "taught" in row]
+    assert all(0.3 < share < 0.9 for share in shares)
+
+
+def test_gradients_of_accumulated_batches_are_those_of_their_mean_loss(corpus):
+    chosen = experiment(corpus, train__accumulate=2, optim__name="sgd", optim__momentum=0.0, optim__lr=1.0)
+    chosen.optim.weight_decay = 0.0
+    with join_processes(chosen.train) as accelerator:
+        learner = Learner(build_parts(chosen), accelerator)
+        learner.train_mode()
+        loader = learner.open_loader()
+        first, second = next(loader), next(loader)
+        loader.close()
+        learner.parts.student.eval()  # BatchNorm's moving statistics stay as they are
+        mean = (learner.losses(first).total + learner.losses(second).total) / 2
+        wanted = torch.autograd.grad(mean, learner.parameters)
+        before = [p.detach().clone() for p in learner.parameters]
+        loader = learner.open_loader()
+        learner.take_step(loader)
+        loader.close()
+    for p, was, gradient in zip(learner.parameters, before, wanted, strict=True):
+        assert torch.allclose(was - p, gradient, atol=1e-5)
+
+
+def test_moving_average_by_hand():
+    network = torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        network.weight.fill_(0.0)
+    ema = Ema(network, decay=0.5)
+    with torch.no_grad():
+        network.weight.fill_(10.0)
+    ema.update(network)  # decay min(.5, 1/10) = .1: .1 * 0 + .9 * 10
+    assert float(ema.network.weight) == pytest.approx(9.0)
+    with torch.no_grad():
+        network.weight.fill_(0.0)
+    ema.update(network)  # decay 2/11
+    assert float(ema.network.weight) == pytest.approx(9 * 2 / 11)
+
+
+def test_published_weights_are_the_ones_asked_for(corpus, tmp_path):
+    common = {"data__dev": str(corpus), "train__keep_last": 9, "train__epochs": 3}
+    train(experiment(corpus, **common), tmp_path / "last")
+    folders = {}
+    for name, changes in {"mean": {"train__average_last": 2}, "best": {"train__publish": "best"}}.items():
+        folders[name] = tmp_path / name
+        train(experiment(corpus, **common, **changes), folders[name])
+
+    def of_step(folder: Path, step: int) -> dict[str, torch.Tensor]:
+        found = load_file(folder / "checkpoints" / f"step-{step}" / "weights.safetensors")
+        return {k: t for k, t in found.items() if k.startswith("student.")}
+
+    last = load_file(tmp_path / "last" / "model.safetensors")
+    assert all(torch.equal(t, last[k]) for k, t in of_step(tmp_path / "last", 12).items())
+    mean = load_file(folders["mean"] / "model.safetensors")
+    a, b = of_step(folders["mean"], 8), of_step(folders["mean"], 12)
+    for key, value in a.items():
+        if value.is_floating_point():
+            assert torch.allclose(mean[key], (value + b[key]) / 2, atol=1e-6), key
+    figures = {row["step"]: row["evaluation"]["eer"] for row in rows(folders["best"]) if "evaluation" in row}
+    best = min(reversed(figures), key=figures.get)
+    found = load_file(folders["best"] / "model.safetensors")
+    assert all(torch.equal(t, found[k]) for k, t in of_step(folders["best"], best).items())
+
+
+def test_checkpoints_that_stay(corpus, tmp_path):
+    changes = {"data__dev": str(corpus), "train__epochs": 6, "train__keep_last": 2, "train__keep_best": 1}
+    train(experiment(corpus, **changes), tmp_path / "run")
+    figures = {row["step"]: row["evaluation"]["eer"] for row in rows(tmp_path / "run") if "evaluation" in row}
+    best = min(reversed(figures), key=figures.get)
+    assert steps_there(tmp_path / "run" / "checkpoints") == sorted({20, 24, best})
+
+
+def test_average_of_one_checkpoint_is_itself(corpus, tmp_path):
+    train(experiment(corpus), tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "step-8"
+    stored = load_file(path / "weights.safetensors")
+    for key, value in average([path], "student").items():
+        assert torch.equal(value, stored[f"student.{key}"])
+
+
+def test_large_margin_fine_tuning_starts_from_an_experiment(corpus, tmp_path):
+    first = {"loss": {"name": "aam", "margin": 0.1}, "train__utterances": 1}
+    train(experiment(corpus, **first), tmp_path / "first")
+    second = experiment(
+        corpus,
+        **{**first, "loss": {"name": "aam", "margin": 0.4}},
+        train__init=str(tmp_path / "first"),
+        data__crop_frames=40,
+    )
+    parts = build_parts(second)
+    stored = load_file(tmp_path / "first" / "checkpoints" / "step-20" / "weights.safetensors")
+    assert torch.equal(parts.loss.classifier.weight, stored["loss.classifier.weight"])
+    for key, value in parts.student.state_dict().items():
+        assert torch.equal(value, stored[f"student.{key}"])
+
+
+def test_a_loss_that_is_not_finite_names_term_and_keys_and_leaves_the_checkpoint(corpus, tmp_path):
+    chosen = experiment(corpus, train__epochs=3)
+    folder = tmp_path / "run"
+    with join_processes(chosen.train) as accelerator:
+        learner = Learner(build_parts(chosen), accelerator)
+        run = Run(learner, folder, lambda row: None)
+        original = learner.parts.objectives.forward
+
+        def poisoned(*args):
+            terms = original(*args)
+            return {k: v * float("nan") if learner.step == 5 else v for k, v in terms.items()}
+
+        learner.parts.objectives.forward = poisoned
+        folder.mkdir()
+        with pytest.raises(InputError) as error:
+            run.to_the_end()
+    assert "not finite at step 5: margin is nan" in str(error.value)
+    assert "id00" in error.value.where  # keys of the batch
+    assert "softmax is" not in str(error.value)
+    assert steps_there(folder / "checkpoints") == [4]
+    stored = load_file(folder / "checkpoints" / "step-4" / "weights.safetensors")
+    assert all(torch.isfinite(t).all() for t in stored.values() if t.is_floating_point())
+
+
+def test_out_of_memory_names_a_batch_that_fits(corpus, tmp_path):
+    chosen = experiment(corpus, train__speakers=6)
+    with join_processes(chosen.train) as accelerator:
+        learner = Learner(build_parts(chosen), accelerator)
+        inner = learner.network
+
+        def tight(x, maps=False):
+            if len(x) > 8:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return inner(x, maps=maps)
+
+        learner.network = tight
+        loader = learner.open_loader()
+        with pytest.raises(InputError, match=r"batch of 6.*set train\.speakers to 4, and train\.accumulate to 2"):
+            learner.take_step(loader)
+        loader.close()
+
+
+def test_largest_that_fits_is_found_by_halving():
+    tried = []
+
+    def trial(count: int) -> None:
+        tried.append(count)
+        if count > 13:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    assert largest_that_fits(trial, 100) == 13
+    assert len(tried) < 9
+
+
+def test_too_few_speakers_an_empty_corpus_and_other_bands(corpus, tmp_path):
+    with pytest.raises(InputError, match="a batch wants 7 speakers"):
+        train(experiment(corpus, train__speakers=7), tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # nothing half-begun stays
+    with pytest.raises(InputError, match="features have 16 bands, the student takes 40"):
+        train(experiment(corpus, student__mels=40), tmp_path / "run")
+    with pytest.raises(InputError, match="no such data directory"):
+        train(experiment(tmp_path / "nowhere"), tmp_path / "run")
+    single = make_corpus(tmp_path / "single", speakers=4, utterances=1)
+    with pytest.raises(InputError, match="0 of 4 speakers"):
+        train(experiment(single), tmp_path / "run")
+
+
+def test_settings_are_refused_before_anything_is_loaded(tmp_path):
+    for changes, message in (
+        ({"train__epoch": 3}, "unknown setting 'train.epoch'.*did you mean 'epochs'"),
+        ({"student__widht": 1}, "unknown setting 'student.widht'.*did you mean 'width'"),
+        ({"data__crop_frame": 1}, "unknown setting 'data.crop_frame'.*did you mean 'crop_frames'"),
+        ({"loss__nmae": 1}, "nmae.*did you mean 'name'"),
+        ({"optim__lr": 0}, r"optim\.lr.*greater than 0"),
+        ({"task": "speker"}, "unknown task 'speker'.*did you mean 'speaker'"),
+        ({"distill": [{"name": "margn"}]}, "unknown objective 'margn'.*did you mean 'margin'"),
+        ({"projection__alpha": 2}, "alpha"),
+        ({"train__average_last": 9}, "average_last 9 needs keep_last"),
+        ({"train__utterances": 1}, "wants at least|wants 2 utterances"),
+        ({"name": "a/b"}, "one folder name"),
+    ):
+        with pytest.raises(InputError, match=message):
+            experiment(tmp_path / "not there", **changes)
+
+
+def test_an_objective_that_the_pair_cannot_feed_stops_before_training(corpus, tmp_path):
+    with pytest.raises(InputError, match=r"kd.*teacher gives embeddings without class scores.*speakerkd teach --head"):
+        train(experiment(corpus, distill=[{"name": "kd"}]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_written_to(corpus, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot write to the experiment folder"):
+        train(experiment(corpus), tmp_path / "file" / "run")
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(corpus, tmp_path, monkeypatch):
+    import speakerkd.training.checkpoint as checkpoint
+
+    save, calls = checkpoint.save_file, []
+
+    def full(tensors, path):
+        calls.append(path)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device", str(path))
+        save(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(InputError, match=r"No space left on device.*last good checkpoint is step-4"):
+        train(experiment(corpus), tmp_path / "run")
+    assert steps_there(tmp_path / "run" / "checkpoints") == [4]
+    assert not list((tmp_path / "run" / "checkpoints").glob(".step-*"))
