@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,6 @@ from speakerkd.files import digest
 if TYPE_CHECKING:
     from speakerkd.models.package import Package
 
-log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 Change = Callable[[str, NDArray[np.float32]], NDArray[np.float32]]
 
@@ -120,7 +118,6 @@ class ModelSource:
 
         def refuse(key: str, error: InputError) -> None:
             reasons[key] = str(error)
-            log.warning("%s: %s", key, error)
 
         report = self.progress(label) if self.progress else None
         return embed(self.package, recordings, self.protocol, places=places, refuse=refuse, progress=report)
