@@ -51,7 +51,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
             return [*result, *arguments[position:]]
         if argument in MANY_VALUES:
             flag, values = argument, 0
-        elif argument.startswith("-") and argument != "-":
+        elif _is_flag(argument):
             flag = None
             result.append(argument)
         elif flag is not None:
@@ -67,7 +67,12 @@ def spread(arguments: Sequence[str]) -> list[str]:
 
 def _next_is_flag(arguments: Sequence[str], position: int) -> bool:
     following = arguments[position + 1 : position + 2]
-    return not following or following[0].startswith("-")
+    return not following or _is_flag(following[0])
+
+
+def _is_flag(argument: str) -> bool:
+    """`-` is a file and `-5` a number (a level in dB), all else that begins with a dash is a flag."""
+    return argument.startswith("-") and argument != "-" and not argument[1:2].isdigit()
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

@@ -14,6 +14,7 @@ from speakerkd.cli.main import spread
         (["match", "--audio", "a", "--faces", "f", "g"], ["match", "--audio", "a", "--faces", "f", "--faces", "g"]),
         (["match", "--faces", "f", "g", "--json"], ["match", "--faces", "f", "--faces", "g", "--json"]),
         (["match", "--faces", "f", "--faces", "g", "h"], ["match", "--faces", "f", "--faces", "g", "--faces", "h"]),
+        (["score", "--db", "5", "-5", "--json"], ["score", "--db", "5", "--db", "-5", "--json"]),
         (["match", "--faces=f", "x"], ["match", "--faces=f", "x"]),
         (["match", "--faces", "--json"], ["match", "--faces", "--json"]),
         (["match", "--faces"], ["match", "--faces"]),
