@@ -93,9 +93,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
-        _fail(
-            f"{(error.strerror or str(error)).lower()}, {error.filename or 'no path given'}, check the path, its rights and the free disk space"
-        )
+        what = (error.strerror or str(error)).lower()
+        _fail(f"{what}, {error.filename or 'no path given'}, check the path, its rights and the free disk space")
     except KeyboardInterrupt:
         print("speakerkd: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

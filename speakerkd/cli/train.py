@@ -14,7 +14,15 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
 
 
-def train(  # noqa: PLR0917, typer fills them in
+def _list_settings(wanted: bool) -> None:
+    if wanted:
+        from speakerkd.training.reference import reference
+
+        print(reference())
+        raise typer.Exit
+
+
+def train(
     config: Annotated[
         list[Path], typer.Argument(help="training config (YAML), and others laid over it", show_default=False)
     ],
@@ -25,6 +33,9 @@ def train(  # noqa: PLR0917, typer fills them in
     check: Annotated[bool, typer.Option(help="check settings, data and networks, train nothing")] = False,
     name: Annotated[str | None, typer.Option(help="the experiment's folder below exp/")] = None,
     exp: Annotated[Path | None, typer.Option(help="the experiment's folder, wherever it is")] = None,
+    list_settings: Annotated[
+        bool, typer.Option("--settings", callback=_list_settings, is_eager=True, help="list every setting, then stop")
+    ] = False,
 ) -> None:
     """Train a network as a config says; on several GPUs or machines through torchrun.
 

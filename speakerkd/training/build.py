@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from dataclasses import dataclass
@@ -16,11 +17,15 @@ from speakerkd.data.source import Source
 from speakerkd.distill import METHODS, ObjectiveList, Pair, build, parse_specs
 from speakerkd.errors import InputError
 from speakerkd.losses import TaskLoss, build_loss
+from speakerkd.models.package import read_description
+from speakerkd.models.weights import load_foreign
 from speakerkd.training.checkpoint import load_newest, load_strictly
 from speakerkd.training.folder import checkpoints
 from speakerkd.training.settings import Experiment
 from speakerkd.training.task import TASKS, Task
 from speakerkd.training.teacher import Teacher, build_branches, build_teacher, map_shapes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -127,16 +132,30 @@ def _wants(experiment: Experiment, need: str) -> bool:
 
 
 def _start_from(folder: Path, parts: Parts) -> None:
-    """Take the weights of another experiment: its newest checkpoint's, or of its finished model the student alone."""
+    """Take the weights of another experiment: of its newest checkpoint, or of its model alone.
+
+    The task loss and the objectives come along where that was of the same classes; else they start afresh, which is
+    logged.
+    """
     found = load_newest(checkpoints(folder))
+    described = (folder / "model.json").is_file()
+    if found is None and not described:
+        raise InputError(
+            "no weights to start from", folder, "give an experiment folder: one with checkpoints/ or a model"
+        )
     if found is None:
-        raise InputError("no checkpoint to start from", folder, "give an experiment folder that holds checkpoints/")
-    weights = found.weights
-    if "ema" in weights:
-        weights["student"] = {
-            k.removeprefix("network."): v for k, v in weights["ema"].items() if k.startswith("network.")
-        }
-    load_strictly(parts.student, weights["student"], f"student of {found.path}")
-    load_strictly(parts.loss, weights["loss"], f"loss of {found.path}")
-    if len(parts.objectives) and weights.get("objectives"):
-        load_strictly(parts.objectives, weights["objectives"], f"objectives of {found.path}")
+        stored = load_foreign(folder / "model.safetensors")
+        weights = {"student": {k.removeprefix("student."): v for k, v in stored.items() if k.startswith("student.")}}
+    else:
+        weights = found.weights
+        if "ema" in weights:
+            averaged = weights["ema"].items()
+            weights["student"] = {k.removeprefix("network."): v for k, v in averaged if k.startswith("network.")}
+    load_strictly(parts.student, weights["student"], f"student of {folder}")
+    classes = read_description(folder).labels if described else list(parts.source.names)
+    if classes != list(parts.source.names):
+        log.warning("%s knows other classes: its task loss and objectives start afresh", folder)
+    elif "loss" in weights:
+        load_strictly(parts.loss, weights["loss"], f"loss of {folder}")
+        if len(parts.objectives) and weights.get("objectives"):
+            load_strictly(parts.objectives, weights["objectives"], f"objectives of {folder}")

@@ -156,27 +156,37 @@ def load_strictly(module: nn.Module, weights: dict[str, Tensor], where: object) 
 
 
 def prune(folder: Path, keep_last: int, keep_best: int, lower_is_better: bool) -> None:
-    """Remove checkpoints other than the newest `keep_last` and the `keep_best` with the best metric.
+    """Remove checkpoints other than the newest, the last regular ones, and those with the best metric.
 
-    What a killed run left half-written goes too.
+    keep_last, keep_best: how many of these stay. What a killed run left half-written goes too.
     """
     for path in folder.glob(".step-*"):
         shutil.rmtree(path, ignore_errors=True)
     there = steps_there(folder)
-    stay = set(there[-keep_last:]) | set(best_steps(folder, keep_best, lower_is_better))
+    stay = {*there[-1:], *regular_steps(folder)[-keep_last:], *best_steps(folder, keep_best, lower_is_better)}
     for step in there:
         if step not in stay:
             shutil.rmtree(folder / f"step-{step}", ignore_errors=True)
+
+
+def regular_steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints that the settings, not the clock, asked for; ascending."""
+    return [step for step in steps_there(folder) if _state(folder, step).get("regular", False)]
+
+
+def _state(folder: Path, step: int) -> dict[str, Any]:
+    """The JSON part of a checkpoint, empty where it cannot be read."""
+    try:
+        return json.loads((folder / f"step-{step}" / "state.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def best_steps(folder: Path, count: int, lower_is_better: bool) -> list[int]:
     """Steps of the `count` checkpoints with the best metric, best first; of equal ones the newer."""
     scored = []
     for step in steps_there(folder):
-        try:
-            value = json.loads((folder / f"step-{step}" / "state.json").read_text("utf-8")).get("metric")
-        except (OSError, ValueError):
-            continue
+        value = _state(folder, step).get("metric")
         if value is not None:
             scored.append((value if lower_is_better else -value, -step))
     return [-step for _, step in sorted(scored)[:count]]

@@ -83,6 +83,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
 
 
+def is_compiler_failure(error: BaseException) -> bool:
+    """True for what torch.compile raises where it finds no compiler, or that fails."""
+    module = type(error).__module__
+    return module.startswith(("torch._dynamo", "torch._inductor")) and not is_out_of_memory(error)
+
+
 def largest_that_fits(trial: Callable[[int], object], units: int) -> int:
     """The largest number of units in [0, units) for which `trial` (a step, forward and backward) finds memory."""
     low, high = 0, units

@@ -107,8 +107,9 @@ class Run:
                     self.write({"step": step, "epoch": self.epoch, "evaluation": self.figures})
             minutes = settings.checkpoint_minutes
             due = minutes is not None and time.monotonic() - saved_at > 60 * minutes
-            if step % save_every == 0 or last or due:
-                self.save(self.figures if evaluated else {})
+            regular = step % save_every == 0 or last
+            if regular or due:
+                self.save(self.figures if evaluated else {}, regular)
                 saved_at = time.monotonic()
             if evaluated or saved_at > pace.since:
                 pace.restart(step)
@@ -142,13 +143,17 @@ class Run:
             self.book.write(row)
             self.report(row)
 
-    def save(self, fresh: dict[str, float]) -> None:
-        """Write a checkpoint and remove those that need not stay. fresh: figures of this very step's weights."""
+    def save(self, fresh: dict[str, float], regular: bool) -> None:
+        """Write a checkpoint and remove those that need not stay.
+
+        fresh: figures of this very step's weights. regular: one that the settings ask for; else the clock did.
+        """
         self.learner.guard.flush()  # no weights are kept that a value which is not finite has reached
         if not self.main:
             return
         task = self.parts.task
         state = {"figures": self.figures, "metric": fresh.get(task.metric), "seconds": self.seconds()}
+        state["regular"] = regular
         where = checkpoints(self.folder)
         save_checkpoint(where, self.learner.step, self.learner.modules, self.learner.optimizer, state)
         prune(where, self.settings.keep_last, self.settings.keep_best, task.lower_is_better)

@@ -57,7 +57,6 @@ def worth_compiling(setting: bool | str, device: torch.device, operations: float
 def prepare_device(device: torch.device) -> None:
     """Set what makes a device faster for a whole run of equal batches."""
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
     else:
         keep_freed_memory()

@@ -36,6 +36,8 @@ def join_processes(settings: TrainSettings) -> Iterator[Any]:
     )
     try:
         yield accelerator
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     except RuntimeError as error:
         if accelerator.num_processes > 1 and _lost_peer(error):
             raise InputError(

@@ -29,7 +29,7 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
     if ema is not None:
         student = ema.network
     settings = experiment.train
-    there = saving.steps_there(checkpoints(folder))
+    there = saving.regular_steps(checkpoints(folder))
     if settings.publish == "best":
         best = saving.best_steps(checkpoints(folder), 1, task.lower_is_better)
         if not best:
@@ -85,7 +85,7 @@ def _from_checkpoint(
 
 
 def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
-    """Which teacher taught the run: as teacher.json beside the cached embeddings says, or the network that ran along."""
+    """Which teacher taught the run: as teacher.json beside the cached embeddings says, or what ran along."""
     if parts.teacher is None:
         return None
     experiment = parts.experiment

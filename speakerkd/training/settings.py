@@ -41,7 +41,8 @@ class TeacherSettings(Settings):
 
     archive: str | None = Field("teacher.scp", description="cached embeddings in the training directory; null: none")
     head: str | None = Field(
-        None, description="linear classifier over them, from `speakerkd teach --head`: teacher_head.safetensors, or a path"
+        None,
+        description="linear classifier over them, from `speakerkd teach --head`: teacher_head.safetensors, or a path",
     )
     online: bool = Field(False, description="run the teacher in every step, for methods that need its maps")
     trainable: bool = Field(False, description="train the online teacher too, from fresh weights (disentangled)")

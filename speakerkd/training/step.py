@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,12 @@ from speakerkd.tensors import Batch, Output
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import Parts, seed_all
 from speakerkd.training.distributed import average_gradients, gather_output, share_batchnorm
-from speakerkd.training.guards import FiniteGuard, is_out_of_memory, largest_that_fits
+from speakerkd.training.guards import FiniteGuard, is_compiler_failure, is_out_of_memory, largest_that_fits
 from speakerkd.training.loader import Loader, Ready
 from speakerkd.training.precision import autocast, forward_operations, prepare_device, working_type, worth_compiling
 from speakerkd.training.schedule import rate
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -66,10 +69,11 @@ class Learner:
         self.modules = {**parts.modules, **({"ema": self.ema} if self.ema else {})}
         self.guard = FiniteGuard(parts.source.keys)
         self.lr = parts.experiment.optim.rate_for(parts.sampler.size * self.settings.accumulate)
-        self.step = 0
+        self.step = self.began = 0
 
     def open_loader(self) -> Loader:
         """Start making batches from the current step on."""
+        self.began = self.step
         return Loader(
             self.parts.source,
             self.parts.sampler,
@@ -129,9 +133,24 @@ class Learner:
                 (found.total / self.settings.accumulate if self.settings.accumulate > 1 else found.total).backward()
             return found
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if self.compiled and self.step == self.began and is_compiler_failure(error):
+                self._without_compiler(error)
+            elif is_out_of_memory(error):
+                return None
+            else:
                 raise
-            return None
+        return self._differentiate(ready, last)
+
+    def _without_compiler(self, error: RuntimeError) -> None:
+        """Go on with the network as it is, where compiling was our own idea."""
+        if self.settings.compile != "auto":
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"cannot compile the network ({reason})", "train.compile", "set it to false") from error
+        log.warning("cannot compile the network, training goes on without: %s", str(error).strip().splitlines()[0])
+        self.compiled = False
+        self.optimizer.zero_grad(set_to_none=True)
+        student = self.parts.student
+        self.network = self.accelerator.prepare_model(student) if self.ranks > 1 else student
 
     def losses(self, ready: Ready) -> Losses:
         """Terms of one batch: the task's, and the teaching of the rows that have a teacher input."""

@@ -77,7 +77,9 @@ def build_teacher(settings: TeacherSettings, example: Tensor, names: Sequence[st
     return Teacher(dim, network, None if network is None else network.preprocess, head)
 
 
-def build_branches(student: Callable[[], nn.Module], settings: TeacherSettings, classes: int) -> tuple[nn.Module, Teacher]:
+def build_branches(
+    student: Callable[[], nn.Module], settings: TeacherSettings, classes: int
+) -> tuple[nn.Module, Teacher]:
     """The two networks of DisCoM-KD, both trained from fresh weights: the student's, and one over face crops.
 
     student: makes one encoder. Raises InputError where the settings do not ask for a trainable face network.

@@ -73,12 +73,14 @@ def test_rows_without_a_face_are_left_out_of_teaching_alone(partly_paired, tmp_p
     # margin 0: the mean of 1 - cosine over the rows that have a face
     keys, vectors = read_vectors(partly_paired / "teacher.scp")
     teacher = torch.from_numpy(
-        np.stack([vectors[keys.index(learner.parts.source.keys[i])] for i, h in zip(ready.index, has, strict=True) if h])
+        np.stack(
+            [vectors[keys.index(learner.parts.source.keys[i])] for i, h in zip(ready.index, has, strict=True) if h]
+        )
     )
     output = learner.network(ready.batch.student)
     projected = learner.parts.objectives.teacher_view(teacher)
     expected = (1 - torch.cosine_similarity(output.embedding[np.flatnonzero(has)], projected)).mean()
-    assert float(found.terms["margin"]) == pytest.approx(float(expected.detach()), rel=1e-4)
+    assert float(found.terms["margin"].detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
 def test_the_log_says_what_share_is_taught(partly_paired, tmp_path):
@@ -292,3 +294,54 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(corpus, tmp_path, monkeypatc
         train(experiment(corpus), tmp_path / "run")
     assert steps_there(tmp_path / "run" / "checkpoints") == [4]
     assert not list((tmp_path / "run" / "checkpoints").glob(".step-*"))
+
+
+def test_weights_of_other_speakers_start_the_student_alone(corpus, tmp_path, caplog):
+    train(experiment(corpus), tmp_path / "first")
+    other = make_corpus(tmp_path / "other", speakers=4, seed=1)
+    parts = build_parts(experiment(other, train__init=str(tmp_path / "first")))
+    stored = load_file(tmp_path / "first" / "model.safetensors")
+    for key, value in parts.student.state_dict().items():
+        assert torch.equal(value, stored[f"student.{key}"])
+    assert parts.loss.classifier.out_features == 4
+    assert "knows other classes" in caplog.text
+    with pytest.raises(InputError, match="no weights to start from"):
+        build_parts(experiment(corpus, train__init=str(tmp_path)))
+
+
+def test_checkpoints_by_the_clock_do_not_change_what_is_averaged(corpus, tmp_path, monkeypatch):
+    chosen = {"train__epochs": 3, "train__average_last": 2}
+    train(experiment(corpus, **chosen), tmp_path / "calm")
+    train(experiment(corpus, **chosen, train__checkpoint_minutes=1e-9), tmp_path / "hasty")
+    calm, hasty = (load_file(tmp_path / name / "model.safetensors") for name in ("calm", "hasty"))
+    assert all(torch.equal(calm[key], hasty[key]) for key in calm)
+    assert steps_there(tmp_path / "hasty" / "checkpoints") == [4, 8, 12]
+
+
+def test_a_missing_compiler_costs_speed_alone(corpus, tmp_path, monkeypatch, caplog):
+    from torch._inductor.exc import InductorError
+
+    import speakerkd.training.step as step
+
+    monkeypatch.setattr(step, "worth_compiling", lambda *args: True)
+
+    def broken(network, **kwargs):
+        def run(*args, **kwargs):
+            raise InductorError(RuntimeError("no C++ compiler"), None)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", broken)
+    summary = train(experiment(corpus, train__compile="auto"), tmp_path / "run")
+    assert summary["step"] == 8
+    assert "cannot compile the network" in caplog.text
+    with pytest.raises(InputError, match=r"train\.compile"):
+        train(experiment(corpus, train__compile=True), tmp_path / "other")
+
+
+def test_the_list_of_settings_names_every_one_with_its_bounds():
+    from speakerkd.training.reference import reference
+
+    text = reference()
+    assert "  crop_frames: 200  # frames of a training crop; 100 are a second (at least 8, at most 10000)" in text
+    assert "distill:  # - name: margin" in text and "loss:  # name: aam" in text

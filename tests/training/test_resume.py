@@ -66,7 +66,7 @@ def undisturbed(corpus, tmp_path_factory) -> Path:
     return folder
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -75,7 +75,7 @@ def killed_at(step: int):
 
     def report(row):
         if row["step"] == step and "terms" in row:
-            raise Killed
+            raise KilledError
 
     return report
 
@@ -83,7 +83,7 @@ def killed_at(step: int):
 @pytest.mark.parametrize("step", sorted(np.random.default_rng(0).permutation(np.arange(1, 6))[:4].tolist()))
 def test_a_run_broken_off_at_any_step_ends_bit_for_bit_the_same(corpus, undisturbed, tmp_path, step):
     folder = tmp_path / "run"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(experiment(corpus), folder, report=killed_at(step))
     summary = train(experiment(corpus), folder, resume=True)
     assert summary["step"] == 6

@@ -77,7 +77,9 @@ def test_teacher_logits_follow_the_order_of_the_classes(faces, tmp_path):
     assert (logits.argmax(1).numpy() == parts.source.labels).all()
     other = make_corpus(tmp_path / "other", speakers=5)
     with pytest.raises(InputError, match=r"does not know 1 of the 5 classes \('id004'\)"):
-        build_parts(check_experiment(small(other, **{**head, "teacher__head": str(faces / head["teacher__head"])}), "t"))
+        build_parts(
+            check_experiment(small(other, **{**head, "teacher__head": str(faces / head["teacher__head"])}), "t")
+        )
 
 
 def test_an_online_teacher_sees_the_faces_of_the_utterances(faces, tmp_path):

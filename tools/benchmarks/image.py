@@ -108,5 +108,3 @@ def _step(options: argparse.Namespace, source: ImageSource) -> None:
     print(f"{options.network}, batch {options.batch}, bf16: {alone:,.0f} pictures/s")
     print(f"  {alone * operations / 1e9:,.0f} GFLOP/s, {alone * operations / ceiling:.0%} of the matrix rate")
     print(f"  with its views made along: {fed:,.0f} pictures/s, {fed / alone:.0%}")
-
-

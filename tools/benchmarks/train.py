@@ -1,8 +1,8 @@
 """What a training step costs: utterances a second, share of the matrix rate, and what data and teaching add to it.
 
 Every figure is of the real loop on a made-up corpus of random features and embeddings, through the real archives. Steps
-of three kinds (teaching and data; data alone; neither) are taken in turn, so that what else the machine does falls on all
-alike, and their medians compared. The matrix rate is measured between them, in the same type.
+of three kinds (teaching and data; data alone; neither) are taken in turn, so that what else the machine does falls on
+all alike, and their medians compared. The matrix rate is measured between them, in the same type.
 """
 
 from __future__ import annotations

@@ -1,0 +1,70 @@
+"""Every setting of a training config: default, bounds and meaning, from the settings themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def reference() -> str:
+    """One line a setting, `key: default  # meaning (bounds)`, grouped as in a config; losses and objectives by name."""
+    from speakerkd.distill import METHODS
+    from speakerkd.distill.projection import ProjectionSettings
+    from speakerkd.losses import LOSSES
+    from speakerkd.training.settings import Experiment
+    from speakerkd.training.task import TASKS
+
+    fields = Experiment.model_fields
+    lines = [_line(name, fields[name], 0) for name in ("task", "name", "seed")]
+    for name, task in TASKS.items():
+        lines += [
+            f"data:  # task: {name}",
+            *_group(task.Data, 1),
+            f"student:  # task: {name}",
+            *_group(task.Student, 1),
+        ]
+    for name in dict.fromkeys(LOSSES):
+        lines += [f"loss:  # name: {name}", *_group(LOSSES[name].Settings, 1)]
+    lines += ["projection:", *_group(ProjectionSettings, 1)]
+    for name in ("teacher", "optim", "train"):
+        lines += [f"{name}:", *_group(fields[name].annotation, 1)]
+    for name, method in METHODS.items():
+        lines += [f"distill:  # - name: {name}", *_group(method.Settings, 1)]
+    return "\n".join(lines)
+
+
+def _group(settings: type[BaseModel], depth: int) -> list[str]:
+    lines = []
+    for name, field in settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            lines += [f"{'  ' * depth}{name}:", *_group(field.annotation, depth + 1)]
+        else:
+            lines.append(_line(name, field, depth))
+    return lines
+
+
+def _line(name: str, field: FieldInfo, depth: int) -> str:
+    default: Any = field.get_default(call_default_factory=True)
+    text = "  # required" if default is PydanticUndefined else f" {_plain(default)}  #"
+    bounds = [
+        f"{words} {getattr(part, key):g}"
+        for part in field.metadata
+        for key, words in BOUNDS.items()
+        if hasattr(part, key)
+    ]
+    meaning = f" {field.description}" if field.description else ""
+    between = f" ({', '.join(bounds)})" if bounds else ""
+    return f"{'  ' * depth}{name}:{text}{meaning}{between}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    value = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(value, default_flow_style=True, width=10**9).removesuffix("...\n").strip()
