@@ -90,6 +90,8 @@ def _cifar(source: Path, kind: str, download: bool) -> ImageCorpus:
 
     dataset = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
     root = source.parent if source.name == dataset.base_folder else source
+    if not download and not (root / dataset.base_folder).is_dir() and (source / "train").is_dir():
+        return _folder(source)  # published as folders of pictures too
     splits = {}
     classes: list[str] = []
     for split in ("train", "test"):
@@ -158,7 +160,7 @@ def _digits(test_share: float, seed: int) -> ImageCorpus:
     return ImageCorpus(DIGITS, names, splits)
 
 
-def _folder(source: Path, test_share: float, seed: int) -> ImageCorpus:
+def _folder(source: Path, test_share: float = 0.2, seed: int = 0) -> ImageCorpus:
     """Any tree `[train|test/]<class>/**/<picture>`."""
     folders = {folder.name.lower(): folder for folder in _subfolders(source)}
     train_root = next((folders[name] for name in TRAIN_NAMES if name in folders), None)

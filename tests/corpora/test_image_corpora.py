@@ -149,6 +149,10 @@ def test_cifar_as_shipped(cifar):
         assert corpus.splits["test"].pixels.shape == (2, 32, 32, 3)
 
 
+def test_cifar_as_folders_of_pictures(tree):
+    assert find_corpus(tree, "cifar10").classes == ["Café au lait", "maple tree"]
+
+
 def test_an_interrupted_download_of_cifar(cifar):
     path = cifar / "cifar-10-batches-py" / "data_batch_2"
     path.write_bytes(path.read_bytes()[:-100])
