@@ -51,6 +51,8 @@ class ResidentFeatures:
                 filled, size, block = filled + size, 0, []
         self._minimum = torch.from_numpy(minimum).to(device)
         self._scale = torch.from_numpy(scale).to(device)
+        if device != "cpu":
+            torch.cuda.synchronize(device)  # crops are taken on another stream than these copies
 
     def crops(self, indices: np.ndarray, starts: np.ndarray, length: int) -> Tensor:
         """Crops (B, length, F) float32 on the device; an utterance shorter than `length` wraps."""

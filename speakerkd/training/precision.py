@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from speakerkd.models.precision import inference_dtype
 
-# Work, in floating-point operations of the whole run, from which compiling saves more time than it takes
-# (about a minute, for a step a quarter shorter).
-WORTH_COMPILING = {"cpu": 3e14, "cuda": 3e16}
+# Work of the whole run, in floating-point operations a processor thread or a GPU, from which compiling saves more time
+# than it takes: one or two minutes, for a step a quarter shorter.
+WORTH_COMPILING = {"cpu": 3e14, "cuda": 1e17}
 STEP_OVER_FORWARD = 3  # a backward pass costs about two forward passes
 
 
@@ -51,7 +51,8 @@ def worth_compiling(setting: bool | str, device: torch.device, operations: float
         return bool(setting)
     if device.type == "cpu" and (ranks > 1 or not any(map(shutil.which, ("g++", "clang++", "c++")))):
         return False
-    return STEP_OVER_FORWARD * operations > WORTH_COMPILING[device.type]
+    units = torch.get_num_threads() if device.type == "cpu" else ranks
+    return STEP_OVER_FORWARD * operations > WORTH_COMPILING[device.type] * units
 
 
 def prepare_device(device: torch.device) -> None:

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--utterances", type=int, default=2000, help="of the made-up corpus")
     parser.add_argument("--seconds", type=float, default=8.0, help="mean length of its recordings")
     parser.add_argument("--classes", type=int, default=5994, help="speakers that the classifier tells apart")
+    parser.add_argument("--busy", action="store_true", help="count processor time: the machine does other work too")
     parser.add_argument("--ladder", action="store_true", help="also a bare step: fp32, bf16, channels-last, compiled")
     parser.add_argument("--folder", help="where the corpus is made for the time of the run")
     return parser
@@ -118,13 +119,14 @@ def measure(corpus: Path, options: argparse.Namespace) -> None:
         means, log = Means(), Log(corpus, -1)
         kinds = {"full": (taught, loader), "data": (plain, loader), "bare": (plain, fixed)}
         times: dict[str, list[float]] = {kind: [] for kind in kinds}
-        rates = []
+        rates: list[float] = []
+        clock = time.process_time if options.busy else time.perf_counter
         device = learner.device.type
         for turn in range(options.steps + 2):  # two that do not count: compilers, caches, choice of algorithms
             for kind, (objectives, source) in kinds.items():
                 learner.parts.objectives = objectives
                 _wait(device)
-                start = time.perf_counter()
+                start = clock()
                 terms, _ = learner.take_step(source)
                 if kind == "full":
                     means.add(terms)
@@ -133,9 +135,11 @@ def measure(corpus: Path, options: argparse.Namespace) -> None:
                     )
                 _wait(device)
                 if turn >= 2:
-                    times[kind].append(time.perf_counter() - start)
+                    times[kind].append(clock() - start)
             if turn % 3 == 0:
-                rates.append(matrix_rate(learner.dtype, device, 2048 if device == "cpu" else None))
+                rates.append(
+                    _matrix_rate(learner.dtype, device) if options.busy else matrix_rate(learner.dtype, device)
+                )
         loader.close()
         log.close()
         _print(learner, options, {kind: statistics.median(values) for kind, values in times.items()}, rates)
@@ -170,6 +174,17 @@ def step_operations(learner) -> float:
         learner.parts.student(x).embedding.sum().backward()
     learner.optimizer.zero_grad(set_to_none=True)
     return float(counter.get_total_flops())
+
+
+def _matrix_rate(dtype: torch.dtype, device: str, size: int = 2048) -> float:
+    """Operations a second of processor time; the best of several, since other work only slows it."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    times = []
+    for _ in range(9):
+        start = time.process_time()
+        a @ b
+        times.append(time.process_time() - start)
+    return 2 * size**3 / min(times)
 
 
 def ladder(corpus: Path, options: argparse.Namespace) -> None:
