@@ -110,7 +110,7 @@ def _cifar(source: Path, kind: str, download: bool) -> ImageCorpus:
 
 def _tiny_imagenet(source: Path, kind: str, download: bool) -> ImageCorpus:
     """The tree as shipped: `train/<wnid>/images`, `val/images` with `val_annotations.txt`, names in `words.txt`."""
-    if download and not (source / "wnids.txt").is_file():
+    if download and not _whole_tiny_imagenet(source / "tiny-imagenet-200"):
         from torchvision.datasets.utils import download_and_extract_archive
 
         try:
@@ -142,6 +142,12 @@ def _tiny_imagenet(source: Path, kind: str, download: bool) -> ImageCorpus:
         test.keys.append(f"val/images/{picture}")
         test.labels.append(ids.index(wnid))
     return ImageCorpus(kind, [words[name].split(",")[0].strip() for name in ids], {"train": train, "test": test})
+
+
+def _whole_tiny_imagenet(root: Path) -> bool:
+    """Whether an unpacking came to its end: 500 pictures of each of 200 classes, and 10,000 to test."""
+    counts = (sum(1 for _ in root.glob(pattern)) for pattern in ("train/*/images/*.JPEG", "val/images/*.JPEG"))
+    return tuple(counts) == (100_000, 10_000)
 
 
 def _digits(test_share: float, seed: int) -> ImageCorpus:

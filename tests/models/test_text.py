@@ -38,7 +38,7 @@ def test_embeddings_are_clips_and_not_normalised(tiny):
     torch.save(network.state_dict(), folder / "clip.pt")
     for name in ("clip.safetensors", "clip.pt"):
         found = clip_embeddings(TEXTS, folder / name, model="tiny-clip", batch=2)
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == np.float32
     assert np.abs(np.linalg.norm(found, axis=1) - 1).min() > 0.01
 
@@ -64,7 +64,7 @@ def test_openais_torchscript_archive(tiny):
 
     torch.jit.trace(Archive().eval(), torch.zeros(1, 77, dtype=torch.long)).save(folder / "jit.pt")
     found = clip_embeddings(TEXTS, folder / "jit.pt", model="tiny-clip")
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_whose_weights_they_are_decides_the_activation(tiny, monkeypatch):
@@ -116,7 +116,7 @@ def test_the_stand_in_knows_spelling_alone():
     found = ngram_embeddings(["a photo of a cat.", "a photo of a cats.", "the plushie zebra."])
     assert found.shape == (3, 512)
     cosine = found @ found.T
-    np.testing.assert_allclose(np.diag(cosine), 1, atol=1e-6)
+    np.testing.assert_allclose(np.diag(cosine), 1, atol=1e-5)
     assert cosine[0, 1] > 0.8 > 0.3 > cosine[0, 2]
     np.testing.assert_array_equal(
         found, ngram_embeddings(["a photo of a cat.", "a photo of a cats.", "the plushie zebra."])
