@@ -136,7 +136,7 @@ class Model:
 
     @cached_property
     def _eer_threshold(self) -> tuple[float | None, str]:
-        """The threshold at the EER of the first list that was scored plainly with this model, and its name."""
+        """The threshold at the EER of the longest list that was scored plainly with this model, and its name."""
         path = self.directory / "results.json"
         entries: dict[str, Any] = {}
         if path.is_file():
@@ -144,7 +144,7 @@ class Model:
                 entries = json.loads(path.read_text("utf-8")).get("scores", {})
             except ValueError as error:
                 raise InputError("not a results file", path, "score a list again") from error
-        for name, entry in sorted(entries.items()):
+        for name, entry in sorted(entries.items(), key=lambda item: (item[1].get("trials", 0), item[0]), reverse=True):
             plain = name.endswith(".crops") and entry.get("eer_threshold") is not None
             if plain and entry.get("made", {}).get("model", "").endswith(self.package.digest):
                 return entry["eer_threshold"], f"EER threshold of {name.removesuffix('.crops')} ({path})"

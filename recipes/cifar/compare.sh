@@ -8,11 +8,11 @@
 #
 #   --corpus NAME        cifar100 (default) or cifar10, prepared and taught by run.sh --stop-stage 1
 #   --networks "A B"     for Table 7: "resnet18 resnet34"
-#   --set "a.b=c"        settings to change in all of them, such as train.epochs=30
+#   --set "a.b=c"        settings to change in all of them, such as train.epochs=30;  --work DIR, --size FILE: as in run.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-tables="7 10 11 12 fig9" seeds=1 corpus=cifar100 networks="resnet18 resnet34"
+tables="7 10 11 12 fig9" work=. seeds=1 corpus=cifar100 networks="resnet18 resnet34"
 size=recipes/cifar/conf/size/32.yaml set=''
 methods="baseline fitnet sp ickd pkt ccl clip margin margin_quality classifier"
 source tools/parse_options.sh
@@ -20,15 +20,19 @@ PATH=$PWD/.venv/bin:$PATH
 
 run() { # run SETTINGS OPTIONS...: train and evaluate what is not finished yet
     local settings=$1; shift
-    bash recipes/cifar/run.sh --stage 2 --stop-stage 3 --corpus "$corpus" --seeds "$seeds" --size "$size" --set "$set $settings" "$@"
+    bash recipes/cifar/run.sh --stage 2 --stop-stage 3 --corpus "$corpus" --seeds "$seeds" --size "$size" \
+        --work "$work" --set "$set $settings" "$@"
 }
 report() { # report TABLE NAME...: ours beside the paper's, of experiments of these names, with and without -seedN
     local table=$1 name folders=(); shift
     for name in "$@"; do
-        mapfile -t -O ${#folders[@]} folders < <(compgen -G "exp/$corpus-$name"; compgen -G "exp/$corpus-$name-seed*")
+        mapfile -t -O ${#folders[@]} folders < <(
+            compgen -G "$work/exp/$corpus-$name" || true
+            compgen -G "$work/exp/$corpus-$name-seed*" || true
+        )
     done
     echo "== Table $table"
-    speakerkd report "${folders[@]}" --published --out "exp/$corpus-table$table.html"
+    speakerkd report "${folders[@]}" --published --out "$work/exp/$corpus-table$table.html"
 }
 
 for table in $tables; do

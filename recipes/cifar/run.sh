@@ -12,15 +12,16 @@
 #   --alias "C=N"        class C is called N in that table;  --names FILE: the names of a .npy, one a line
 #   --network NAME       resnet18 (default), resnet34, ...;  --margin 0.3^2: of margin and margin_quality
 #   --systems "A B"      configs of recipes/cifar/conf to train and compare
-#   --seeds "1 2 3"      training seeds; one gives plain figures, several give mean and deviation
+#   --seeds "1 2 3"      training seeds; several give mean and deviation
 #   --size FILE          laid over each config: conf/size/32.yaml (default), or 224.yaml for the paper's pictures
-#   --set "a.b=c d=e"    settings to change;  --variant TEXT: what to call the systems then
-#   --tag TEXT           experiments are exp/TEXT-SYSTEM (default: corpus-network)
+#   --set "a.b=c d=e"    settings to change;  --variant TEXT: what the systems are then called, SYSTEM_TEXT
+#   --tag TEXT           keeps runs apart: exp/TEXT-SYSTEM, exp/TEXT.html (default: corpus-network)
+#   --work DIR           where data/ and exp/ go (default: the checkout)
 #   --robustness true    also accuracy under noise, blur and other damage;  --published true: the paper's figures too
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-stage=0 stop_stage=4 corpus=cifar100 root=downloads download=false
+stage=0 stop_stage=4 corpus=cifar100 root=downloads download=false work=.
 teacher=clip weights='' alias='' names='' network=resnet18 margin=''
 systems="baseline margin classifier" seeds=1 size=recipes/cifar/conf/size/32.yaml set='' variant='' tag=''
 robustness=false published=false
@@ -29,62 +30,58 @@ bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
 
 conf=recipes/cifar/conf
-data=data/$corpus
+data=$work/data/$corpus
 tag=${tag:-$corpus-$network}
 case $network in # the paper's Table 12
     resnet34) margin=${margin:-0.2^2} ;;
     *) margin=${margin:-0.3^2} ;;
 esac
 
-log() { echo "$(date +%H:%M:%S) run.sh: $*"; }
-stage_is() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && log "stage $1: $2"; }
-need() { # need STAGE FILE...: what a stage stands on
-    local made_by=$1 file; shift
-    for file in "$@"; do
-        [ -e "$file" ] || { echo "run.sh: error: $file is missing, stage $made_by makes it: bash $0 --corpus $corpus --stage $made_by" >&2; exit 1; }
+stage_is() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"; }
+need() { # need STAGE FILE...: what a stage stands on, and which stage makes it
+    local file
+    for file in "${@:2}"; do
+        [ -e "$file" ] || { echo "run.sh: error: no $file, make it with: bash $0 --corpus $corpus --stage $1" >&2; exit 1; }
     done
 }
-each_experiment() { # each_experiment COMMAND: run it with the system's config, the seed and the experiment's folder
-    local system seed
+for_each() { # for_each FUNCTION: call it with system, seed and experiment folder of every system
+    local system seed several
+    several=$(wc -w <<<"$seeds")
     for system in $systems; do
-        [ -e "$conf/$system.yaml" ] || { echo "run.sh: error: no config $conf/$system.yaml, see --systems" >&2; exit 2; }
+        [ -f "$conf/$system.yaml" ] || { echo "run.sh: error: no config $conf/$system.yaml, see ls $conf" >&2; exit 1; }
         for seed in $seeds; do
-            "$@" "$system" "$seed" "exp/$tag-$system${variant:+_$variant}$([ "$seeds" = "$seed" ] || echo "-seed$seed")"
+            "$1" "$system" "$seed" "$work/exp/$tag-$system${variant:+_$variant}$([ "$several" -eq 1 ] || echo "-seed$seed")"
         done
     done
 }
 
 if stage_is 0 "pictures"; then
-    options=(--kind "${corpus/folder/auto}" --root "$root")
+    options=(--kind "${corpus/#folder/auto}" --root "$root")
     [ "$download" = true ] && options+=(--download)
     speakerkd prepare images "$data" "${options[@]}"
 fi
-
 if stage_is 1 "teacher: $teacher"; then
     need 0 "$data/classes.txt"
     speakerkd teach "$data" --teacher "$teacher" ${weights:+--weights "$weights"} ${alias:+--alias "$alias"} ${names:+--names "$names"}
 fi
-
 if stage_is 2 "train: $systems"; then
-    need 0 "$data/images.json"
     train() {
-        local changes=("data.train=$data" "student.name=$network" "seed=$2") change
-        case $1 in margin*) changes+=("distill.0.margin=$margin") ;; esac
+        local changes=("data.train=$data" "student.name=$network" "seed=$2")
         [ "$1" = baseline ] || need 1 "$data/teacher.npz"
+        [[ $1 = margin* ]] && changes+=("distill.0.margin=$margin")
         speakerkd train "$conf/$1.yaml" "$size" --exp "$3" --resume $(printf -- '--set %s ' "${changes[@]}" $set)
     }
-    each_experiment train
+    need 0 "$data/images.json"
+    for_each train
 fi
-
 folders=()
 collect() { need 2 "$3/model.json"; folders+=("$3"); }
 if stage_is 3 "evaluate"; then
-    each_experiment collect
-    speakerkd classify "${folders[@]}" --data "$data" $([ "$robustness" = true ] && echo --robustness)
+    for_each collect
+    speakerkd classify "${folders[@]}" --data "$data" $([ "$robustness" = false ] || echo --robustness)
 fi
-
 if stage_is 4 "report"; then
     folders=()
-    each_experiment collect
-    speakerkd report "${folders[@]}" --out "exp/$tag.html" $([ "$published" = true ] && echo --published)
+    for_each collect
+    speakerkd report "${folders[@]}" --out "$work/exp/$tag.html" $([ "$published" = false ] || echo --published)
 fi

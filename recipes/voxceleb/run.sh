@@ -21,7 +21,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-stage=0 stop_stage=6 corpus=mini tag='' work=. jobs=0 published=false
+stage=0 stop_stage=6 corpus=mini tag='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
 systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 split_seed=0
 source tools/parse_options.sh
@@ -29,10 +29,10 @@ bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
 
 conf=recipes/voxceleb/conf
-data=$work/data/${tag:=$corpus}
+data=${work:+$work/}data/${tag:=$corpus} exp=${work:+$work/}exp/$tag
 case $corpus in
     mini) scored=vox1 voxceleb1=$data/corpus/vox1 voxceleb2=$data/corpus/vox2 musan=${musan:-$data/corpus/musan}
-        teacher=$work/exp/$tag-face_teacher size=${size:-$conf/size/mini.yaml} ;;
+        teacher=$exp-face_teacher size=${size:-$conf/size/mini.yaml} ;;
     voxceleb) scored=vox1 ;;
     folder) scored=test ;;
     *) echo "run.sh: error: unknown corpus '$corpus', use mini, voxceleb or folder" >&2; exit 2 ;;
@@ -57,7 +57,7 @@ for_each() { # for_each FUNCTION: call it with config, seed and experiment folde
     for system in $systems; do
         [ -f "$conf/$system.yaml" ] || { echo "run.sh: error: no config $conf/$system.yaml, see ls $conf" >&2; exit 1; }
         for seed in $seeds; do
-            "$1" "$conf/$system.yaml" "$seed" "$work/exp/$tag-${system##*/}$([ "$several" -eq 1 ] || echo "-seed$seed")"
+            "$1" "$conf/$system.yaml" "$seed" "$exp-${system##*/}$([ "$several" -eq 1 ] || echo "-seed$seed")"
         done
     done
 }
@@ -110,5 +110,5 @@ if stage_is 6 "report"; then
     folders=()
     collect() { need 4 "$3/results.json"; folders+=("$3"); }
     for_each collect
-    speakerkd report "${folders[@]}" --out "$work/exp/$tag.html" $([ "$published" = false ] || echo --published)
+    speakerkd report "${folders[@]}" --out "$exp.html" $([ "$published" = false ] || echo --published)
 fi

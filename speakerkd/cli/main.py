@@ -51,7 +51,7 @@ def spread(arguments: Sequence[str]) -> list[str]:
             return [*result, *arguments[position:]]
         if argument in MANY_VALUES:
             flag, values = argument, 0
-        elif argument.startswith("-") and argument != "-":
+        elif _is_flag(argument):
             flag = None
             result.append(argument)
         elif flag is not None:
@@ -67,7 +67,12 @@ def spread(arguments: Sequence[str]) -> list[str]:
 
 def _next_is_flag(arguments: Sequence[str], position: int) -> bool:
     following = arguments[position + 1 : position + 2]
-    return not following or following[0].startswith("-")
+    return not following or _is_flag(following[0])
+
+
+def _is_flag(argument: str) -> bool:
+    """`-` is a file and `-5` a number (a level in dB), all else that begins with a dash is a flag."""
+    return argument.startswith("-") and argument != "-" and not argument[1:2].isdigit()
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -88,9 +93,8 @@ def run(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except OSError as error:
-        _fail(
-            f"{(error.strerror or str(error)).lower()}, {error.filename or 'no path given'}, check the path, its rights and the free disk space"
-        )
+        what = (error.strerror or str(error)).lower()
+        _fail(f"{what}, {error.filename or 'no path given'}, check the path, its rights and the free disk space")
     except KeyboardInterrupt:
         print("speakerkd: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

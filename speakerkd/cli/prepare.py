@@ -1,5 +1,4 @@
 """Verbs that make data directories of corpora, and the one that checks them."""
-# ruff: noqa: PLR0917  (a verb's options are its arguments)
 
 from __future__ import annotations
 

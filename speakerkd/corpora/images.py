@@ -49,6 +49,8 @@ def find_corpus(
     test_share, seed: for a tree that comes without a test split, the share of each class that is kept for one.
     Raises InputError for a corpus that is missing, incomplete or damaged, and for an empty class folder.
     """
+    if not 0 < test_share < 1:
+        raise InputError(f"a test share of {test_share}", "--test-share", "give a number between 0 and 1, such as 0.2")
     if kind == DIGITS:
         return _digits(test_share, seed)
     if source is None:
@@ -88,6 +90,8 @@ def _cifar(source: Path, kind: str, download: bool) -> ImageCorpus:
 
     dataset = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
     root = source.parent if source.name == dataset.base_folder else source
+    if not download and not (root / dataset.base_folder).is_dir() and (source / "train").is_dir():
+        return _folder(source)  # published as folders of pictures too
     splits = {}
     classes: list[str] = []
     for split in ("train", "test"):
@@ -106,7 +110,7 @@ def _cifar(source: Path, kind: str, download: bool) -> ImageCorpus:
 
 def _tiny_imagenet(source: Path, kind: str, download: bool) -> ImageCorpus:
     """The tree as shipped: `train/<wnid>/images`, `val/images` with `val_annotations.txt`, names in `words.txt`."""
-    if download and not (source / "wnids.txt").is_file():
+    if download and not _whole_tiny_imagenet(source / "tiny-imagenet-200"):
         from torchvision.datasets.utils import download_and_extract_archive
 
         try:
@@ -140,6 +144,12 @@ def _tiny_imagenet(source: Path, kind: str, download: bool) -> ImageCorpus:
     return ImageCorpus(kind, [words[name].split(",")[0].strip() for name in ids], {"train": train, "test": test})
 
 
+def _whole_tiny_imagenet(root: Path) -> bool:
+    """Whether an unpacking came to its end: 500 pictures of each of 200 classes, and 10,000 to test."""
+    counts = (sum(1 for _ in root.glob(pattern)) for pattern in ("train/*/images/*.JPEG", "val/images/*.JPEG"))
+    return tuple(counts) == (100_000, 10_000)
+
+
 def _digits(test_share: float, seed: int) -> ImageCorpus:
     """scikit-learn's 1,797 grey pictures of 8 x 8 pixels, values 0 to 16; the corpus that comes with a package."""
     from sklearn.datasets import load_digits
@@ -156,7 +166,7 @@ def _digits(test_share: float, seed: int) -> ImageCorpus:
     return ImageCorpus(DIGITS, names, splits)
 
 
-def _folder(source: Path, test_share: float, seed: int) -> ImageCorpus:
+def _folder(source: Path, test_share: float = 0.2, seed: int = 0) -> ImageCorpus:
     """Any tree `[train|test/]<class>/**/<picture>`."""
     folders = {folder.name.lower(): folder for folder in _subfolders(source)}
     train_root = next((folders[name] for name in TRAIN_NAMES if name in folders), None)
@@ -206,8 +216,6 @@ def _take(split: Split, root: Path, folder: Path, label: int) -> None:
 
 def _split_off(train: Split, share: float, seed: int) -> Split:
     """Move a seeded share of each class, at least two pictures, from the training split to a test split."""
-    if not 0 < share < 1:
-        raise InputError(f"a test share of {share}", "--test-share", "give a number between 0 and 1, such as 0.2")
     labels = np.array(train.labels)
     test = fraction_of(labels, share, seed)
     left = np.setdiff1d(np.arange(len(labels)), test)

@@ -30,12 +30,12 @@ def media_below(root: Path | str, endings: Set[str]) -> Iterator[str]:
 
 def stem(path: str) -> str:
     """A path without its file extension."""
-    return os.path.splitext(path)[0]  # noqa: PTH122
+    return os.path.splitext(path)[0]
 
 
 def ending(path: str) -> str:
     """A path's file extension, with its dot, in small letters."""
-    return os.path.splitext(path)[1].lower()  # noqa: PTH122
+    return os.path.splitext(path)[1].lower()
 
 
 def need_folder(path: Path | str, what: str, fix: str) -> Path:

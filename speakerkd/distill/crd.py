@@ -42,15 +42,17 @@ class OtherClasses(nn.Module):
     """Draws samples of other classes, evenly and with replacement, in time that does not depend on the corpus.
 
     Samples are kept sorted by class, so that a class is one stretch: a draw from what lies outside it is a whole
-    number below samples - stretch, moved past the stretch where it lies beyond its start. Built once.
+    number below samples - stretch, moved past the stretch where it lies beyond its start. Built once; a corpus that
+    is sorted by class, as one in the order of its keys is, needs no table of its size.
     """
 
     def __init__(self, labels: Tensor) -> None:
         super().__init__()
         size = torch.bincount(labels)
         self.samples = len(labels)
-        self.register_buffer("labels", labels.int(), persistent=False)
-        self.register_buffer("order", labels.argsort(stable=True).int(), persistent=False)
+        in_order = bool((labels.diff() >= 0).all())
+        order = None if in_order else labels.argsort(stable=True).int()
+        self.register_buffer("order", order, persistent=False)
         self.register_buffer("size", size, persistent=False)
         self.register_buffer("start", size.cumsum(0) - size, persistent=False)
 
@@ -59,12 +61,16 @@ class OtherClasses(nn.Module):
         start, size = self.start[label][:, None], self.size[label][:, None]
         chance = torch.rand(len(label), count, dtype=torch.float64, device=label.device, generator=generator)
         place = (chance * (self.samples - size)).long()
-        return self.order[place + size * (place >= start)].long()
+        return self._samples_at(place + size * (place >= start))
 
     def for_all(self, label: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Positions (count,) of any samples, and (B, count) where they are of another class than `label` (B,)."""
-        drawn = torch.randint(self.samples, (count,), device=label.device, generator=generator)
-        return drawn, self.labels[drawn] != label[:, None]
+        place = torch.randint(self.samples, (count,), device=label.device, generator=generator)
+        drawn_class = torch.searchsorted(self.start, place, right=True) - 1
+        return self._samples_at(place), drawn_class != label[:, None]
+
+    def _samples_at(self, place: Tensor) -> Tensor:
+        return place if self.order is None else self.order[place].long()
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.evaluation.embeddings import without_extension
 from speakerkd.evaluation.trials import TrialList
 
 NODES = 1000  # thresholds a class at which a replicate's error rates are taken
@@ -28,25 +29,31 @@ class Interval:
 def speakers_of_trials(trials: TrialList, utt2spk: dict[str, str] | None = None) -> tuple[NDArray, NDArray, int]:
     """The speaker of each trial's two sides, (n,) int each, and how many speakers there are.
 
-    Without utt2spk {recording: speaker}, recordings that target trials connect are of one speaker.
+    Without utt2spk {recording: speaker}, or where a name is not in it (an enrolment model), recordings that target
+    trials connect are of one speaker.
     """
     if utt2spk:
-        known: dict[str, int] = {}
+        stems = {without_extension(key): speaker for key, speaker in utt2spk.items()}
+        known: dict[str | None, int] = {}
         sides = [
-            np.array([known.setdefault(utt2spk.get(name, name), len(known)) for name in names])
+            np.array([known.setdefault(stems.get(without_extension(name)), len(known)) for name in names])
             for names in (trials.enrol_names, trials.test_names)
         ]
-        return sides[0][trials.enrol], sides[1][trials.test], len(known)
+        if None not in known:
+            return sides[0][trials.enrol], sides[1][trials.test], len(known)
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    names = {name: place for place, name in enumerate(trials.enrol_names)}
-    tests = np.array([names.setdefault(name, len(names)) for name in trials.test_names], np.int64)
+    names: dict[str, int] = {}
+    enrols, tests = (
+        np.array([names.setdefault(without_extension(name), len(names)) for name in side], np.int64)
+        for side in (trials.enrol_names, trials.test_names)
+    )
     target = trials.label == 1
-    a, b = trials.enrol[target].astype(np.int64), tests[trials.test[target]]
+    a, b = enrols[trials.enrol[target]], tests[trials.test[target]]
     links = coo_matrix((np.ones(len(a), bool), (a, b)), shape=(len(names), len(names)))
     count, speaker = connected_components(links, directed=False)
-    return speaker[trials.enrol], speaker[tests[trials.test]], count
+    return speaker[enrols[trials.enrol]], speaker[tests[trials.test]], count
 
 
 class Resampler:

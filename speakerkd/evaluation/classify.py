@@ -25,13 +25,6 @@ def weighted_f1(label: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
-    """F1 a class, plain mean over the classes that occur, in [0, 1] (scikit-learn's)."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(label, prediction, average="macro", zero_division=0))
-
-
-def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
     """Mean F1 over the classes, in [0, 1] (scikit-learn's)."""
     from sklearn.metrics import f1_score
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CPU_BATCH, DEVICE_BATCH = 40, 256  # crops at a time
-COMPILE_SECONDS = 60.0  # of work left, from which compiling (10 to 30 s) pays for itself
+COMPILE_SECONDS = 120.0  # of work left, from which compiling (10 to 30 s, a third faster) surely pays
 TRIAL_BATCHES = 3  # timed before that is known
 AHEAD = 2  # batches prepared while the network runs
 
@@ -57,7 +57,10 @@ def embed(
     count = protocol.crops if protocol.name != "whole" else 1
     values = np.full((len(places), count, package.dim), np.nan, np.float32)
     seconds = np.zeros(len(places))
-    runner = _Runner(package, compile if protocol.name != "whole" else False)
+    if protocol.name == "whole":
+        compile = False  # no two recordings have one shape, and a compiler would start again for each
+        package.to(package.device, package.dtype)
+    runner = _Runner(package, compile)
     make = _whole if protocol.name == "whole" else _crops
     refused: dict[int, InputError] = {}
     total, done = len(places), 0
@@ -75,8 +78,9 @@ def embed(
 
     for work in _ahead(make(loaded(), protocol, runner.batch)):
         share = len(np.unique(work.recording))
-        result = runner(work.x, share, total - done)
-        values[work.recording, work.crop] = result[: len(work.recording)]
+        # only a compiled network needs the full shape
+        x = work.x if package.compiled else work.x[: len(work.recording)]
+        values[work.recording, work.crop] = runner(x, share, total - done)[: len(work.recording)]
         done = int(work.recording.max()) + 1
         if progress is not None:
             progress(done, total)
@@ -157,11 +161,10 @@ class _Runner:
     def __init__(self, package: Package, compile: bool | None) -> None:
         self.package = package
         self.batch = CPU_BATCH if package.device.type == "cpu" else DEVICE_BATCH
-        self.undecided = compile is None
-        self.compiled = False
+        self.undecided = compile is None and not package.compiled
         self.times: list[float] = []
-        if compile:
-            self._compile()
+        if compile and not package.compiled:
+            package.compile()
 
     def __call__(self, x: NDArray[np.float32], recordings: int, left: int) -> NDArray[np.float32]:
         """Embeddings (B, D) of x (B, T, F), of which so many recordings are part, with so many left."""
@@ -169,11 +172,10 @@ class _Runner:
         try:
             result = self._outputs(x)
         except Exception as error:
-            if not self.compiled:
+            if not self.package.compiled:
                 raise
             # no compiler on this machine, or a network that it cannot take: the plain network gives the same
             log.warning("compiling failed (%s); running without", str(error).splitlines()[0])
-            self.compiled = False
             self.package.to(self.package.device, self.package.dtype)
             result = self._outputs(x)
         if self.undecided:
@@ -181,12 +183,8 @@ class _Runner:
             if len(self.times) == TRIAL_BATCHES:
                 self.undecided = False
                 if min(self.times) * left > COMPILE_SECONDS:
-                    self._compile()
+                    self.package.compile()
         return result
-
-    def _compile(self) -> None:
-        self.package.compile()
-        self.compiled = True
 
     def _outputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch

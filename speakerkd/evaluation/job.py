@@ -23,7 +23,7 @@ from speakerkd.evaluation.scorer import Placed, Scorer
 from speakerkd.evaluation.settings import ScoreSettings, check
 from speakerkd.evaluation.sources import Change, FileSource, ModelSource, Progress, Tables
 from speakerkd.evaluation.trials import TrialList, read_models, read_trials
-from speakerkd.files import digest
+from speakerkd.files import digest, whole_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +205,7 @@ def _write(
     header = {"speakerkd": speakerkd.__version__, **listed, **header}
     path = out / "scores" / f"{name}.txt"
     write_scores(path, trials, scores, header)
+    _list_missing(path.with_suffix(".missing"), placed)
     entry = results.figures(
         scores,
         trials,
@@ -220,6 +221,14 @@ def _write(
         results.write_det(path.with_suffix(".det"), scores, trials.label)
     results.update_results(out / "results.json", "scores", {name: entry})
     return Scored(name, _name(trials), entry, path)
+
+
+def _list_missing(path: Path, placed: Placed) -> None:
+    """`recording<tab>reason` lines of what was skipped; an older list goes."""
+    path.unlink(missing_ok=True)
+    if placed.missing:
+        with whole_file(path) as stream:
+            stream.writelines(f"{name}\t{' '.join(reason.split())}\n" for name, reason in placed.missing.items())
 
 
 def _fuse(settings: ScoreSettings, lists: list[TrialList], development: TrialList | None) -> list[Scored]:

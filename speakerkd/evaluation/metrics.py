@@ -203,12 +203,28 @@ def det_points(s: SortedScores) -> tuple[Floats, Floats, Floats]:
 
     The last one, at infinity, accepts nothing.
     """
+    merged = np.concatenate([s.target, s.nontarget])
+    merged.sort(kind="stable")  # merges two sorted runs in linear time
+    return _points(s, merged)
+
+
+def det_curve(s: SortedScores, points: int = 400) -> tuple[Floats, Floats, Floats]:
+    """About so many operating points as `det_points` gives them, spread over all decades of both error rates."""
+    levels = np.geomspace(1e-6, 0.5, max(2, points // 4))
+    levels = np.concatenate([levels, 1 - levels[::-1]])
+    return _points(s, np.sort(np.concatenate([_at_levels(side, levels) for side in (s.target, s.nontarget)])))
+
+
+def _at_levels(ordered: Floats, levels: Floats) -> Floats:
+    places = (levels * len(ordered)).astype(np.int64)
+    return ordered[places.clip(0, len(ordered) - 1)] if len(ordered) else ordered
+
+
+def _points(s: SortedScores, ordered: Floats) -> tuple[Floats, Floats, Floats]:
     if not s.defined:
         empty = np.empty(0)
         return empty, empty, empty
-    merged = np.concatenate([s.target, s.nontarget])
-    merged.sort(kind="stable")  # merges two sorted runs in linear time
-    cuts = np.append(merged[np.concatenate([[True], merged[1:] != merged[:-1]])], np.inf)
+    cuts = np.append(ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])], np.inf)
     accepts = s.nontarget.size - np.searchsorted(s.nontarget, cuts, "left")
     return cuts, accepts / s.nontarget.size, np.searchsorted(s.target, cuts, "left") / s.target.size
 
@@ -226,9 +242,7 @@ def min_cllr(s: SortedScores) -> float:
         return math.nan
     from sklearn.isotonic import isotonic_regression
 
-    cuts, _, _ = det_points(s)
-    targets = np.diff(np.searchsorted(s.target, cuts, "left"))
-    nontargets = np.diff(np.searchsorted(s.nontarget, cuts, "left"))
+    targets, nontargets = _runs(s)
     count = targets + nontargets
     p = isotonic_regression(targets / count, sample_weight=count.astype(np.float64), y_min=0, y_max=1)
     T, N = s.target.size, s.nontarget.size
@@ -237,6 +251,22 @@ def min_cllr(s: SortedScores) -> float:
     held, free = targets > 0, nontargets > 0  # a ratio of -inf has no targets, one of +inf no non-targets
     cost = targets[held] @ np.logaddexp(0, -ratio[held]) / T + nontargets[free] @ np.logaddexp(0, ratio[free]) / N
     return float(cost) / (2 * math.log(2))
+
+
+def _runs(s: SortedScores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Targets and non-targets in score order, counted by groups that isotonic regression keeps together.
+
+    Such are equal scores, and neighbours of one class: at most twice as many as the smaller class has scores.
+    """
+    few, many = (s.target, s.nontarget) if s.target.size <= s.nontarget.size else (s.nontarget, s.target)
+    starts = np.flatnonzero(np.concatenate([[True], few[1:] != few[:-1]]))
+    counts = np.zeros((2, 2 * len(starts) + 1), np.int64)  # between, at, between, ..., at, between
+    counts[0, 1::2] = np.diff(np.append(starts, len(few)))
+    edges = np.empty(2 * len(starts), np.int64)
+    edges[::2], edges[1::2] = (np.searchsorted(many, few[starts], side) for side in ("left", "right"))
+    counts[1] = np.diff(np.concatenate([[0], edges, [len(many)]]))
+    counts = counts[:, counts.any(0)]
+    return (counts[0], counts[1]) if few is s.target else (counts[1], counts[0])
 
 
 def auc(s: SortedScores) -> float:

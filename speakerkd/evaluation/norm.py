@@ -73,9 +73,13 @@ def _all(rows: torch.Tensor, cohort: NDArray, _) -> tuple[NDArray, NDArray]:
 def _nearest(rows: torch.Tensor, cohort: NDArray, top: int) -> tuple[NDArray, NDArray]:
     best: torch.Tensor | None = None
     for cosines in _cosines(rows, cohort):
-        found = cosines.topk(min(top, cosines.shape[1]), dim=1, sorted=False).values
-        best = found if best is None else torch.cat([best, found], 1)
-        best = best.topk(min(top, best.shape[1]), dim=1, sorted=False).values
+        many = min(top, cosines.shape[1])
+        if best is not None and best.shape[1] == top:  # fewer and fewer of a block are still among the nearest
+            many = min(many, int((cosines > best.amin(1, keepdim=True)).sum(1).max()))
+        if many:
+            found = cosines.topk(many, dim=1, sorted=False).values
+            best = found if best is None else torch.cat([best, found], 1)
+            best = best.topk(min(top, best.shape[1]), dim=1, sorted=False).values
     best = best.double()
     return best.mean(1).numpy(), best.std(1, correction=0).numpy()
 

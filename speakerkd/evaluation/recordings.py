@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol as Interface
@@ -36,12 +37,26 @@ class ArchivedRecordings:
         if self.archive.dim != settings.mels:
             what = f"features of {self.archive.dim} bands, the model reads {settings.mels}"
             raise InputError(what, scp, f"make them again with `speakerkd fbank --mels {settings.mels}`")
+        _check_settings(Path(scp).with_name("feats.json"), settings)
 
     def features(self, place: int) -> NDArray[np.float32]:
         return self.archive.whole(place)
 
     def __str__(self) -> str:
         return str(self.archive.scp)
+
+
+def _check_settings(record: Path, settings: FbankSettings) -> None:
+    """Raises InputError where features were made with other settings than a model's."""
+    if not record.is_file():
+        return
+    theirs = json.loads(record.read_text("utf-8"))
+    wanted = settings.model_dump()
+    other = {name: value for name, value in theirs.items() if name in wanted and wanted[name] != value}
+    if other:
+        name, value = next(iter(other.items()))
+        what = f"features made with {name} {value}, the model reads {name} {wanted[name]}"
+        raise InputError(what, record, "make them again with the model's settings, `speakerkd fbank --set`")
 
 
 class AudioRecordings:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.errors import InputError
@@ -97,19 +96,12 @@ def line(name: str, entry: Mapping[str, Any], calibrated: bool = False) -> str:
     return "  ".join(words)
 
 
-def write_det(path: Path | str, scores: NDArray, labels: NDArray, points: int = 400) -> None:
-    """Write `threshold FPR FNR` lines of at most so many operating points, evenly spread over a DET plot."""
-    from scipy.special import ndtri
-
-    threshold, fpr, fnr = metrics.det_points(metrics.sort_scores(scores, labels))
-    least = 0.5 / len(labels)
-    place = [ndtri(np.clip(rate, least, 1 - least)) for rate in (fpr, fnr)]
-    way = np.concatenate([[0], np.cumsum(np.abs(np.diff(place[0])) + np.abs(np.diff(place[1])))])
-    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], points)))
+def write_det(path: Path | str, scores: NDArray, labels: NDArray) -> None:
+    """Write `threshold FPR FNR` lines of some 400 operating points, for a DET plot."""
     with whole_file(path) as stream:
         stream.write("# threshold false-accept-rate false-reject-rate\n")
-        for i in kept.tolist():
-            stream.write(f"{threshold[i]:.9g} {fpr[i]:.9g} {fnr[i]:.9g}\n")
+        for cut, fpr, fnr in zip(*metrics.det_curve(metrics.sort_scores(scores, labels)), strict=True):
+            stream.write(f"{cut:.9g} {fpr:.9g} {fnr:.9g}\n")
 
 
 def update_results(path: Path | str, section: str, entries: Mapping[str, Any]) -> None:

@@ -22,12 +22,15 @@ Norm = Literal["none", "s-norm", "as-norm"]
 
 @dataclass(slots=True)
 class Placed:
-    """Trials that can be scored, each with its row in the enrolment and the test table; and what could not."""
+    """Trials that can be scored, each with its row in the enrolment and the test table.
+
+    missing: {recording: why it has no embedding} of those that cannot, missing_trials: how many.
+    """
 
     trials: TrialList
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    missing: list[str] = field(default_factory=list)
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
+    missing: dict[str, str] = field(default_factory=dict)
     missing_trials: int = 0
 
 
@@ -44,16 +47,16 @@ def place(
     only a list of which nothing is left is refused.
     """
     left, right = enrol.locate(trials.enrol_names), test.locate(trials.test_names)
-    rows, columns = left[trials.enrol], right[trials.test]
-    absent = (rows < 0) | (columns < 0)
-    if not absent.any():
+    rows, columns = _looked_up(left, trials.enrol), _looked_up(right, trials.test)
+    if not ((left < 0).any() or (right < 0).any()):
         return Placed(trials, rows, columns)
+    absent = (rows < 0) | (columns < 0)
     names = [trials.enrol_names[i] for i in np.flatnonzero(left < 0)]
     names += [trials.test_names[i] for i in np.flatnonzero(right < 0)]
-    names = list(dict.fromkeys(names))
+    missing = {name: (reasons or {}).get(name, "not among the embeddings") for name in names}
     first = int(np.argmax(absent))
     name = trials.enrol_names[trials.enrol[first]] if rows[first] < 0 else trials.test_names[trials.test[first]]
-    many = f"{len(names)} recordings are missing, which {int(absent.sum())} of {len(trials)} trials name"
+    many = f"{len(missing)} recordings are missing, which {int(absent.sum())} of {len(trials)} trials name"
     where = f"{trials.path}:{trials.line(first)}"
     if absent.all():
         fix = "check that list, data and model belong together: names are whole relative paths"
@@ -63,7 +66,12 @@ def place(
         why = f": {reasons[name]}" if reasons and name in reasons else ""
         raise InputError(f"no embedding of '{name}'{why} ({many})", where, fix)
     kept = ~absent
-    return Placed(trials.keep(kept), rows[kept], columns[kept], names, int(absent.sum()))
+    return Placed(trials.keep(kept), rows[kept], columns[kept], missing, int(absent.sum()))
+
+
+def _looked_up(rows: NDArray[np.int64], index: NDArray[np.int32]) -> NDArray[np.int32]:
+    """rows[index], without a copy of the long index where the table stands in the list's own order."""
+    return index if np.array_equal(rows, np.arange(len(rows))) else rows.astype(np.int32)[index]
 
 
 class Scorer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,6 @@ from speakerkd.files import digest
 if TYPE_CHECKING:
     from speakerkd.models.package import Package
 
-log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 Change = Callable[[str, NDArray[np.float32]], NDArray[np.float32]]
 
@@ -80,6 +78,10 @@ class ModelSource:
         enrolled = _names(trials.enrol_names for trials in lists)
         reasons: dict[str, str] = {}
         if models is None:
+            listed = self.settings.data and self.settings.data / "enroll.map"
+            if listed and listed.is_file():
+                hint = f"it is a model of {listed}, add --enrol {listed}"
+                reasons |= dict.fromkeys(read_models(listed).keys() & set(enrolled), hint)
             both = self._embed({name: [name] for name in _names([enrolled, tests])}, change, label, reasons)
             return Tables(both, both, self.protocol, reasons)
         used = {model: models[model] for model in enrolled if model in models}
@@ -109,14 +111,13 @@ class ModelSource:
         else:
             names = _names(wanted.values())
             files, missing = audio_in(data, names) if data else audio_under(self.settings.audio_root, names)
-            reasons |= dict.fromkeys(missing, f"no such recording under {self.data}")
+            reasons |= {name: f"no such recording under {self.data}" for name in missing if name not in reasons}
             whole = {key: [files[n] for n in ns] for key, ns in wanted.items() if all(n in files for n in ns)}
             recordings = AudioRecordings(whole, self.fbank, change, self.data)
             places = list(range(len(whole)))
 
         def refuse(key: str, error: InputError) -> None:
             reasons[key] = str(error)
-            log.warning("%s: %s", key, error)
 
         report = self.progress(label) if self.progress else None
         return embed(self.package, recordings, self.protocol, places=places, refuse=refuse, progress=report)

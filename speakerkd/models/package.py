@@ -95,9 +95,19 @@ class Package:
         self._run = self.student
         return self
 
+    @property
+    def compiled(self) -> bool:
+        """True from `compile` until the next `to`."""
+        return self._run is not self.student
+
     def compile(self) -> Package:
-        """Compile the network: some ten seconds at the first batch of a shape, then faster; pays on long runs."""
-        self._run = torch.compile(self.student, dynamic=False)
+        """Compile the network: some ten seconds at the first batch of a shape, then faster; pays on long runs.
+
+        On a processor the weights become constants of the compiled code, BatchNorm folded in; later changes of them
+        are not seen.
+        """
+        constants = {"freezing": True} if self.device.type == "cpu" else None
+        self._run = torch.compile(self.student, dynamic=False, options=constants)
         return self
 
     def outputs(self, x: Tensor):

@@ -45,6 +45,9 @@ class SpeakerSettings(Settings):
     weights: Path | None = Field(
         None, description="weights to start from: a state dict of this network, or voxceleb_trainer's for resnetse34v2"
     )
+    normalise: bool | None = Field(
+        None, description="ResNets: BatchNorm of the pooled statistics; null: yes, and no for resnetse34v2"
+    )
 
     @property
     def share(self) -> float:
@@ -80,6 +83,7 @@ def _fresh(settings: SpeakerSettings) -> nn.Module:
             pooling=settings.pooling or ("asp_channel" if squeeze else "asp"),
             attention=settings.attention,
             frequency=settings.frequency,
+            normalise=not squeeze if settings.normalise is None else settings.normalise,
         )
     kind, full = (Ecapa, 1024) if settings.name == "ecapa" else (XVector, 512)
     return kind(

@@ -29,7 +29,8 @@ class SpeakerResNet(nn.Module):
     """ResNet34 over a (frequency, time) map, pooled over time, then one linear layer.
 
     channels: of the four stages. `squeeze` gives voxceleb_trainer's ResNetSE34V2 (squeeze-excite, a stem with bias in
-    the order conv-ReLU-BN); else the plain ResNet34. Strides 1, 2, 2, 2 act on both axes.
+    the order conv-ReLU-BN); else the plain ResNet34. Strides 1, 2, 2, 2 act on both axes. normalise: BatchNorm between
+    pooling and the linear layer.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class SpeakerResNet(nn.Module):
         pooling: str = "asp",
         attention: int = 128,
         frequency: str = "flatten",
+        normalise: bool = False,
     ) -> None:
         super().__init__()
         self.dim = dim
@@ -55,6 +57,8 @@ class SpeakerResNet(nn.Module):
             self.add_module(f"layer{number}", residual_stage(block, inputs, width, count, stride))
             inputs, bands = width, -(-bands // stride)
         self.pooling = build_pooling(pooling, inputs * bands if frequency == "flatten" else inputs, attention)
+        # pooled statistics differ little between speakers at first; BatchNorm brings out what differs
+        self.norm = nn.BatchNorm1d(self.pooling.dim) if normalise else None
         self.fc = nn.Linear(self.pooling.dim, dim)
         for part in (self.conv1, self.layer1, self.layer2, self.layer3, self.layer4):
             kaiming(part)
@@ -69,4 +73,6 @@ class SpeakerResNet(nn.Module):
             x = stage(x)
             stages.append(x)
         pooled = self.pooling(x.mean(2) if self.frequency == "mean" else x.flatten(1, 2))
+        if self.norm is not None:
+            pooled = run_full(self.norm, pooled)
         return Output(run_full(self.fc, pooled), maps=stages if maps else [])

@@ -72,7 +72,7 @@ def clip_embeddings(
         logging.disable(logging.NOTSET)
     _load(network, Path(weights))
     network = network.to(device).eval()
-    tokens = open_clip.get_tokenizer(model)(list(texts))
+    tokens = _shorten(network, open_clip.get_tokenizer(model)(list(texts)))
     with torch.inference_mode():
         parts = [
             network.encode_text(tokens[i : i + batch].to(device)).float().cpu() for i in range(0, len(tokens), batch)
@@ -123,6 +123,17 @@ def _load(network, path: Path) -> None:
         raise InputError(
             f"not the weights of this CLIP model ({reason})", path, "give the file that belongs to it"
         ) from error
+
+
+def _shorten(network, tokens):
+    """Tokens (N, L) cut to the longest sentence, and a causal encoder to match: what follows it changes nothing."""
+    causal = getattr(network, "attn_mask", None) is not None and hasattr(network, "positional_embedding")
+    if not causal or network.text_pool_type != "argmax":
+        return tokens
+    longest = int(tokens.argmax(1).max()) + 1  # the end mark has the greatest number
+    network.positional_embedding.data = network.positional_embedding.data[:longest]
+    network.attn_mask = network.attn_mask[:longest, :longest]
+    return tokens[:, :longest]
 
 
 def _is_torchscript(path: Path) -> bool:

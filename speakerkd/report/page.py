@@ -41,7 +41,10 @@ code { background: #f3f3f3; padding: .1rem .3rem; }
 {% endfor %}</table>
 {% endfor %}
 {% for picture in section.pictures %}
-<figure><img alt="{{ picture.caption }}" src="data:image/png;base64,{{ picture.data }}"><figcaption>{{ picture.caption }}</figcaption></figure>
+<figure>
+<img alt="{{ picture.caption }}" src="data:image/png;base64,{{ picture.data }}">
+<figcaption>{{ picture.caption }}</figcaption>
+</figure>
 {% endfor %}
 {% endfor %}
 </body>

@@ -59,7 +59,8 @@ def published_for(system: str) -> dict[str, float]:
 def published_row(system: str) -> tuple[str, dict[str, float]] | None:
     """The first paper's row for one of our systems: its label, and its figures under our names; None where it has none.
 
-    Voices: Tables 1, 3 and 4, by the name of the config; Tables 2, 5 and 6 by those of its `ablation` folder. Pictures: Tables 7 to 12, by `dataset-network-variant`, such
+    Voices: Tables 1, 3 and 4, by the name of the config; Tables 2, 5 and 6, by those of its `ablation` folder.
+    Pictures: Tables 7 to 12, by `dataset-network-variant`, such
     as `cifar100-resnet18-fitnet`, `cifar100-resnet34-margin_alpha0.2`.
     """
     row = PAPER_NAMES.get(system)

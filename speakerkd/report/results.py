@@ -21,7 +21,7 @@ SEED_SUFFIX = re.compile(r"-seed\d+$")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One experiment: its folder, its system (the name without `-seedN`), its figures, and results.json as it stands."""
+    """One experiment: folder, system (the name without `-seedN`), figures, and results.json as it stands."""
 
     path: Path
     system: str

@@ -54,7 +54,7 @@ def summarise(values: Sequence[float], decimals: int) -> str:
 def layout(
     rows: Mapping[str, Sequence[Mapping[str, float]]], columns: Sequence[Column], name: str = "system"
 ) -> list[list[str]]:
-    """Cells of a table, heading first. rows: {row name: one mapping of figures a seed}. Columns nobody has are left out."""
+    """Cells of a table, heading first, without columns nobody has. rows: {row name: a mapping of figures a seed}."""
     used = [c for c in columns if any(c.key in run for runs in rows.values() for run in runs)]
     cells = [[name, *(c.heading for c in used)]]
     for row, runs in rows.items():

@@ -80,6 +80,8 @@ class ImageTask:
         return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
 
     def source(self, device: str, strong: bool) -> ImageSource:
+        if strong:
+            raise InputError("a second, strong view of pictures is not made", "distill", "choose a method without one")
         wanted = self.data.resident
         if wanted is True and device == "cpu":
             raise InputError("data.resident is true on a CPU", "data.resident", "set it to auto")
@@ -88,7 +90,7 @@ class ImageTask:
         if self.data.fraction < 1:
             chosen = fraction_of(self.pictures.labels, self.data.fraction, self.experiment.seed)
         table = self._teacher() if self.experiment.distill else None
-        return ImageSource(self.pictures, chosen, self.view, table, device=device if keep else "cpu", strong=strong)
+        return ImageSource(self.pictures, chosen, self.view, table, device=device if keep else "cpu")
 
     def _teacher(self) -> TextTable:
         path = teacher_path(self.data.train, self.experiment.teacher.archive)
@@ -120,7 +122,7 @@ class ImageSource:
     """Random crops of the chosen pictures, and for each the text of its class in a prompt drawn anew.
 
     pictures: of which the rows `chosen` (N,) are trained on. table: the teacher's, None without one. device: keep the
-    pictures in this device's memory. strong: also give a second view, cropped anew and of other light and contrast.
+    pictures in this device's memory.
     Raises InputError from `view` where the first batches show that mean and std are not those of the pictures.
     """
 
@@ -134,13 +136,12 @@ class ImageSource:
         table: TextTable | None,
         *,
         device: str = "cpu",
-        strong: bool = False,
     ) -> None:
         self.keys = [pictures.keys[i] for i in chosen]
         self.labels, self.names = pictures.labels[chosen], pictures.classes
         self.paired, self.device = None, device
-        self.chances = (2 * CHANCES + 2 if strong else CHANCES) + 1
-        self._pictures, self._chosen, self._settings, self._strong = pictures, chosen, view, strong
+        self.chances = CHANCES + 1
+        self._pictures, self._chosen, self._settings = pictures, chosen, view
         self._table = None if table is None else torch.from_numpy(table.embeddings)
         self._mean, self._std = torch.tensor(view.mean), torch.tensor(view.std)
         self._resident = None
@@ -164,12 +165,7 @@ class ImageSource:
         x = normalise(train_view(raw, chance[:, :CHANCES], self._settings), self._mean, self._std)
         if self._seen < self.checked:
             self._check(x)
-        if not self._strong:
-            return x, None
-        again = train_view(raw, chance[:, CHANCES : 2 * CHANCES], self._settings)
-        light, contrast = (0.6 + 0.8 * chance[:, 2 * CHANCES : 2 * CHANCES + 2])[..., None, None, None].unbind(1)
-        grey = again.mean((1, 2, 3), keepdim=True)
-        return x, normalise((light * (grey + contrast * (again - grey))).clamp(0, 1), self._mean, self._std)
+        return x, None
 
     def _check(self, x: Tensor) -> None:
         """After the first pictures: normalised values whose mean is far from 0, or whose deviation is far from 1."""

@@ -275,8 +275,11 @@ class TestFromAModel:
         common = ("score", "--trials", "list", "--model", model_dir, "--audio-root", "wav")
         status, _, err = speakerkd(*common)
         assert status == 1 and "list:2" in err and "empty file" in err and "2 recordings are missing" in err
+        assert len(err.splitlines()) == 1
         status, out, _ = speakerkd(*common, "--skip-missing")
         assert status == 0 and "2 skipped" in out
+        listed = (model_dir / "scores/list.crops.missing").read_text().splitlines()
+        assert [line.split("\t")[0] for line in listed] == ["c.wav", "d.wav"] and "empty file" in listed[0]
 
     def test_where_the_model_comes_from(self, speakerkd, corpus, model_dir, monkeypatch):
         arguments = ("score", "--trials", corpus.trials, "--data", corpus.data, "--out", "o", "--bootstrap", "0")

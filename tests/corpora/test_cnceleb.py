@@ -1,5 +1,4 @@
 """CN-Celeb's own layout: which recordings enrol a model decides its published figures."""
-# ruff: noqa: PLR0917  (fixtures and cases are arguments)
 
 import pytest
 

@@ -132,6 +132,21 @@ def test_tiny_imagenet_half_unpacked(tiny):
         find_corpus(tiny)
 
 
+def test_what_an_interrupted_unpacking_left_is_fetched_again(tiny, monkeypatch):
+    fetched = []
+    fetch = "torchvision.datasets.utils.download_and_extract_archive"
+    monkeypatch.setattr(fetch, lambda url, root, md5: fetched.append((url.rsplit("/")[-1], root, len(md5))))
+    find_corpus(tiny, "tiny_imagenet", download=True)
+    assert fetched == [("tiny-imagenet-200.zip", tiny, 32)]
+
+    def broken(*_, **__):
+        raise RuntimeError("File not found or corrupted.")
+
+    monkeypatch.setattr(fetch, broken)
+    with pytest.raises(InputError, match="could not be fetched.*corrupted.*run the command again"):
+        find_corpus(tiny, "tiny_imagenet", download=True)
+
+
 def test_an_annotation_of_an_unknown_class(tiny):
     with open(tiny / "tiny-imagenet-200" / "val" / "val_annotations.txt", "a") as stream:
         stream.write("val_9.JPEG\tn09\t0\t0\t1\t1\n")
@@ -147,6 +162,10 @@ def test_cifar_as_shipped(cifar):
         assert train.labels == [1, 0, 1, 0]
         assert train.pixels[2, 5, 7].tolist() == [20, 21, 22]  # channels last
         assert corpus.splits["test"].pixels.shape == (2, 32, 32, 3)
+
+
+def test_cifar_as_folders_of_pictures(tree):
+    assert find_corpus(tree, "cifar10").classes == ["Café au lait", "maple tree"]
 
 
 def test_an_interrupted_download_of_cifar(cifar):

@@ -103,6 +103,7 @@ def test_the_array_is_taken_where_it_fits(tree, tmp_path, monkeypatch):
         assert images.read(np.array([0]))[0, 0, 0].tolist() == [255, 0, 0]
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_directory(tree, tmp_path):
     store_images(find_corpus(tree), tmp_path / "one", jobs=1)
     store_images(find_corpus(tree), tmp_path / "two", jobs=2)

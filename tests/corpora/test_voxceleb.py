@@ -1,5 +1,4 @@
 """VoxCeleb's own layouts: mispaired faces, lost recordings or short lists would spoil every result silently."""
-# ruff: noqa: PLR0917  (fixtures and cases are arguments)
 
 import pytest
 

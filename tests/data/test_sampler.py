@@ -99,7 +99,7 @@ def test_voxceleb2_sized_corpus_wastes_under_half_a_per_cent():
 
 
 def test_neighbouring_batches_share_few_speakers():
-    # uniform dealing of 1,000 speakers into batches of 50 shares 2.5 on average; dealing in order would share nearly all
+    # uniform dealing of 1,000 speakers into batches of 50 shares 2.5 on average, dealing in order nearly all
     labels = np.repeat(np.arange(1000), 40)
     table = labels[epoch(SpeakerSampler(labels, speakers=50))][:, ::2]
     shared = [len(np.intersect1d(a, b)) for a, b in zip(table[:-1], table[1:], strict=True)]

@@ -1,5 +1,4 @@
 """`speakerkd validate`: a rule that it does not see broken is a night's training lost."""
-# ruff: noqa: PLR0917  (fixtures and cases are arguments)
 
 import pytest
 

@@ -16,8 +16,8 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_negatives_are_of_other_classes_and_all_of_them_are_drawn():
-    labels = torch.tensor([2, 0, 0, 1, 2, 2, 0, 1, 3])
+@pytest.mark.parametrize("labels", [torch.tensor([2, 0, 0, 1, 2, 2, 0, 1, 3]), torch.tensor([0, 0, 1, 1, 1, 2, 3, 3])])
+def test_negatives_are_of_other_classes_and_all_of_them_are_drawn(labels):
     drawn = OtherClasses(labels).for_each(torch.tensor([0, 1, 2, 3]), 4000, seeded())
     for row, own in zip(drawn, range(4), strict=True):
         assert set(row.tolist()) == set((labels != own).nonzero()[:, 0].tolist())
@@ -94,11 +94,11 @@ def test_a_shared_draw_is_the_formula_over_its_other_classes():
 
 
 def test_a_shared_draw_marks_the_own_class():
-    labels = torch.tensor([2, 0, 0, 1, 2, 2, 0, 1, 3])
     own = torch.tensor([0, 1, 2, 3])
-    drawn, other = OtherClasses(labels).for_all(own, 2000, seeded())
-    assert set(drawn.tolist()) == set(range(9))
-    assert other.equal(labels[drawn] != own[:, None])
+    for labels in (torch.tensor([2, 0, 0, 1, 2, 2, 0, 1, 3]), torch.tensor([0, 0, 0, 2, 2, 2, 2, 3, 3])):
+        drawn, other = OtherClasses(labels).for_all(own, 2000, seeded())
+        assert set(drawn.tolist()) == set(range(9))
+        assert other.equal(labels[drawn] != own[:, None])
 
 
 def test_the_memory_takes_in_the_batch_and_nothing_else():

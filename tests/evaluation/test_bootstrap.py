@@ -28,6 +28,15 @@ def test_speakers_follow_from_target_trials():
         np.testing.assert_array_equal(left == right, trials.label == 1)
 
 
+def test_names_of_a_list_may_have_extensions_and_models_are_known_by_their_trials():
+    trials, _, utt2spk = simulated(4, 3)
+    trials.test_names = [f"{name}.wav" for name in trials.test_names]
+    for side in ("enrol_names", "test_names"):
+        left, right, _ = bootstrap.speakers_of_trials(trials, utt2spk)
+        np.testing.assert_array_equal(left == right, trials.label == 1)
+        setattr(trials, side, [f"model-{i}" for i in range(12)])
+
+
 def test_every_speaker_once_gives_the_exact_figures():
     trials, scores, _ = simulated(8, 6)
     left, right, count = bootstrap.speakers_of_trials(trials)

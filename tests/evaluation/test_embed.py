@@ -148,6 +148,18 @@ def test_features_of_other_bands_are_refused(corpus):
         ArchivedRecordings(corpus.data / "feats.scp", FbankSettings(mels=64))
 
 
+def test_features_of_other_settings_are_refused(corpus, tmp_path):
+    scp = tmp_path / "feats.scp"
+    scp.write_bytes((corpus.data / "feats.scp").read_bytes())
+    for low, refused in ((20.0, False), (60.0, True)):
+        (tmp_path / "feats.json").write_text(FbankSettings(mels=8, low=low).model_dump_json())
+        if refused:
+            with pytest.raises(InputError, match=r"features made with low 60\.0, the model reads low 20\.0"):
+                ArchivedRecordings(scp, FBANK)
+        else:
+            ArchivedRecordings(scp, FBANK)
+
+
 def test_names_find_their_audio_with_or_without_extension(corpus):
     key = corpus.keys[0]
     for name in (key, f"{key}.wav", f"{key}.m4a"):

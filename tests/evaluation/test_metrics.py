@@ -158,6 +158,21 @@ class TestCllr:
         assert metrics.min_cllr(of([1, 2], [0, 1])) == pytest.approx(0.5)
 
     @given(labelled)
+    @settings(max_examples=150, deadline=None)
+    def test_minimum_equals_regression_over_single_scores(self, data):
+        """Without putting neighbours together first, and with targets last among equal scores made equal by weights."""
+        from sklearn.isotonic import IsotonicRegression
+
+        scores = np.array([*data[0], *data[1]], float)
+        labels = np.repeat([1.0, 0.0], [len(data[0]), len(data[1])])
+        p = IsotonicRegression(y_min=0, y_max=1).fit(scores, labels).predict(scores)
+        T, N = len(data[0]), len(data[1])
+        with np.errstate(divide="ignore"):
+            ratio = np.log(p) - np.log(1 - p) - np.log(T / N)
+        expected = np.logaddexp(0, -ratio[:T]).mean() + np.logaddexp(0, ratio[T:]).mean()
+        assert metrics.min_cllr(of(*data)) == pytest.approx(expected / 2 / np.log(2), abs=1e-9)
+
+    @given(labelled)
     @settings(max_examples=100, deadline=None)
     def test_minimum_is_below_and_below_any_affine_map(self, data):
         s = of(*data)
@@ -199,6 +214,14 @@ class TestCurves:
         cuts, fpr, fnr = metrics.det_points(of(*data))
         assert list(zip(fpr, fnr, strict=True)) == brute_points(*data)
         assert len(cuts) == len({*data[0], *data[1]}) + 1
+
+    @given(labelled)
+    @settings(max_examples=100, deadline=None)
+    def test_a_thinned_curve_holds_true_points(self, data):
+        s = of(*data)
+        every = set(zip(*metrics.det_points(s), strict=True))
+        some = list(zip(*metrics.det_curve(s), strict=True))
+        assert set(some) <= every and some[0][1:] == (1, 0) and some[-1][1:] == (0, 1)
 
     @given(labelled)
     @settings(max_examples=150, deadline=None)

@@ -1,6 +1,8 @@
 """Tables: what a reader takes from a run."""
 
 from speakerkd.report.published import published_for
+from speakerkd.report.results import Result
+from speakerkd.report.summary import result_table
 from speakerkd.report.tables import Column, as_markdown, as_text, layout, summarise
 
 
@@ -33,3 +35,24 @@ def test_published_ablations_are_found_by_the_config_s_name():
     assert published_for("margin_0") == {"eer_vox1_o": 1.66, "mindcf_vox1_o": 0.188}
     assert published_for("quarter_margin") == {"eer_vox1_o": 3.22, "mindcf_vox1_o": 0.373}
     assert published_for("quarter_baseline") == {"eer_vox1_o": 3.61, "mindcf_vox1_o": 0.409}
+
+
+def test_pictures_stand_beside_tables_7_to_12_of_the_first_paper():
+    assert published_for("cifar100-resnet18-baseline") == {"top1": 75.43}
+    assert published_for("cifar100-resnet18-margin_quality") == {"top1": 76.57}
+    assert published_for("cifar100-resnet34-margin") == {"top1": 78.33, "image_to_text_top1": 74.59}
+    assert published_for("cifar100-resnet34-fitnet") == {"top1": 77.65, "image_to_text_top1": 3.86}
+    assert published_for("cifar100-resnet34-margin_alpha0.2") == {"top1": 78.08}
+    assert published_for("cifar100-resnet34-classifier_beta0") == {"top1": 78.33}
+    assert published_for("cifar100-resnet18-margin_m0") == {"top1": 75.62}
+    assert published_for("cifar100-resnet34-margin_m0.3") == {"top1": 77.77}
+    assert published_for("tiny_imagenet-resnet34-baseline") == {"top1": 64.95}
+    for none in ("cifar10-resnet18-margin", "cifar100-resnet18-margin_share0.25", "tiny_imagenet-resnet18-clip"):
+        assert published_for(none) == {}
+
+
+def test_a_voice_papers_row_does_not_stand_below_pictures(tmp_path):
+    pictures = Result(tmp_path, "margin", {"top1": 50.0}, {})
+    voices = Result(tmp_path, "margin", {"eer_vox1_o": 2.0}, {})
+    assert [row[0] for row in result_table([pictures], with_published=True)] == ["system", "margin"]
+    assert len(result_table([voices], with_published=True)) == 3

@@ -160,7 +160,7 @@ def pairs(setting: Setting, samples: int) -> list[tuple[str, Pair]]:
         "student_maps": shapes,
         "teacher_classes": setting.classes,
         "strong_view": True,
-        "labels": torch.arange(samples) % setting.classes,
+        "labels": by_speaker(samples, setting.classes),
     }
     dim = setting.student.dim
     return [
@@ -207,7 +207,7 @@ def _takes_maps(spec: dict[str, Any], pair: Pair) -> bool:
 
 def memory(console: Console, options: argparse.Namespace) -> None:
     """CRD's bytes at full size, its step there, and its draw against the size of the corpus."""
-    labels = torch.arange(options.samples) % options.classes
+    labels = by_speaker(options.samples, options.classes)
     pair = Pair(512, 512, options.classes, options.samples, options.batch, labels=labels)
     objectives = build(["crd"], pair).to(options.device)
     held = sum(b.numel() * b.element_size() for b in objectives.buffers())
@@ -216,16 +216,34 @@ def memory(console: Console, options: argparse.Namespace) -> None:
         f"crd, {options.samples:,} samples: {held / 1e9:.3f} GB of memories and class index, "
         f"{within} {MEMORY_BOUND / 1e9:g} GB"
     )
-    label = labels[: options.batch].to(options.device)
+    label = torch.randint(options.classes, (options.batch,)).to(options.device)
     sizes = [max(options.samples // 100, 2 * options.classes), options.samples // 10, options.samples]
-    table = Table(title=f"crd's draw of {options.batch} x 16384 negatives")
-    for heading in ("samples", "ms", "against the smallest"):
-        table.add_column(heading, justify="right")
-    first = math.nan
-    for samples in sizes:
-        others = OtherClasses(torch.arange(samples) % options.classes).to(options.device)
-        generator = torch.Generator(options.device).manual_seed(0)
-        took = seconds(lambda o=others, g=generator: o.for_each(label, 16384, g).sum().item(), options.repeats)
-        first = took if math.isnan(first) else first
-        table.add_row(f"{samples:,}", f"{1e3 * took:.1f}", f"{took / first:.2f}")
+    table = Table(title=f"crd's draw of 16384 negatives for {options.batch} samples")
+    for heading in ("draw", "samples", "ms", "against the smallest"):
+        table.add_column(heading, justify="left" if heading == "draw" else "right")
+    for draw in ("batch", "sample"):
+        first = math.nan
+        for samples in sizes:
+            took = draw_seconds(draw, samples, label, options)
+            first = took if math.isnan(first) else first
+            table.add_row(draw, f"{samples:,}", f"{1e3 * took:.2f}", f"{took / first:.2f}")
     console.print(table)
+
+
+def by_speaker(samples: int, classes: int) -> torch.Tensor:
+    """The class of every training sample, in the order of a corpus's keys."""
+    return torch.arange(samples) * classes // samples
+
+
+def draw_seconds(draw: str, samples: int, label: torch.Tensor, options: argparse.Namespace) -> float:
+    """Seconds of one step's draw from a corpus of this many samples."""
+    others = OtherClasses(by_speaker(samples, options.classes)).to(options.device)
+    generator = torch.Generator(options.device).manual_seed(0)
+    way = others.for_all if draw == "batch" else others.for_each
+
+    def once() -> None:
+        way(label, 16384, generator)
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+
+    return seconds(once, options.repeats)

@@ -36,10 +36,10 @@ class Voice:
         jitter = rng.normal(0, amount, 4)
         return replace(
             self,
-            pitch=self.pitch * 2 ** (0.05 * jitter[0]),
-            span=self.span * np.exp(0.15 * jitter[1]),
-            formants=tuple(f * np.exp(0.01 * jitter[2]) for f in self.formants),
-            rate=self.rate * np.exp(0.05 * jitter[3]),
+            pitch=self.pitch * 2 ** (0.035 * jitter[0]),
+            span=self.span * np.exp(0.12 * jitter[1]),
+            formants=tuple(f * np.exp(0.007 * jitter[2]) for f in self.formants),
+            rate=self.rate * np.exp(0.04 * jitter[3]),
         )
 
     def definition(self) -> str:
@@ -148,7 +148,7 @@ class Channel:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Channel:
-        return cls(tuple(rng.normal(0, 2.5, 5)), rng.uniform(-30, -18), rng.uniform(20, 35))
+        return cls(tuple(rng.normal(0, 2.5, 5)), rng.uniform(-30, -18), rng.uniform(22, 36))
 
     def apply(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Pass (samples,) float32 through the channel; the result stays within [-1, 1]."""

@@ -1,0 +1,64 @@
+"""The recipe from end to end, as a user types it, on a very small mini corpus."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def recipe(work: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", "recipes/voxceleb/run.sh", "--work", str(work), "--people", "12", *options]
+    size = ["--size", str(Path(__file__).with_name("tiny.yaml"))]
+    return subprocess.run([*command, *size], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("stage", ["1", "2", "3", "4", "5", "6"])
+def test_a_stage_alone_says_what_is_missing_and_which_stage_makes_it(tmp_path, stage):
+    failed = recipe(tmp_path, "--stage", stage)
+    assert failed.returncode == 1
+    line = failed.stderr.strip().splitlines()[-1]
+    assert line.startswith("run.sh: error: no ")
+    assert "--stage " in line
+
+
+@pytest.mark.slow
+def test_the_recipe_ends_with_a_table_and_each_stage_runs_again(tmp_path):
+    shown = ok(recipe(tmp_path))
+    assert "A-F (O) %" in shown and "minDCF (O)" in shown
+    for system in ("baseline", "margin"):
+        folder = tmp_path / "exp" / f"mini-{system}"
+        results = json.loads((folder / "results.json").read_text())
+        assert 0 <= results["scores"]["trials_original.crops"]["eer_percent"] <= 100
+        assert {"trials_original.crops.all-15dB", "trials_hard.crops"} <= set(results["scores"])
+        assert results["match"]["acc_match_audio_to_face_o"]["questions"] == 10_000
+    page = (tmp_path / "exp" / "mini.html").read_text()
+    assert "<img" in page and "baseline" in page
+
+    # again: nothing is trained anew, and the figures stay
+    before = (tmp_path / "exp" / "mini-margin" / "model.safetensors").read_bytes()
+    again = ok(recipe(tmp_path, "--stage", "3"))
+    assert "trained already" in again
+    assert (tmp_path / "exp" / "mini-margin" / "model.safetensors").read_bytes() == before
+    assert again.splitlines()[-6:-3] == shown.splitlines()[-6:-3]
+
+    # the trained model on files, as README says
+    speech = sorted((tmp_path / "data/mini/corpus/vox1/wav").rglob("*.wav"))[0]
+    faces = [str(p) for p in sorted((tmp_path / "data/mini/corpus/vox2/test/mp4").rglob("00001.mp4"))[:3]]
+    command = [str(ROOT / ".venv/bin/speakerkd"), "match", "--model", str(tmp_path / "exp/mini-margin")]
+    found = subprocess.run(
+        [*command, "--audio", str(speech), "--faces", *faces, "--json"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    table = json.loads(found.stdout)
+    similarities = [row["similarity"] for row in table["candidates"]]
+    assert len(similarities) == 3
+    assert similarities == sorted(similarities, reverse=True)
+    assert table["chosen"] == table["candidates"][0]["path"]
