@@ -344,3 +344,47 @@ def test_the_list_of_settings_names_every_one_with_its_bounds():
     text = reference()
     assert "  crop_frames: 200  # frames of a training crop; 100 are a second (at least 8, at most 10000)" in text
     assert "distill:  # - name: margin" in text and "loss:  # name: aam" in text
+
+
+def test_the_loop_is_the_paper_written_out(corpus, tmp_path):
+    """Five steps of softmax + angular prototypical + margin through the projection head, in plain torch beside ours."""
+    from torch.nn import functional
+
+    from speakerkd.data.archive import FeatureArchive
+
+    changes = {"train__steps_per_epoch": 5, "train__epochs": 1, "optim__lr": 0.003, "train__channels_last": False}
+    chosen = experiment(corpus, **changes)
+    train(chosen, tmp_path / "run")
+    logged = [row["terms"] for row in rows(tmp_path / "run") if "terms" in row]
+
+    parts = build_parts(chosen)  # the same seeds: the same first weights
+    student, classifier, head = parts.student.train(), parts.loss.classifier, parts.objectives.head
+    scale, offset = torch.tensor(10.0, requires_grad=True), torch.tensor(-5.0, requires_grad=True)
+    trained = [*student.parameters(), *classifier.parameters(), *head.parameters(), scale, offset]
+    optimiser = torch.optim.Adam(trained, lr=0.003, weight_decay=5e-5)
+    archive = FeatureArchive(corpus / "feats.scp")
+    keys, vectors = read_vectors(corpus / "teacher.scp")
+    for step, terms in enumerate(logged):
+        index = parts.sampler.batch(step)
+        draw = np.random.default_rng([3, step, 0xC4A2]).random((6, 9))[:, 0]
+        frames = [archive.whole(i) for i in index]
+        starts = [int(u * max(len(f) - 24 + 1, 1)) for u, f in zip(draw, frames, strict=True)]
+        crops = [np.resize(f, (24, MELS)) if len(f) < 24 else f[s : s + 24] for f, s in zip(frames, starts, strict=True)]
+        embedding = student(torch.from_numpy(np.stack(crops))).embedding
+        label = torch.tensor([int(archive.keys[i][2:5]) for i in index])
+        softmax = functional.cross_entropy(classifier(embedding), label)
+        unit = functional.normalize(embedding)
+        similarity = scale * unit[0::2] @ unit[1::2].T + offset
+        prototypical = functional.cross_entropy(similarity, torch.arange(3))
+        face = torch.from_numpy(np.stack([vectors[keys.index(archive.keys[i])] for i in index]))
+        mlp = head.second(torch.relu(head.first(face)))
+        projected = 0.6 * face + 0.4 * mlp
+        apart = 1 - functional.cosine_similarity(embedding, projected)
+        margin = torch.relu(apart - (1 - np.cos(np.pi / 6))).mean()
+        loss = softmax + prototypical + margin
+        expected = {"softmax": softmax, "prototypical": prototypical, "margin": margin, "loss": loss}
+        for name, value in expected.items():
+            assert terms[name] == pytest.approx(value.item(), rel=2e-4), (step, name)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
