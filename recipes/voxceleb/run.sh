@@ -84,7 +84,8 @@ if stage_is 2 "Fbank, faces, teacher"; then
     need 1 "$data"/{train,test,$scored}/wav.scp
     for part in $(printf '%s\n' train test $scored | sort -u); do speakerkd fbank "$data/$part" --jobs "$jobs"; done
     for part in train test; do speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05; done
-    [ "$corpus" = mini ] && speakerkd train $conf/face_teacher.yaml --exp "$teacher" --set data.train="$data/train" --resume
+    [ "$corpus" != mini ] || speakerkd train $conf/face_teacher.yaml --exp "$teacher" --resume \
+        --set data.train="$data/train" --set train.speakers=$((people * 2 / 5))
     speakerkd teach "$data/train" --teacher "$teacher" ${weights:+--weights "$weights"} --head
     speakerkd teach "$data/test" --teacher "$teacher" ${weights:+--weights "$weights"}
 fi
