@@ -369,7 +369,9 @@ def test_the_loop_is_the_paper_written_out(corpus, tmp_path):
         draw = np.random.default_rng([3, step, 0xC4A2]).random((6, 9))[:, 0]
         frames = [archive.whole(i) for i in index]
         starts = [int(u * max(len(f) - 24 + 1, 1)) for u, f in zip(draw, frames, strict=True)]
-        crops = [np.resize(f, (24, MELS)) if len(f) < 24 else f[s : s + 24] for f, s in zip(frames, starts, strict=True)]
+        crops = [
+            np.resize(f, (24, MELS)) if len(f) < 24 else f[s : s + 24] for f, s in zip(frames, starts, strict=True)
+        ]
         embedding = student(torch.from_numpy(np.stack(crops))).embedding
         label = torch.tensor([int(archive.keys[i][2:5]) for i in index])
         softmax = functional.cross_entropy(classifier(embedding), label)
