@@ -39,6 +39,9 @@ def join_processes(settings: TrainSettings) -> Iterator[Any]:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
     except RuntimeError as error:
+        if str(error).startswith("CUDA error"):
+            reason = str(error).splitlines()[0]
+            raise InputError(f"the GPU failed ({reason})", accelerator.device, "check it, then --resume") from error
         if accelerator.num_processes > 1 and _lost_peer(error):
             raise InputError(
                 "another process of the run is gone", "torch.distributed", "see its message above, then --resume"
