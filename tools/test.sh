@@ -16,4 +16,4 @@ bash tools/install.sh
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 marks=()
 [ "$fast" = true ] && marks=(-m "not slow")
-.venv/bin/python -m pytest -n "$(nproc)" "${marks[@]}"
+.venv/bin/python -m pytest -n "$(nproc)" --dist worksteal "${marks[@]}"

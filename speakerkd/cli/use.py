@@ -122,7 +122,9 @@ def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, 
 
     package = load_speaker_model(model, device)
     with bar() as progress:
-        entries = match_directory(data, package, progress=progress("voices"), **settings)
+        entries = match_directory(
+            data, package, spaces=package.directory / "spaces.npz", progress=progress("voices"), **settings
+        )
     path = package.directory / "results.json"
     update_results(path, "match", entries)
     if json:

@@ -24,11 +24,13 @@ from speakerkd.evaluation.match import Draws, Items, Matched, draw, evaluate, re
 from speakerkd.evaluation.model import fbank_settings
 from speakerkd.evaluation.protocol import Name, Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
+from speakerkd.files import whole_file
 
 if TYPE_CHECKING:
     from speakerkd.models.package import Package
 
 Direction = Literal["audio_to_face", "face_to_audio"]
+MAPPED = 400  # pairs of a voice and a face at most that the report's map shows
 DIRECTIONS: tuple[Direction, ...] = ("audio_to_face", "face_to_audio")
 
 
@@ -36,12 +38,13 @@ DIRECTIONS: tuple[Direction, ...] = ("audio_to_face", "face_to_audio")
 class TestSet:
     """Voices and faces of a data directory's people; identities count from 0.
 
-    recordings, voices (identity of each); faces (M, D) of length 1 as the model compares them, shown (identity of
-    each); gender (identities,) text or None; voice_rows, face_rows: {key: row}.
+    recordings, voices (identity of each); stored (M, D_T) the teacher's embeddings of the faces, faces (M, D) of length 1
+    as the model compares them, shown (identity of each); gender (identities,) text or None; voice_rows, face_rows: {key: row}.
     """
 
     recordings: ArchivedRecordings | AudioRecordings
     voices: Items
+    stored: NDArray[np.float32]
     faces: NDArray[np.float32]
     shown: Items
     people: list[str]
@@ -86,6 +89,7 @@ def open_test_set(directory: Path | str, package: Package) -> TestSet:
     return TestSet(
         recordings,
         Items(voices),
+        stored,
         package.project(torch.from_numpy(stored)).cpu().numpy(),
         Items(shown),
         people,
@@ -120,13 +124,15 @@ def match_directory(
     pairs: Path | None = None,
     protocol: Name = "mean",
     replicates: int = 1000,
+    spaces: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Matching accuracies in both directions, original (`_o`) and, where spk2gender tells it, same gender (`_h`).
 
     hard: refuse a directory without spk2gender. choices: options a question; 2 is the papers'. lists: published lists
     as (direction, path), pairs: a verification list; both on top. Voices are embedded under `protocol`, those only that
-    a question asks for. Returns {name: entry} with percentages, beside chance and the verification AUC.
+    a question asks for. spaces: where the two modalities' embeddings go, for the report's map of them.
+    Returns {name: entry} with percentages, beside chance and the verification AUC.
     """
     tests = open_test_set(directory, package)
     if hard and tests.gender is None:
@@ -150,6 +156,8 @@ def match_directory(
     asked = [draws.probe if direction == "audio_to_face" else draws.options for direction, draws in questions.values()]
     used = np.unique(np.concatenate([rows.ravel() for rows in asked] + ([listed[0]] if listed else [])))
     voices = _voices(package, tests, used, Protocol(name=protocol), progress)
+    if spaces is not None:
+        _save_spaces(spaces, tests, voices, used)
     made = tests.made | {"protocol": str(Protocol(name=protocol))}
     entries = {}
     for name, (direction, draws) in questions.items():
@@ -180,6 +188,20 @@ def _voices(
     result = np.zeros((len(tests.recordings.keys), values.shape[1]), np.float32)
     result[used] = values / np.linalg.norm(values, axis=1, keepdims=True)
     return result
+
+
+def _save_spaces(path: Path, tests: TestSet, voices: NDArray[np.float32], used: NDArray) -> None:
+    """Embeddings of utterances with a voice and a face, row by row, evenly over the people; npz."""
+    face_of = dict(zip(tests.face_keys, tests.face_row.tolist(), strict=True))
+    keys = tests.recordings.keys
+    paired = [place for place in used.tolist() if keys[place] in face_of]
+    paired = [paired[i] for i in np.unique(np.linspace(0, len(paired) - 1, MAPPED).astype(int))] if paired else []
+    shown = [face_of[keys[place]] for place in paired]
+    parts = {"face": tests.stored[shown], "face projected": tests.faces[shown], "voice": voices[paired]}
+    if tests.gender is not None:
+        parts["gender"] = tests.gender[tests.voices.identity[paired]].astype(str)
+    with whole_file(path, "wb") as stream:
+        np.savez(stream, **parts)
 
 
 def _entry(matched: Matched, choices: int) -> dict[str, Any]:

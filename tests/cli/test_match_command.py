@@ -184,7 +184,10 @@ class TestDirectory:
         people = {key: key for key in recordings.keys}
         write_table(data / "utt2spk", people)  # each recording its own person
         write_vectors(data, "teacher", recordings.keys, voices)
-        entries = match_directory(data, package, triples=500)
+        entries = match_directory(data, package, triples=500, spaces=tmp_path / "spaces.npz")
+        with np.load(tmp_path / "spaces.npz") as spaces:  # for the report's map: row i of each is one utterance
+            np.testing.assert_allclose(spaces["voice"], spaces["face projected"], atol=1e-5)
+            assert len(spaces["voice"]) == len(recordings.keys)
         assert entries["acc_match_audio_to_face_o"]["accuracy_percent"] == 100
         assert entries["acc_match_face_to_audio_o"]["auc_percent"] == 100
 
