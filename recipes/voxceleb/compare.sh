@@ -7,7 +7,8 @@
 #   --table 2     a quarter of the data                                  --table 6   margins
 #   --table all   every method here that fits face to voice
 #
-# On VoxCeleb: --corpus voxceleb and the options that it needs. Without: the mini corpus, three seeds.
+# On VoxCeleb: --corpus voxceleb and the options that it needs. Without: the mini corpus at half its training length
+# (conf/size/mini_short.yaml), without noise, three seeds.
 set -euo pipefail
 table=1 corpus=mini seeds="1 2 3"
 options=()
@@ -28,4 +29,7 @@ case $table in
     all) systems="baseline kd lskd dkd ctkd alkd simkd fitnet afkd vid sp pkt rkd cc ickd crd ccl clip dimensional margin classifier margin_quality margin_classifier" ;;
     *) echo "compare.sh: error: no table '$table', use 1, 2, 5, 6 or all" >&2; exit 2 ;;
 esac
+if [ "$corpus" = mini ]; then # on egs/mini's data, in experiments of its own
+    options=(--prefix mini_short --size "$(dirname "$0")/conf/size/mini_short.yaml" --musan none "${options[@]}")
+fi
 exec bash "$(dirname "$0")/run.sh" --corpus "$corpus" --systems "$systems" --seeds "$seeds" --published true "${options[@]}"

@@ -11,17 +11,18 @@
 #   --corpus folder      your own pairs: --audio-root DIR --image-root DIR --pattern REGEX --weights FILE, and
 #                        --test-speakers N held out, drawn by --split-seed N
 #   --teacher NAME       ir50 (default), mobilefacenet, inception, or an experiment; mini trains its own
-#   --musan DIR          noises for the noisy scores (mini makes its own)
+#   --musan DIR          noises for the noisy scores (mini makes its own); none: leave them out
 #   --systems "A B"      configs of recipes/voxceleb/conf to train and compare
 #   --seeds "1 2 3"      training seeds; several give mean and deviation
 #   --size FILE          a config laid over each system's, such as a smaller network; mini has conf/size/mini.yaml
 #   --tag TEXT           keeps runs apart: data/TEXT, exp/TEXT-SYSTEM, exp/TEXT.html (default: the corpus's name)
+#   --prefix TEXT        begins the experiments' names on the same data: exp/TEXT-SYSTEM (default: the tag)
 #   --work DIR           where data/ and exp/ go (default: the checkout);  --jobs N: processes for data preparation
 #   --published true     puts the first paper's figures beside ours
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-stage=0 stop_stage=6 corpus=mini tag='' work='' jobs=0 published=false
+stage=0 stop_stage=6 corpus=mini tag='' prefix='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
 systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 split_seed=0
 source tools/parse_options.sh
@@ -29,10 +30,10 @@ bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
 
 conf=recipes/voxceleb/conf
-data=${work:+$work/}data/${tag:=$corpus} exp=${work:+$work/}exp/$tag
+data=${work:+$work/}data/${tag:=$corpus} exp=${work:+$work/}exp/${prefix:-$tag}
 case $corpus in
     mini) scored=vox1 voxceleb1=$data/corpus/vox1 voxceleb2=$data/corpus/vox2 musan=${musan:-$data/corpus/musan}
-        teacher=$exp-face_teacher size=${size:-$conf/size/mini.yaml} ;;
+        teacher=${work:+$work/}exp/$tag-face_teacher size=${size:-$conf/size/mini.yaml} ;;
     voxceleb) scored=vox1 ;;
     folder) scored=test ;;
     *) echo "run.sh: error: unknown corpus '$corpus', use mini, voxceleb or folder" >&2; exit 2 ;;
@@ -98,7 +99,7 @@ if stage_is 4 "score"; then
     score() {
         need 3 "$3/model.json"
         speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored"/trials_*
-        [ -z "$musan" ] || speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored/trials_original" \
+        [ "${musan:-none}" = none ] || speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored/trials_original" \
             --noise "$musan" --db 15 10 5
     }
     for_each score

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from speakerkd.models.package import Package
 
 log = logging.getLogger(__name__)
-CPU_BATCH, DEVICE_BATCH = 40, 256  # crops at a time
+CPU_BATCH, DEVICE_BATCH = 20, 256  # crops at a time; on a processor 40 are slower than 20
 COMPILE_SECONDS = 120.0  # of work left, from which compiling (10 to 30 s, a third faster) surely pays
 TRIAL_BATCHES = 3  # timed before that is known
 AHEAD = 2  # batches prepared while the network runs
@@ -163,6 +163,10 @@ class _Runner:
         self.batch = CPU_BATCH if package.device.type == "cpu" else DEVICE_BATCH
         self.undecided = compile is None and not package.compiled
         self.times: list[float] = []
+        if package.device.type == "cpu":
+            from speakerkd.models.precision import keep_freed_memory
+
+            keep_freed_memory()
         if compile and not package.compiled:
             package.compile()
 

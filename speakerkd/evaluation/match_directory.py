@@ -38,8 +38,9 @@ DIRECTIONS: tuple[Direction, ...] = ("audio_to_face", "face_to_audio")
 class TestSet:
     """Voices and faces of a data directory's people; identities count from 0.
 
-    recordings, voices (identity of each); stored (M, D_T) the teacher's embeddings of the faces, faces (M, D) of length 1
-    as the model compares them, shown (identity of each); gender (identities,) text or None; voice_rows, face_rows: {key: row}.
+    recordings, voices (identity of each); stored (M, D_T) the teacher's embeddings of the faces, faces (M, D) of
+    length 1 as the model compares them, shown (identity of each); gender (identities,) text or None; face_keys and
+    face_row (utterances with a face,) the row of each one's face.
     """
 
     recordings: ArchivedRecordings | AudioRecordings

@@ -1,6 +1,9 @@
-"""Where half the precision costs nothing, and where it would."""
+"""What makes networks fast without changing results: half precision where it costs nothing, and memory kept."""
 
 from __future__ import annotations
+
+import ctypes
+import platform
 
 import torch
 from torch import Tensor, nn
@@ -31,3 +34,13 @@ def inference_dtype(device: torch.device | str = "cpu") -> torch.dtype:
     else:
         fast = False
     return torch.bfloat16 if fast else torch.float32
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep large freed blocks: else every batch's maps are returned to the system and zeroed again."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mmap_max, trim_threshold = -4, -1
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)

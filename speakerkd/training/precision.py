@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import platform
 import shutil
 
 import torch
 from torch import Tensor, nn
 
-from speakerkd.models.precision import inference_dtype
+from speakerkd.models.precision import inference_dtype, keep_freed_memory
 
 # Work of the whole run, in floating-point operations a processor thread or a GPU, from which compiling saves more time
 # than it takes: one or two minutes, for a step a quarter shorter.
@@ -61,13 +59,3 @@ def prepare_device(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True
     else:
         keep_freed_memory()
-
-
-def keep_freed_memory() -> None:
-    """Make glibc keep large freed blocks: else each step's maps are returned to the system and zeroed again by it."""
-    if platform.libc_ver()[0] != "glibc":
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    mmap_max, trim_threshold = -4, -1
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, 2**31 - 1)

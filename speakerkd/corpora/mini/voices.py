@@ -60,12 +60,12 @@ def from_face(place: np.ndarray) -> Voice:
     The first component moves pitch and the length of the vocal tract together, as sex and size do in people.
     """
     a, b, c, d, e, f = (float(v) for v in place)
-    tract = np.exp(-0.06 * a + 0.09 * b)
+    tract = np.exp(-0.10 * a + 0.04 * b)
     return Voice(
-        pitch=145 * 2 ** (-0.5 * a + 0.12 * d),
+        pitch=145 * 2 ** (-0.5 * a + 0.12 * b),
         span=0.55 * np.exp(0.5 * f),
-        formants=(tract * np.exp(0.07 * c), tract * np.exp(-0.07 * c), tract * np.exp(0.05 * e)),
-        rate=165 * np.exp(0.16 * d),
+        formants=(tract * np.exp(0.07 * d), tract * np.exp(-0.07 * d), tract * np.exp(0.06 * c)),
+        rate=165 * np.exp(0.16 * b),
         breath=-24 + 9 * e,
         stress=10 * f,
     )
