@@ -108,9 +108,10 @@ class OnlineFaces:
 
 
 class CropSource:
-    """Aligned faces as a face network's input, one sample a picture; each view is mirrored with probability 1/2.
+    """Aligned faces as a face network's input, one sample a picture.
 
-    preprocess: uint8 (B, 112, 112, 3) to the network's input. shift: the view moves by up to this many pixels.
+    preprocess: uint8 (B, 112, 112, 3) to the network's input. shift: a view moves by up to this many pixels; flip: it is
+    mirrored with probability 1/2.
     """
 
     device = "cpu"
@@ -126,12 +127,13 @@ class CropSource:
         preprocess: Callable[[Tensor], Tensor],
         teacher: TeacherInput | None = None,
         shift: int = 4,
+        flip: bool = True,
         strong: bool = False,
     ) -> None:
         self.keys, self.labels, self.names = keys, labels, names
         self.paired = None if teacher is None else teacher.paired
         self._crops, self._preprocess, self._teacher = crops, preprocess, teacher
-        self._shift, self._strong = shift, strong
+        self._shift, self._flip, self._strong = shift, flip, strong
 
     def student(self, indices: np.ndarray, chance: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(self._crops[indices]))
@@ -140,20 +142,21 @@ class CropSource:
         return None if self._teacher is None else self._teacher.take(indices)
 
     def view(self, raw: Tensor, chance: Tensor) -> tuple[Tensor, Tensor | None]:
-        plain = shift_and_flip(raw, chance, self._shift)
+        plain = shift_and_flip(raw, chance, self._shift, self._flip)
         strong = self._preprocess(_relight(plain, chance[:, 3])) if self._strong else None
         return self._preprocess(plain), strong
 
 
-def shift_and_flip(images: Tensor, chance: Tensor, shift: int) -> Tensor:
-    """Images (B, H, W, C) moved by up to `shift` pixels each way, edges repeated, and mirrored with probability 1/2.
+def shift_and_flip(images: Tensor, chance: Tensor, shift: int, flip: bool = True) -> Tensor:
+    """Images (B, H, W, C) moved by up to `shift` pixels each way, edges repeated, half of them mirrored (`flip`).
 
     chance: (B, >= 3) uniform in [0, 1): mirror, rows, columns. One gather, without a loop over images.
     """
     count, height, width = images.shape[:3]
     rows = torch.arange(height, device=images.device)[None] + _offset(chance[:, 1:2], shift)
     columns = torch.arange(width, device=images.device)[None] + _offset(chance[:, 2:3], shift)
-    columns = torch.where(chance[:, 0:1] < 0.5, width - 1 - columns, columns)
+    if flip:
+        columns = torch.where(chance[:, 0:1] < 0.5, width - 1 - columns, columns)
     picture = torch.arange(count, device=images.device)[:, None, None]
     return images[picture, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
 

@@ -30,6 +30,7 @@ class DataSettings(Settings):
     time_mask: int = Field(0, ge=0, description="SpecAugment: widest strip of masked frames")
     band_mask: int = Field(0, ge=0, description="SpecAugment: widest strip of masked bands")
     shift: int = Field(4, ge=0, le=32, description="face crops: moved by up to this many pixels")
+    flip: bool = Field(True, description="face crops: half of them mirrored")
 
     @property
     def directories(self) -> list[str]:

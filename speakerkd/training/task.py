@@ -219,6 +219,7 @@ class FaceTask:
             preprocess=self._preprocess,
             teacher=teacher,
             shift=self.data.shift,
+            flip=self.data.flip,
             strong=strong,
         )
 

@@ -159,6 +159,7 @@ def test_shift_and_flip_by_hand():
     assert torch.equal(shift_and_flip(image, plain, 1), image)
     mirrored = shift_and_flip(image, torch.tensor([[0.2, 0.5, 0.5]]), 1)
     assert mirrored[0, :, :, 0].tolist() == [[2, 1, 0], [5, 4, 3], [8, 7, 6]]
+    assert torch.equal(shift_and_flip(image, torch.tensor([[0.2, 0.5, 0.5]]), 1, flip=False), image)
     down = shift_and_flip(image, torch.tensor([[0.7, 0.9, 0.5]]), 1)  # offset +1: rows 1, 2, 2
     assert down[0, :, :, 0].tolist() == [[3, 4, 5], [6, 7, 8], [6, 7, 8]]
 
