@@ -110,8 +110,8 @@ class OnlineFaces:
 class CropSource:
     """Aligned faces as a face network's input, one sample a picture.
 
-    preprocess: uint8 (B, 112, 112, 3) to the network's input. shift: a view moves by up to this many pixels; flip: it is
-    mirrored with probability 1/2.
+    preprocess: uint8 (B, 112, 112, 3) to the network's input. shift: a view moves by up to this many pixels; flip: it
+    is mirrored with probability 1/2.
     """
 
     device = "cpu"

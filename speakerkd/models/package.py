@@ -20,7 +20,7 @@ from speakerkd.files import digest, whole_file, write_json
 from speakerkd.models.disentangled import DisentangledBranch, build_disentangled
 from speakerkd.models.face import FaceSettings, build_face
 from speakerkd.models.image import ImageSettings, build_image
-from speakerkd.models.precision import inference_dtype
+from speakerkd.models.precision import compile_network, inference_dtype
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.weights import load_foreign, load_into
 
@@ -107,7 +107,7 @@ class Package:
         are not seen.
         """
         constants = {"freezing": True} if self.device.type == "cpu" else None
-        self._run = torch.compile(self.student, dynamic=False, options=constants)
+        self._run = compile_network(self.student, constants)
         return self
 
     def outputs(self, x: Tensor):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
-from speakerkd.models.precision import at_least_float32
+from speakerkd.models.precision import at_least_float32, compile_network
 from speakerkd.tensors import Batch, Output
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import Parts, seed_all
@@ -59,7 +59,7 @@ class Learner:
                 module.double()
         needs = parts.objectives.needs
         self.maps, self.strong = bool(needs & {"maps", "layout"}), "strong" in needs
-        network = torch.compile(parts.student, dynamic=False) if self.compiled else parts.student
+        network = compile_network(parts.student) if self.compiled else parts.student
         self.network = accelerator.prepare_model(network) if self.ranks > 1 else network
         self.optimizer = build_optimizer(parts)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]

@@ -24,11 +24,14 @@ def seconds(work: Callable[[], object], repeats: int = 5, warm_up: int = 1) -> f
 
 
 def matrix_rate(dtype: torch.dtype, device: str = "cpu", size: int | None = None) -> float:
-    """Floating-point operations a second of a square matrix product of this dtype."""
+    """Floating-point operations a second of a square matrix product of this dtype, the median over a second of them."""
     size = size or (8192 if device != "cpu" else 2048)
     a = torch.randn(size, size, device=device).to(dtype)
     b = torch.randn(size, size, device=device).to(dtype)
-    return 2 * size**3 / seconds(lambda: a @ b, repeats=9, warm_up=2)
+    rates, end = [], time.perf_counter() + 1
+    while not rates or time.perf_counter() < end:
+        rates.append(2 * size**3 / seconds(lambda: a @ b, repeats=3))
+    return statistics.median(rates)
 
 
 def describe(device: str = "cpu") -> str:

@@ -189,6 +189,7 @@ def _matrix_rate(dtype: torch.dtype, device: str, size: int = 2048) -> float:
 
 def ladder(corpus: Path, options: argparse.Namespace) -> None:
     """A bare forward and backward pass, one improvement after the other."""
+    from speakerkd.models.precision import compile_network
     from speakerkd.models.speaker import SpeakerSettings, build_speaker
 
     device = "cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu"
@@ -203,7 +204,7 @@ def ladder(corpus: Path, options: argparse.Namespace) -> None:
         network = build_speaker(settings).to(device).train()
         if last:
             network.to(memory_format=torch.channels_last)
-        run = torch.compile(network, dynamic=False) if compiled else network
+        run = compile_network(network) if compiled else network
         times = []
         for _ in range(options.steps // 2 + 2):
             _wait(device)

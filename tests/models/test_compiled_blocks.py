@@ -1,0 +1,53 @@
+"""Compiled training on a processor gives what torch's own layers give."""
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from speakerkd.models.blocks import SqueezeBlock
+from speakerkd.models.precision import compile_network
+
+
+def same(mine: nn.Module, theirs: nn.Module, x: torch.Tensor, seed: torch.Tensor) -> None:
+    outputs, inputs = [], []
+    for network in (mine, theirs):
+        given = x.clone().requires_grad_()
+        y = network(given)
+        (y * seed).sum().backward()
+        outputs.append(y.detach())
+        inputs.append(given.grad)
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*inputs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_block_equals_its_uncompiled_self():
+    torch.manual_seed(0)
+    block = SqueezeBlock(16, 24, 2)
+    twin = copy.deepcopy(block)
+    same(compile_network(block), twin, torch.randn(3, 16, 8, 10), torch.randn(3, 24, 4, 5))
+    for (name, mine), theirs in zip(block.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-3, msg=name)
+
+
+@pytest.mark.slow
+def test_code_made_for_one_thread_is_not_reused_for_two(tmp_path):
+    """torch's cache on disk would hand it out; the kernels then lack every `omp parallel` section."""
+    script = """
+import sys, torch
+from speakerkd.models.precision import compile_network
+torch.set_num_threads(int(sys.argv[1]))
+compile_network(torch.nn.Sequential(torch.nn.BatchNorm2d(64), torch.nn.ReLU()))(torch.randn(8, 64, 32, 32))
+"""
+    made = []
+    for threads in ("1", "2"):
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", script, threads], env=environment, check=True, capture_output=True)
+        sources = [path.read_text() for path in tmp_path.rglob("*.cpp")]
+        made.append(any("omp parallel num_threads(2)" in source for source in sources))
+    assert made == [False, True]
