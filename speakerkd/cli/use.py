@@ -52,6 +52,13 @@ def match(
     pairs: Annotated[
         Path | None, typer.Option(help="--data: verification list of voices and faces", show_default=False)
     ] = None,
+    centre: Annotated[
+        Path | None,
+        typer.Option(
+            help="--data: take off the mean voice and mean face of this data directory, the training one say",
+            show_default=False,
+        ),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="--data: how voices are embedded, mean or whole")] = "mean",
     seed: Annotated[int, typer.Option(help="--data: of the questions and the intervals", min=0)] = 0,
     bootstrap: Annotated[int, typer.Option(help="--data: replicates of the intervals; 0: none", min=0)] = 1000,
@@ -67,7 +74,7 @@ def match(
 
     Example: speakerkd match --face f.jpg --audios a.wav b.wav --json
 
-    Example: speakerkd match --data data/test --model exp/margin --hard
+    Example: speakerkd match --data data/test --model exp/margin --centre data/train
     """
     files = {"--audio": audio, "--faces": faces, "--face": face, "--audios": audios}
     given = {name for name, value in files.items() if value}
@@ -83,6 +90,7 @@ def match(
             lists=[("audio_to_face", path) for path in voice_to_face or []]
             + [("face_to_audio", path) for path in face_to_voice or []],
             pairs=pairs,
+            centre=centre,
             protocol=protocol,
             seed=seed,
             replicates=bootstrap,
@@ -149,11 +157,15 @@ def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, 
 
 def _label(name: str) -> str:
     """`acc_match_audio_to_face_o_5` as the papers write it: A-F (O), of 5; published lists keep their names."""
-    found = re.fullmatch(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?", name)
+    found = re.fullmatch(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?(_centred)?", name)
     if found is None:
         return name.removeprefix("acc_match_").removeprefix("auc_verification_")
     direction = "A-F" if found[1] == "audio_to_face" else "F-A"
-    return f"{direction} ({found[2].upper()})" + (f", 1 of {found[3]}" if found[3] else "")
+    return (
+        f"{direction} ({found[2].upper()})"
+        + (f", 1 of {found[3]}" if found[3] else "")
+        + (", centred" if found[4] else "")
+    )
 
 
 def verify(

@@ -25,11 +25,13 @@ from speakerkd.evaluation.model import fbank_settings
 from speakerkd.evaluation.protocol import Name, Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
 from speakerkd.files import whole_file
+from speakerkd.maths import unit
 
 if TYPE_CHECKING:
     from speakerkd.models.package import Package
 
 Direction = Literal["audio_to_face", "face_to_audio"]
+CENTRE_VOICES = 500  # recordings that a directory's mean voice is taken from, evenly spaced
 MAPPED = 400  # pairs of a voice and a face at most that the report's map shows
 DIRECTIONS: tuple[Direction, ...] = ("audio_to_face", "face_to_audio")
 
@@ -125,6 +127,7 @@ def match_directory(
     pairs: Path | None = None,
     protocol: Name = "mean",
     replicates: int = 1000,
+    centre: Path | None = None,
     spaces: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -132,7 +135,9 @@ def match_directory(
 
     hard: refuse a directory without spk2gender. choices: options a question; 2 is the papers'. lists: published lists
     as (direction, path), pairs: a verification list; both on top. Voices are embedded under `protocol`, those only that
-    a question asks for. spaces: where the two modalities' embeddings go, for the report's map of them.
+    a question asks for. centre: a data directory, the training one say, whose mean voice and mean face are taken off
+    (what is common to a modality says nothing about a person); those entries' names end in `_centred`.
+    spaces: where the two modalities' embeddings go, for the report's map of them.
     Returns {name: entry} with percentages, beside chance and the verification AUC.
     """
     tests = open_test_set(directory, package)
@@ -157,6 +162,11 @@ def match_directory(
     asked = [draws.probe if direction == "audio_to_face" else draws.options for direction, draws in questions.values()]
     used = np.unique(np.concatenate([rows.ravel() for rows in asked] + ([listed[0]] if listed else [])))
     voices = _voices(package, tests, used, Protocol(name=protocol), progress)
+    if centre is not None:
+        apart = _means(centre, package, Protocol(name=protocol))
+        voices[used] = unit(torch.from_numpy(voices[used] - apart[0])).numpy()
+        tests.faces = unit(torch.from_numpy(tests.faces - apart[1])).numpy()
+        tests.made["centre"] = str(centre)
     if spaces is not None:
         _save_spaces(spaces, tests, voices, used)
     made = tests.made | {"protocol": str(Protocol(name=protocol))}
@@ -169,6 +179,8 @@ def match_directory(
         auc = metrics.auc(metrics.sort_scores(scores, listed[2]))
         name = f"auc_verification_{pairs.stem.replace('.', '_')}"
         entries[name] = {"auc_percent": 100 * auc, "chance_percent": 50.0, "pairs": len(scores), "made": made}
+    if centre is not None:  # beside the plain figures, not in their place
+        entries = {f"{name}_centred": entry for name, entry in entries.items()}
     return entries
 
 
@@ -189,6 +201,14 @@ def _voices(
     result = np.zeros((len(tests.recordings.keys), values.shape[1]), np.float32)
     result[used] = values / np.linalg.norm(values, axis=1, keepdims=True)
     return result
+
+
+def _means(directory: Path, package: Package, protocol: Protocol) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean voice and mean face (D,) of a data directory, over vectors of length 1."""
+    known = open_test_set(directory, package)
+    count = len(known.recordings.keys)
+    used = np.unique(np.linspace(0, count - 1, min(count, CENTRE_VOICES)).astype(int))
+    return _voices(package, known, used, protocol, None)[used].mean(0), known.faces.mean(0)
 
 
 def _save_spaces(path: Path, tests: TestSet, voices: NDArray[np.float32], used: NDArray) -> None:

@@ -188,6 +188,12 @@ class TestDirectory:
         with np.load(tmp_path / "spaces.npz") as spaces:  # for the report's map: row i of each is one utterance
             np.testing.assert_allclose(spaces["voice"], spaces["face projected"], atol=1e-5)
             assert len(spaces["voice"]) == len(recordings.keys)
+        # what is added to every voice alike is taken off again, faces lose their own mean
+        shifted = voices + 3 * np.ones(voices.shape[1], np.float32)
+        write_vectors(data, "teacher", recordings.keys, shifted / np.linalg.norm(shifted, axis=1, keepdims=True))
+        assert match_directory(data, package, triples=500)["acc_match_face_to_audio_o"]["accuracy_percent"] < 100
+        centred = match_directory(data, package, triples=500, centre=data)
+        assert centred["acc_match_audio_to_face_o_centred"]["accuracy_percent"] > 95
         assert entries["acc_match_audio_to_face_o"]["accuracy_percent"] == 100
         assert entries["acc_match_face_to_audio_o"]["auc_percent"] == 100
 
