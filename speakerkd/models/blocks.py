@@ -2,8 +2,52 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+class _Normalise(torch.autograd.Function):
+    """Batch normalisation with given statistics; its gradient is torch's own, which knows how they follow from x."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse: Tensor, eps: float) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, inverse)
+        ctx.eps = eps
+        y = (x.float() - mean[:, None, None]) * (weight * inverse)[:, None, None] + bias[:, None, None]
+        # never a conversion that changes nothing: torch 2.11, compiling, would lose the gradient
+        return y if y.dtype == x.dtype else y.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, inverse = ctx.saved_tensors
+        changes = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, None, None, mean, inverse, True, ctx.eps, [True, True, True]
+        )
+        return changes[0], changes[1], changes[2], None, None, None
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's, with statistics in one plain pass where a processor trains compiled code.
+
+    torch 2.11 compiles the variance into Welford's recurrence, which is slow. Here deviations are taken from the
+    running mean, which is near the batch's, so that the difference of squares keeps its digits.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        plain = self.training and torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype != torch.float64
+        if not plain:
+            return super().forward(x)
+        count = x.numel() // x.shape[1]
+        with torch.no_grad():
+            off = x.float() - self.running_mean[:, None, None]
+            mean = off.mean((0, 2, 3))
+            variance = (off.square().mean((0, 2, 3)) - mean.square()).clamp(min=0)
+            mean = mean + self.running_mean
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
+        return _Normalise.apply(x, self.weight, self.bias, mean, (variance + self.eps).rsqrt(), self.eps)
 
 
 class SqueezeExcite(nn.Module):
@@ -24,9 +68,9 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = BatchNorm2d(channels)
         self.downsample = projection(inputs, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,9 +85,9 @@ class SqueezeBlock(nn.Module):
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = BatchNorm2d(channels)
         self.se = SqueezeExcite(channels)
         self.downsample = projection(inputs, channels, stride)
 
@@ -73,7 +117,7 @@ def projection(inputs: int, channels: int, stride: int) -> nn.Sequential | None:
     if stride == 1 and inputs == channels:
         return None
     kind = SparseConv2d if stride > 1 and inputs < SAFE_CHANNELS else nn.Conv2d
-    return nn.Sequential(kind(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+    return nn.Sequential(kind(inputs, channels, 1, stride, bias=False), BatchNorm2d(channels))
 
 
 def residual_stage(block: type[nn.Module], inputs: int, channels: int, count: int, stride: int) -> nn.Sequential:

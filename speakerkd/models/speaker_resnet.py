@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speakerkd.models.blocks import BasicBlock, SqueezeBlock, kaiming, residual_stage
+from speakerkd.models.blocks import BasicBlock, BatchNorm2d, SqueezeBlock, kaiming, residual_stage
 from speakerkd.models.pooling import build_pooling
 from speakerkd.models.precision import at_least_float32, run_full
 from speakerkd.tensors import Output
@@ -50,7 +50,7 @@ class SpeakerResNet(nn.Module):
         self.squeeze = squeeze
         self.frequency = frequency
         self.conv1 = nn.Conv2d(1, channels[0], 3, 1, 1, bias=squeeze)
-        self.bn1 = nn.BatchNorm2d(channels[0])
+        self.bn1 = BatchNorm2d(channels[0])
         block = SqueezeBlock if squeeze else BasicBlock
         inputs, bands = channels[0], mels
         for number, (width, count, stride) in enumerate(zip(channels, BLOCKS, STRIDES, strict=True), 1):

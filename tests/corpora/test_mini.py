@@ -118,7 +118,7 @@ def test_the_voice_that_is_asked_for_is_heard():
     low, high = (voices.from_face(np.array([a, *place[1:]])) for a in (0.9, -0.9))
     for voice in (low, high):
         assert pitch_of(voices.speak(text, voice)) == pytest.approx(voice.pitch, rel=0.2)
-    slow, fast = (voices.from_face(np.array([0, 0, 0, d, 0, 0])) for d in (-0.9, 0.9))
+    slow, fast = (voices.from_face(np.array([0, b, 0, 0, 0, 0])) for b in (-0.9, 0.9))
     assert len(voices.speak(text, slow)) > 1.15 * len(voices.speak(text, fast))
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from speakerkd.models.blocks import SqueezeBlock
+from speakerkd.models.blocks import BatchNorm2d, SqueezeBlock
 from speakerkd.models.precision import compile_network
 
 
-def same(mine: nn.Module, theirs: nn.Module, x: torch.Tensor, seed: torch.Tensor) -> None:
+def same(mine: nn.Module, theirs: nn.Module, x: torch.Tensor, seed: torch.Tensor, digits: float = 1e-4) -> None:
     outputs, inputs = [], []
     for network in (mine, theirs):
         given = x.clone().requires_grad_()
@@ -21,8 +21,26 @@ def same(mine: nn.Module, theirs: nn.Module, x: torch.Tensor, seed: torch.Tensor
         (y * seed).sum().backward()
         outputs.append(y.detach())
         inputs.append(given.grad)
-    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(*inputs, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(*outputs, rtol=digits, atol=digits)
+    torch.testing.assert_close(*inputs, rtol=10 * digits, atol=digits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "digits"), [(torch.float32, 1e-4), (torch.bfloat16, 0.02)])
+def test_batch_norm_equals_torch(dtype, digits):
+    torch.manual_seed(0)
+    norm, plain = BatchNorm2d(8), nn.BatchNorm2d(8)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    plain.load_state_dict(norm.state_dict())
+    compiled = compile_network(norm)
+    for step in range(3):
+        x = (5 + torch.randn(4, 8, 6, 5) * torch.arange(1, 9)[:, None, None]).to(dtype)
+        same(compiled, plain, x, torch.randn(4, 8, 6, 5, dtype=dtype), digits)
+        for name, value in plain.state_dict().items():
+            torch.testing.assert_close(norm.state_dict()[name], value, rtol=1e-4, atol=1e-4, msg=f"{name}, step {step}")
+    torch.testing.assert_close(norm.weight.grad, plain.weight.grad, rtol=10 * digits, atol=10 * digits)
+    torch.testing.assert_close(norm.bias.grad, plain.bias.grad, rtol=digits, atol=digits)
 
 
 @pytest.mark.slow
