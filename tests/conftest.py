@@ -26,6 +26,12 @@ def _quiet_lazy_modules():
                 module.__dict__.setdefault("__file__", None)
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Every test draws the same numbers, alone or among others."""
+    torch.manual_seed(0)
+
+
 TEACHER_DIM = 12
 MELS = 8
 

@@ -58,12 +58,12 @@ def place(
     name = trials.enrol_names[trials.enrol[first]] if rows[first] < 0 else trials.test_names[trials.test[first]]
     many = f"{len(missing)} recordings are missing, which {int(absent.sum())} of {len(trials)} trials name"
     where = f"{trials.path}:{trials.line(first)}"
+    why = f": {reasons[name]}" if reasons and name in reasons else ""
     if absent.all():
         fix = "check that list, data and model belong together: names are whole relative paths"
-        raise InputError(f"no trial has both embeddings, the first lacks '{name}' ({many})", where, fix)
+        raise InputError(f"no trial has both embeddings, the first lacks '{name}'{why} ({many})", where, fix)
     if not skip_missing:
         fix = "embed them, or score the rest with --skip-missing"
-        why = f": {reasons[name]}" if reasons and name in reasons else ""
         raise InputError(f"no embedding of '{name}'{why} ({many})", where, fix)
     kept = ~absent
     return Placed(trials.keep(kept), rows[kept], columns[kept], missing, int(absent.sum()))

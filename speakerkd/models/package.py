@@ -17,6 +17,7 @@ from speakerkd.config import Settings, parse
 from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
 from speakerkd.errors import InputError
 from speakerkd.files import digest, whole_file, write_json
+from speakerkd.models.blocks import fold_batch_norms
 from speakerkd.models.disentangled import DisentangledBranch, build_disentangled
 from speakerkd.models.face import FaceSettings, build_face
 from speakerkd.models.image import ImageSettings, build_image
@@ -79,7 +80,8 @@ class Package:
     digest: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
-    _run: Any = None
+    _network: Any = None  # what computes: the student, or its fast copy
+    _run: Any = None  # the same, perhaps under the compiler
 
     @property
     def dim(self) -> int:
@@ -92,22 +94,23 @@ class Package:
         self.dtype = dtype or inference_dtype(self.device)
         self.student = self.student.to(self.device, memory_format=torch.channels_last).eval()
         self.head = None if self.head is None else self.head.to(self.device).eval()
-        self._run = self.student
+        # in float32 the network stays as it was trained; in bf16 a BatchNorm folded in is one rounding less
+        fast = self.dtype != torch.float32
+        self._network = self._run = fold_batch_norms(self.student) if fast else self.student
         return self
 
     @property
     def compiled(self) -> bool:
         """True from `compile` until the next `to`."""
-        return self._run is not self.student
+        return self._run is not self._network
 
     def compile(self) -> Package:
         """Compile the network: some ten seconds at the first batch of a shape, then faster; pays on long runs.
 
-        On a processor the weights become constants of the compiled code, BatchNorm folded in; later changes of them
-        are not seen.
+        On a processor the weights become constants of the compiled code; later changes of them are not seen.
         """
         constants = {"freezing": True} if self.device.type == "cpu" else None
-        self._run = compile_network(self.student, constants)
+        self._run = compile_network(self._network, constants)
         return self
 
     def outputs(self, x: Tensor):

@@ -51,6 +51,7 @@ class SpeakerResNet(nn.Module):
         self.frequency = frequency
         self.conv1 = nn.Conv2d(1, channels[0], 3, 1, 1, bias=squeeze)
         self.bn1 = BatchNorm2d(channels[0])
+        self.folds = () if squeeze else (("conv1", "bn1"),)
         block = SqueezeBlock if squeeze else BasicBlock
         inputs, bands = channels[0], mels
         for number, (width, count, stride) in enumerate(zip(channels, BLOCKS, STRIDES, strict=True), 1):

@@ -1,9 +1,13 @@
 """Residual blocks against plain arithmetic."""
 
+import pytest
 import torch
 from torch import nn
 
-from speakerkd.models.blocks import SparseConv2d, SqueezeExcite, projection
+from speakerkd.models.blocks import SparseConv2d, SqueezeExcite, fold_batch_norms, projection
+from speakerkd.models.face import FaceSettings, build_face
+from speakerkd.models.image import ImageSettings, build_image
+from speakerkd.models.speaker import SpeakerSettings, build_speaker
 
 
 def test_sparse_convolution_is_the_strided_one():
@@ -40,3 +44,28 @@ def test_squeeze_excite_by_hand():
     x = torch.stack([torch.tensor([-1.0, 1.0]), ln3 + torch.tensor([-1.0, 1.0])]).view(2, 1, 1, 2)
     expected = x * torch.tensor([0.5, 0.75]).view(2, 1, 1, 1)
     torch.testing.assert_close(gate(x), expected)
+
+
+FOLDED = {  # network -> an input, and how many BatchNorm2d nothing convolves before
+    "resnet34": (lambda: build_speaker(SpeakerSettings(width=0.1, embedding=16)), (4, 60, 40), 0),
+    "resnetse34v2": (lambda: build_speaker(SpeakerSettings(name="resnetse34v2", mels=40, embedding=16)), (2, 60, 40), 17),
+    "face": (lambda: build_face(FaceSettings(name="resnet18", width=0.1, embedding=16)), (4, 3, 112, 112), 2),
+    "image": (lambda: build_image(ImageSettings(name="MobileNetV2", classes=4)), (4, 3, 32, 32), 0),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_folded_network_is_the_same(name):
+    build, shape, left = FOLDED[name]
+    network = build().double()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias)
+    network(torch.randn(shape).double())  # moves the statistics
+    network.eval()
+    folded = fold_batch_norms(network)
+    x = torch.randn(shape).double()
+    torch.testing.assert_close(folded(x).embedding, network(x).embedding, rtol=1e-9, atol=1e-9)
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in folded.modules()) == left
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in network.modules()) > left  # the original keeps its own
