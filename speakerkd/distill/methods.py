@@ -39,6 +39,7 @@ from speakerkd.distill.simkd import SimKD
 from speakerkd.distill.sp import SP
 from speakerkd.distill.vid import VID
 from speakerkd.errors import InputError, nearest
+from speakerkd.maths import unit
 from speakerkd.tensors import Batch, Output
 
 METHODS: dict[str, type[Objective]] = {
@@ -104,6 +105,22 @@ class ObjectiveList(nn.Module):
                 count += 1
             self.objectives[key] = objective
         self.needs: frozenset[str] = frozenset().union(*(o.needs for o in self.objectives.values()))
+        self._projected: Tensor | None = None
+        if head is not None:
+            head.register_forward_hook(self._keep)
+
+    def _keep(self, _: nn.Module, __: tuple[Tensor, ...], projected: Tensor) -> None:
+        self._projected = projected.detach()
+
+    def likeness(self) -> float | None:
+        """Mean cosine between the projected teacher embeddings of the last batch; None without a head or a batch.
+
+        Near 1 the head has learnt to answer every face with one vector, which meets a margin and teaches nothing.
+        """
+        if self._projected is None or len(self._projected) < 2:
+            return None
+        count = len(self._projected)
+        return float((count * unit(self._projected.float()).mean(0).square().sum() - 1) / (count - 1))
 
     def __len__(self) -> int:
         return len(self.objectives)

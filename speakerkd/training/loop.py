@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import resource
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from speakerkd.training.settings import Experiment
 from speakerkd.training.step import Learner
 
 Report = Callable[[dict[str, Any]], None]
+log = logging.getLogger(__name__)
+ONE_WAY = 0.98  # mean cosine of projected teacher embeddings from which they say nothing of who it is
 
 
 def train(
@@ -57,6 +60,7 @@ class Run:
         self.before = 0.0  # seconds that an interrupted run has taken
         self.began = time.monotonic()
         self.book: Log | None = None
+        self.warned = False
 
     def to_the_end(self) -> dict[str, Any]:
         """Train from the newest checkpoint, or from the start; publish the model and return the summary."""
@@ -120,6 +124,15 @@ class Run:
     def _log_terms(self, means: dict[str, float], pace: _Pace) -> None:
         learner, parts = self.learner, self.parts
         each = pace.seconds_a_step(learner.step)
+        likeness = parts.objectives.likeness()
+        if likeness is not None and likeness > ONE_WAY and not self.warned and self.main:
+            self.warned = True
+            log.warning(
+                "step %d: the projection head gives nearly one vector for all teacher embeddings (mean cosine %.2f), "
+                "which teaches nothing; raise projection.alpha (to 0.9, or 1), or lower optim.lr",
+                learner.step,
+                likeness,
+            )
         self.write(
             {
                 "step": learner.step,
@@ -128,6 +141,7 @@ class Run:
                 "lr": _rounded(learner.optimizer.param_groups[0]["lr"]),
                 "utterances_per_second": _rounded(parts.sampler.size * self.settings.accumulate / each),
                 "taught": round(pace.taught / (learner.step - pace.first), 4),
+                **({} if likeness is None else {"teacher_likeness": _rounded(likeness)}),
                 "seconds_left": round(each * (parts.steps - learner.step), 1),
             }
         )

@@ -48,7 +48,11 @@ def test_squeeze_excite_by_hand():
 
 FOLDED = {  # network -> an input, and how many BatchNorm2d nothing convolves before
     "resnet34": (lambda: build_speaker(SpeakerSettings(width=0.1, embedding=16)), (4, 60, 40), 0),
-    "resnetse34v2": (lambda: build_speaker(SpeakerSettings(name="resnetse34v2", mels=40, embedding=16)), (2, 60, 40), 17),
+    "resnetse34v2": (
+        lambda: build_speaker(SpeakerSettings(name="resnetse34v2", mels=40, embedding=16)),
+        (2, 60, 40),
+        17,
+    ),
     "face": (lambda: build_face(FaceSettings(name="resnet18", width=0.1, embedding=16)), (4, 3, 112, 112), 2),
     "image": (lambda: build_image(ImageSettings(name="MobileNetV2", classes=4)), (4, 3, 32, 32), 0),
 }

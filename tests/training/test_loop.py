@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from speakerkd.data.archive import read_vectors
 from speakerkd.errors import InputError
 from speakerkd.models.package import load_package
+from speakerkd.training import loop
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import build_parts
 from speakerkd.training.checkpoint import average, steps_there
@@ -47,6 +48,25 @@ def test_training_learns_and_publishes_a_model(corpus, tmp_path):
     assert package.project(torch.randn(3, 8)).shape == (3, 8)
     config = (tmp_path / "exp" / "run" / "config.yaml").read_text()
     assert "crop_frames: 24  # frames of a training crop" in config
+
+
+def test_a_head_that_answers_with_one_vector_is_told(corpus, tmp_path, monkeypatch, caplog):
+    train(experiment(corpus, train__epochs=1, train__log_every=1), tmp_path / "fine")
+    assert not caplog.records
+    assert all(-1 <= row["teacher_likeness"] <= 1 for row in rows(tmp_path / "fine") if "terms" in row)
+    build_all = loop.build_parts
+
+    def collapsed(*arguments):
+        parts = build_all(*arguments)
+        with torch.no_grad():
+            parts.objectives.head.second.bias.fill_(100.0)
+        return parts
+
+    monkeypatch.setattr(loop, "build_parts", collapsed)
+    train(experiment(corpus, train__epochs=1, train__log_every=1), tmp_path / "collapsed")
+    assert [r.message.split(",")[0] for r in caplog.records] == [
+        "step 1: the projection head gives nearly one vector for all teacher embeddings (mean cosine 1.00)"
+    ]
 
 
 def test_the_baseline_starts_from_the_same_student(corpus, tmp_path):
