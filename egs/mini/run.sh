@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Teaches voices with faces on a corpus made here, in about ten minutes on two cores, without a download.
+# Teaches voices with faces on a corpus made here, in about seven minutes on two cores, without a download.
 #
 #   bash egs/mini/run.sh
 #

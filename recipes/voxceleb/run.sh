@@ -43,7 +43,7 @@ stage_is() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date
 need() { # need STAGE FILE...: what a stage stands on, and which stage makes it
     local file
     for file in "${@:2}"; do
-        [ -e "$file" ] || { echo "run.sh: error: no $file, make it with: bash $0 --corpus $corpus --stage $1" >&2; exit 1; }
+        [ -e "$file" ] || { echo "run.sh: error: no $file, make it with: bash $0 --corpus $corpus --tag $tag --stage $1" >&2; exit 1; }
     done
 }
 given() { # given NAME...: options that the corpus needs

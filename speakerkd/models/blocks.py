@@ -12,12 +12,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class _Normalise(torch.autograd.Function):
-    """Batch normalisation with given statistics; its gradient is torch's own, which knows how they follow from x."""
+    """Batch normalisation by given statistics; the gradient knows that they are the batch's own."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse: Tensor, eps: float) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight, mean, inverse)
-        ctx.eps = eps
         y = (x.float() - mean[:, None, None]) * (weight * inverse)[:, None, None] + bias[:, None, None]
         # never a conversion that changes nothing: torch 2.11, compiling, would lose the gradient
         return y if y.dtype == x.dtype else y.to(x.dtype)
@@ -25,10 +24,14 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, inverse = ctx.saved_tensors
-        changes = torch.ops.aten.native_batch_norm_backward(
-            grad, x, weight, None, None, mean, inverse, True, ctx.eps, [True, True, True]
-        )
-        return changes[0], changes[1], changes[2], None, None, None
+        share = x.shape[1] / x.numel()  # multiplied by: what stands here is computed again for every pixel
+        off = x.float() - mean[:, None, None]
+        # grad is left in its own type: the compiler would keep a float32 copy of the whole map between two passes
+        bias, along = grad.sum((0, 2, 3), dtype=torch.float32), (grad * off).sum((0, 2, 3))
+        weight_grad = along * inverse
+        common = (bias * share)[:, None, None] + off * (weight_grad * inverse * share)[:, None, None]
+        x_grad = (grad - common) * (weight * inverse)[:, None, None]
+        return x_grad if x_grad.dtype == x.dtype else x_grad.to(x.dtype), weight_grad, bias, None, None
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -51,7 +54,7 @@ class BatchNorm2d(nn.BatchNorm2d):
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
-        return _Normalise.apply(x, self.weight, self.bias, mean, (variance + self.eps).rsqrt(), self.eps)
+        return _Normalise.apply(x, self.weight, self.bias, mean, (variance + self.eps).rsqrt())
 
 
 class SqueezeExcite(nn.Module):
@@ -63,7 +66,9 @@ class SqueezeExcite(nn.Module):
         self.fc = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.fc(x.mean((2, 3)))[:, :, None, None]
+        # not mean: compiled, its gradient divides every pixel
+        mean = x.sum((2, 3), dtype=torch.promote_types(x.dtype, torch.float32)) / (x.shape[2] * x.shape[3])
+        return x * self.fc(mean.to(x.dtype))[:, :, None, None]
 
 
 class BasicBlock(nn.Module):
