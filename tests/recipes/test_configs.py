@@ -1,0 +1,22 @@
+"""Every config that is shipped is valid, alone and with each size laid over it; else a user finds the misspelt key."""
+
+from pathlib import Path
+
+import pytest
+
+from speakerkd.training.settings import read_experiment
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+FAMILIES = sorted(path.parent for path in RECIPES.glob("*/conf/base.yaml"))
+CONFIGS = [path for family in FAMILIES for path in sorted(family.rglob("*.yaml")) if path.parent.name != "size"]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: str(path.relative_to(RECIPES)))
+def test_config_is_valid_under_every_size(config):
+    family = next(parent for parent in config.parents if parent.name == "conf")
+    for over in ([], *([size] for size in sorted((family / "size").glob("*.yaml")))):
+        read_experiment(config, [], None, over=over)
+
+
+def test_there_are_configs():
+    assert {family.parent.name for family in FAMILIES} == {"voxceleb", "cifar"}
