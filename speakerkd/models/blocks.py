@@ -34,27 +34,63 @@ class _Normalise(torch.autograd.Function):
         return x_grad if x_grad.dtype == x.dtype else x_grad.to(x.dtype), weight_grad, bias, None, None
 
 
+class _ScaleEach(torch.autograd.Function):
+    """(x - origin) scale + shift, of maps (N, C, H, W), float32 origin (C), and scale and shift (N, C)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, origin: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        ctx.save_for_backward(x, origin, scale)
+        y = (x.float() - origin[:, None, None]) * scale[:, :, None, None] + shift[:, :, None, None]
+        return y if y.dtype == x.dtype else y.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, origin, scale = ctx.saved_tensors
+        shift_grad = sum_over_pixels(grad)
+        scale_grad = sum_over_pixels(grad * (x.float() - origin[:, None, None]))
+        x_grad = grad * scale[:, :, None, None]
+        return x_grad if x_grad.dtype == x.dtype else x_grad.to(x.dtype), None, scale_grad, shift_grad
+
+
+def sum_over_pixels(x: Tensor) -> Tensor:
+    """Of (N, C, H, W) the sums (N, C), in float32 at least; in two steps, as compiled sums of over 4,096 are slow."""
+    return x.sum(3, dtype=torch.promote_types(x.dtype, torch.float32)).sum(2)
+
+
+def middle(x: Tensor) -> Tensor:
+    """The mean (C) of the middle pixels of maps (N, C, H, W), in float32."""
+    return x[:, :, x.shape[2] // 2, x.shape[3] // 2].float().mean(0)
+
+
 class BatchNorm2d(nn.BatchNorm2d):
     """torch's, with statistics in one plain pass where a processor trains compiled code.
 
-    torch 2.11 compiles the variance into Welford's recurrence, which is slow. Here deviations are taken from the
-    running mean, which is near the batch's, so that the difference of squares keeps its digits.
+    torch 2.11 compiles the variance into Welford's recurrence, which is slow. Here deviations are taken from the middle
+    pixels' mean, which is near the whole map's, so that the difference of squares keeps its digits. (Not from the
+    running mean: the compiled backward pass would read it after it has moved.)
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        plain = self.training and torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype != torch.float64
-        if not plain:
+        if not self.plain(x):
             return super().forward(x)
-        count = x.numel() // x.shape[1]
         with torch.no_grad():
-            off = x.float() - self.running_mean[:, None, None]
+            origin = middle(x)
+            off = x.float() - origin[:, None, None]
             mean = off.mean((0, 2, 3))
             variance = (off.square().mean((0, 2, 3)) - mean.square()).clamp(min=0)
-            mean = mean + self.running_mean
-            self.num_batches_tracked.add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
+            mean = mean + origin
+            self.follow(mean, variance, x.numel() // x.shape[1])
         return _Normalise.apply(x, self.weight, self.bias, mean, (variance + self.eps).rsqrt())
+
+    def plain(self, x: Tensor) -> bool:
+        """Whether statistics are taken in the plain way."""
+        return self.training and torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype != torch.float64
+
+    def follow(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics towards a batch's mean and (biased) variance (C), of `count` values a channel."""
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
 
 
 class SqueezeExcite(nn.Module):
@@ -67,8 +103,30 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # not mean: compiled, its gradient divides every pixel
-        mean = x.sum((2, 3), dtype=torch.promote_types(x.dtype, torch.float32)) / (x.shape[2] * x.shape[3])
+        mean = sum_over_pixels(x) / (x.shape[2] * x.shape[3])
         return x * self.fc(mean.to(x.dtype))[:, :, None, None]
+
+    def after(self, norm: BatchNorm2d, x: Tensor) -> Tensor:
+        """This of norm(x), as one map: normalising and scaling by a gate are one product and one sum a channel.
+
+        The gate's input, the channel means of norm(x), follows from those of x. Compiled on a processor, where passes
+        over the maps take what convolutions leave, a step of ResNetSE34V2 is 6 % shorter.
+        """
+        if not (self.training and norm.plain(x)):  # a folded network, which never trains, has an Identity for norm
+            return self(norm(x))
+        origin = middle(x.detach())
+        off = x.float() - origin[:, None, None]
+        share = 1 / (x.shape[2] * x.shape[3])
+        first, second = sum_over_pixels(off) * share, sum_over_pixels(off.square()) * share
+        mean = first.mean(0)
+        variance = (second.mean(0) - mean.square()).clamp(min=0)
+        with torch.no_grad():
+            norm.follow(mean + origin, variance, x.numel() // x.shape[1])
+        scale = norm.weight * (variance + norm.eps).rsqrt()
+        shift = norm.bias - mean * scale
+        gate = self.fc(first * scale + shift)
+        gate = gate if gate.dtype == torch.float32 else gate.float()
+        return _ScaleEach.apply(x, origin, gate * scale, gate * shift)
 
 
 class BasicBlock(nn.Module):
@@ -107,7 +165,7 @@ class SqueezeBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
         y = self.bn1(functional.relu(self.conv1(x)))
-        return functional.relu(self.se(self.bn2(self.conv2(y))) + shortcut)
+        return functional.relu(self.se.after(self.bn2, self.conv2(y)) + shortcut)
 
 
 SAFE_CHANNELS = 16

@@ -44,13 +44,45 @@ def test_batch_norm_equals_torch(dtype, digits):
 
 
 @pytest.mark.slow
-def test_a_block_equals_its_uncompiled_self():
+@pytest.mark.parametrize(("inputs", "stride"), [(16, 2), (24, 1)])
+def test_a_squeeze_block_equals_its_uncompiled_self(inputs, stride):
+    """Values, gradients and running statistics over three steps, with statistics far from their fresh values."""
     torch.manual_seed(0)
-    block = SqueezeBlock(16, 24, 2)
+    block = SqueezeBlock(inputs, 24, stride)
+    for norm in (block.bn1, block.bn2):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    nn.init.constant_(block.conv1.weight, 0.02)
     twin = copy.deepcopy(block)
-    same(compile_network(block), twin, torch.randn(3, 16, 8, 10), torch.randn(3, 24, 4, 5))
+    compiled = compile_network(block)
+    for _ in range(3):
+        same(compiled, twin, torch.randn(3, inputs, 8, 10), torch.randn(3, 24, 8 // stride, 10 // stride))
     for (name, mine), theirs in zip(block.named_parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-3, msg=name)
+    for (name, mine), theirs in zip(block.named_buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.slow
+def test_a_squeeze_block_in_bf16_stays_as_near_to_float32_as_the_uncompiled_one():
+    torch.manual_seed(0)
+    exact = SqueezeBlock(24, 24, 1)
+    x, seed = torch.randn(8, 24, 10, 12), torch.randn(8, 24, 10, 12)
+
+    def gradients(network: nn.Module, dtype: torch.dtype) -> torch.Tensor:
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            y = network(x.to(dtype))
+        (y.float() * seed).sum().backward()
+        return torch.cat([y.detach().float().flatten(), *(p.grad.flatten() for p in network.parameters())])
+
+    wanted = gradients(copy.deepcopy(exact), torch.float32)
+    plain = (gradients(copy.deepcopy(exact), torch.bfloat16) - wanted).norm() / wanted.norm()
+    compiled = copy.deepcopy(exact)
+    network = compile_network(compiled)
+    network.zero_grad = compiled.zero_grad
+    error = (gradients(network, torch.bfloat16) - wanted).norm() / wanted.norm()
+    assert error < max(1.5 * plain, 0.01), (error, plain)
 
 
 @pytest.mark.slow
