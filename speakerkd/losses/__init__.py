@@ -8,7 +8,7 @@ from typing import Any
 from speakerkd.config import parse
 from speakerkd.errors import InputError, nearest
 from speakerkd.losses.base import LossSettings, TaskLoss
-from speakerkd.losses.margin_softmax import MarginSoftmax
+from speakerkd.losses.margin_softmax import AamPrototypical, MarginSoftmax
 from speakerkd.losses.prototypical import Prototypical, SoftmaxPrototypical
 from speakerkd.losses.softmax import Softmax
 
@@ -16,6 +16,7 @@ LOSSES: dict[str, type[TaskLoss]] = {
     "softmax_prototypical": SoftmaxPrototypical,
     "prototypical": Prototypical,
     "softmax": Softmax,
+    "aam_prototypical": AamPrototypical,
     "aam": MarginSoftmax,
     "am": MarginSoftmax,
 }

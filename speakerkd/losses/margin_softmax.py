@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from speakerkd.losses.base import LossSettings, TaskLoss
+from speakerkd.losses.prototypical import Prototypical, PrototypicalSettings
 from speakerkd.maths import unit
 
 
@@ -34,6 +35,14 @@ class MarginSoftmaxSettings(LossSettings):
         if self.margin_full < self.margin_from:
             raise PydanticCustomError("schedule", "margin_full comes before margin_from")
         return self
+
+
+class AamPrototypicalSettings(MarginSoftmaxSettings):
+    """`aam` plus an angular prototypical term, which teaches from the first step, before classes have directions."""
+
+    name: Literal["aam_prototypical"] = "aam_prototypical"
+    utterances: int = Field(2, ge=2, description="utterances M of a speaker, adjacent in the batch")
+    prototypical_weight: float = Field(1.0, ge=0, description="factor of the prototypical term")
 
 
 class CosineClassifier(nn.Linear):
@@ -95,4 +104,19 @@ class MarginSoftmax(TaskLoss):
     def terms(self, embedding: Tensor, label: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         cosines = self.classifier.cosines(embedding)
         loss = F.cross_entropy(self.with_margin(cosines, label), label)
-        return {self.settings.name: loss}, self.settings.scale * cosines
+        return {self.settings.name.partition("_")[0]: loss}, self.settings.scale * cosines
+
+
+class AamPrototypical(MarginSoftmax):
+    """Additive angular margin over all utterances, plus the prototypical loss."""
+
+    Settings = AamPrototypicalSettings
+
+    def __init__(self, settings: AamPrototypicalSettings, dim: int, classes: int) -> None:
+        super().__init__(settings, dim, classes)
+        self.prototypical = Prototypical(PrototypicalSettings(utterances=settings.utterances), dim, classes)
+
+    def terms(self, embedding: Tensor, label: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        found, logits = super().terms(embedding, label)
+        beside, _ = self.prototypical.terms(embedding, label)
+        return {**found, "prototypical": self.settings.prototypical_weight * beside["prototypical"]}, logits

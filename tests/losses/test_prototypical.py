@@ -59,6 +59,22 @@ def test_softmax_prototypical_adds_both():
     assert build_loss({"bias": False}, 2, 3).classifier.bias is None
 
 
+def test_aam_prototypical_adds_both_and_grows_its_margin():
+    settings = {"margin": 0.3, "margin_from": 1, "margin_full": 3}
+    torch.manual_seed(0)
+    loss = build_loss({"name": "aam_prototypical", "prototypical_weight": 2.0, **settings}, 2, 3)
+    torch.manual_seed(0)
+    margin = build_loss({"name": "aam", **settings}, 2, 3)
+    alone, _ = build_loss({"name": "prototypical"}, 2, 3)(ROWS, LABELS)
+    for epoch in (0.0, 2.0, 5.0):
+        loss.start_step(epoch)
+        margin.start_step(epoch)
+        terms, logits = loss(ROWS, LABELS)
+        expected, plain = margin(ROWS, LABELS)
+        torch.testing.assert_close(terms, {"aam": expected["aam"], "prototypical": 2 * alone["prototypical"]})
+        torch.testing.assert_close(logits, plain)
+
+
 def test_half_precision_embeddings_lose_nothing_more():
     loss = build_loss({}, 2, 3)
     half = ROWS.bfloat16()
@@ -70,7 +86,7 @@ def test_half_precision_embeddings_lose_nothing_more():
 
 
 @pytest.mark.parametrize("rows", [torch.zeros(4, 2), torch.ones(4, 2), ROWS[[0, 0, 0, 0]]])
-@pytest.mark.parametrize("name", ["softmax_prototypical", "prototypical", "softmax", "aam", "am"])
+@pytest.mark.parametrize("name", ["softmax_prototypical", "prototypical", "softmax", "aam_prototypical", "aam", "am"])
 def test_zero_and_repeated_embeddings_give_finite_gradients(name, rows):
     loss = build_loss({"name": name}, 2, 3)
     x = rows.clone().requires_grad_()
