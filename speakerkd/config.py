@@ -26,9 +26,8 @@ def read_yaml(path: Path | str, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a YAML mapping; `inherit: other.yaml` (relative to the file) is merged below it; lists are replaced."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(
-            "no such config", path, "give the path of a YAML file, such as recipes/voxceleb/conf/base.yaml"
-        )
+        fix = "give the path of a YAML file, such as recipes/voxceleb/conf/base.yaml"
+        raise InputError("no such config", path, f"write --set {path}" if "=" in path.name else fix)
     if path.resolve() in _seen:
         raise InputError("configs inherit in a circle", path, "remove one `inherit:`")
     try:

@@ -22,6 +22,11 @@ def test_a_child_config_wins_over_its_parent_key_by_key(tmp_path):
     assert read_yaml(tmp_path / "child.yaml") == {"optim": {"lr": 0.2, "decay": 5}, "list": [3]}
 
 
+def test_a_setting_given_as_a_config_is_recognised():
+    with pytest.raises(InputError, match="write --set train.speakers=20"):
+        read_yaml("train.speakers=20")
+
+
 def test_configs_that_inherit_in_a_circle_are_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("inherit: b.yaml\n")
     (tmp_path / "b.yaml").write_text("inherit: a.yaml\n")

@@ -30,18 +30,20 @@ def reference() -> str:
             *_group(task.Student, 1),
         ]
     for name in dict.fromkeys(LOSSES):
-        lines += [f"loss:  # name: {name}", *_group(LOSSES[name].Settings, 1)]
+        lines += ["loss:", f"  name: {name}", *_group(LOSSES[name].Settings, 1)]
     lines += ["projection:", *_group(ProjectionSettings, 1)]
     for name in ("teacher", "optim", "train"):
         lines += [f"{name}:", *_group(fields[name].annotation, 1)]
     for name, method in METHODS.items():
-        lines += [f"distill:  # - name: {name}", *_group(method.Settings, 1)]
+        lines += ["distill:", f"  - name: {name}", *_group(method.Settings, 2)]
     return "\n".join(lines)
 
 
 def _group(settings: type[BaseModel], depth: int) -> list[str]:
     lines = []
     for name, field in settings.model_fields.items():
+        if name == "name" and not field.description:  # of a loss or an objective, whose caller has printed it
+            continue
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             lines += [f"{'  ' * depth}{name}:", *_group(field.annotation, depth + 1)]
         else:

@@ -363,7 +363,7 @@ def test_the_list_of_settings_names_every_one_with_its_bounds():
 
     text = reference()
     assert "  crop_frames: 200  # frames of a training crop; 100 are a second (at least 8, at most 10000)" in text
-    assert "distill:  # - name: margin" in text and "loss:  # name: aam" in text
+    assert "distill:\n  - name: margin\n" in text and "loss:\n  name: am\n" in text
 
 
 def test_the_loop_is_the_paper_written_out(corpus, tmp_path):
