@@ -62,6 +62,17 @@ for_each() { # for_each FUNCTION: call it with config, seed and experiment folde
         done
     done
 }
+once() { # once MARKER EXP COMMAND...: run it, unless MARKER names this very command and is newer than model and data
+    local marker=$2/$1 exp=$2
+    shift 2
+    if [ -e "$exp/results.json" ] && [ "$marker" -nt "$exp/model.json" ] && [ "$marker" -nt "$data/$scored/feats.scp" ] &&
+        [ "$marker" -nt "$data/test/aligned.scp" ] && [ "$(cat "$marker")" = "$*" ]; then
+        echo "$marker: done already"
+    else
+        "$@"
+        echo "$*" >"$marker"
+    fi
+}
 
 if stage_is 0 "corpus"; then
     case $corpus in
@@ -98,14 +109,14 @@ fi
 if stage_is 4 "score"; then
     score() {
         need 3 "$3/model.json"
-        speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored"/trials_*
-        [ "${musan:-none}" = none ] || speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored/trials_original" \
-            --noise "$musan" --db 15 10 5
+        once .scored "$3" speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored"/trials_*
+        [ "${musan:-none}" = none ] || once .scored_noisy "$3" speakerkd score --model "$3" --data "$data/$scored" \
+            --trials "$data/$scored/trials_original" --noise "$musan" --db 15 10 5
     }
     for_each score
 fi
 if stage_is 5 "match voices and faces of people it never saw"; then
-    match() { need 3 "$3/model.json"; speakerkd match --data "$data/test" --model "$3"; }
+    match() { need 3 "$3/model.json"; once .matched "$3" speakerkd match --data "$data/test" --model "$3"; }
     for_each match
 fi
 if stage_is 6 "report"; then

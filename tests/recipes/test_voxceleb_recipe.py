@@ -46,8 +46,14 @@ def test_the_recipe_ends_with_a_table_and_each_stage_runs_again(tmp_path):
     before = (tmp_path / "exp" / "mini-margin" / "model.safetensors").read_bytes()
     again = ok(recipe(tmp_path, "--stage", "3"))
     assert "trained already" in again
+    assert again.count(".scored: done already") == again.count(".matched: done already") == 2
     assert (tmp_path / "exp" / "mini-margin" / "model.safetensors").read_bytes() == before
     assert again.splitlines()[-6:-3] == shown.splitlines()[-6:-3]
+
+    # another model of the same name is scored again
+    (tmp_path / "exp" / "mini-margin" / "model.json").touch()
+    renewed = ok(recipe(tmp_path, "--stage", "4", "--stop-stage", "4"))
+    assert [renewed.count(text) for text in (".scored: done", ".scored_noisy: done", "figures in ")] == [1, 1, 2]
 
     # the trained model on files, as README says
     speech = sorted((tmp_path / "data/mini/corpus/vox1/wav").rglob("*.wav"))[0]
