@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
+FEW = 8  # curves whose names fit into a picture; those of more stand beside it
 DET_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 
@@ -32,9 +33,26 @@ def _save(figure, path: Path) -> Path:
     return path
 
 
+def _plot_canvas(width: float, height: float, curves: int):
+    """A canvas for named curves, larger for many, whose colours come again with another dash after ten."""
+    from cycler import cycler
+    from matplotlib import colormaps
+
+    figure, axes = _canvas(width, height) if curves <= FEW else _canvas(width + 1.8, max(height, 0.3 + 0.18 * curves))
+    axes.set_prop_cycle(cycler(linestyle=["-", "--", ":"]) * cycler(color=colormaps["tab10"].colors))
+    return figure, axes
+
+
+def _name_curves(figure, axes, curves: int) -> None:
+    if curves <= FEW:
+        axes.legend(frameon=False)
+    else:
+        figure.legend(frameon=False, loc="outside right upper", fontsize="small")
+
+
 def det_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str = "") -> Path:
     """Detection error trade-off on normal-deviate axes. curves: {system: (false-accept rates, false-reject rates)}."""
-    figure, axes = _canvas(5.2, 4.8)
+    figure, axes = _plot_canvas(5.2, 4.8, len(curves))
     for label, (accept, reject) in curves.items():
         inside = (accept > 0) & (accept < 1) & (reject > 0) & (reject < 1)
         axes.plot(norm.ppf(accept[inside]), norm.ppf(reject[inside]), label=label, linewidth=1.6)
@@ -45,19 +63,19 @@ def det_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, 
     axes.set(xlim=(low, high), ylim=(low, high), title=title)
     axes.set_xlabel("false accepts, %")
     axes.set_ylabel("false rejects, %")
-    axes.legend(frameon=False)
+    _name_curves(figure, axes, len(curves))
     return _save(figure, path)
 
 
 def learning_curves(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path, ylabel: str = "EER, %") -> Path:
     """A figure over training. curves: {system: [(epoch, value), ...]}."""
-    figure, axes = _canvas(5.2, 3.4)
+    figure, axes = _plot_canvas(5.2, 3.4, len(curves))
     for label, points in curves.items():
         axes.plot(*zip(*points, strict=True), label=label, marker="o", markersize=3, linewidth=1.6)
     axes.set_xlabel("epoch")
     axes.set_ylabel(ylabel)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+    _name_curves(figure, axes, len(curves))
     return _save(figure, path)
 
 
