@@ -65,8 +65,8 @@ for_each() { # for_each FUNCTION: call it with config, seed and experiment folde
 once() { # once MARKER EXP COMMAND...: run it, unless MARKER names this very command and is newer than model and data
     local marker=$2/$1 exp=$2
     shift 2
-    if [ -e "$exp/results.json" ] && [ "$marker" -nt "$exp/model.json" ] && [ "$marker" -nt "$data/$scored/feats.scp" ] &&
-        [ "$marker" -nt "$data/test/aligned.scp" ] && [ "$(cat "$marker")" = "$*" ]; then
+    if [ -e "$exp/results.json" ] && [ "$marker" -nt "$exp/model.json" ] && [ "$(cat "$marker")" = "$*" ] &&
+        [ -z "$(find "$data/$scored" "$data/test" -maxdepth 1 -type f -newer "$marker")" ]; then
         echo "$marker: done already"
     else
         "$@"

@@ -104,7 +104,7 @@ class MarginSoftmax(TaskLoss):
     def terms(self, embedding: Tensor, label: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         cosines = self.classifier.cosines(embedding)
         loss = F.cross_entropy(self.with_margin(cosines, label), label)
-        return {self.settings.name.partition("_")[0]: loss}, self.settings.scale * cosines
+        return {self.settings.name: loss}, self.settings.scale * cosines
 
 
 class AamPrototypical(MarginSoftmax):
@@ -119,4 +119,7 @@ class AamPrototypical(MarginSoftmax):
     def terms(self, embedding: Tensor, label: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
         found, logits = super().terms(embedding, label)
         beside, _ = self.prototypical.terms(embedding, label)
-        return {**found, "prototypical": self.settings.prototypical_weight * beside["prototypical"]}, logits
+        return {
+            "aam": found[self.settings.name],
+            "prototypical": self.settings.prototypical_weight * beside["prototypical"],
+        }, logits
