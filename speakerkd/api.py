@@ -24,7 +24,7 @@ from speakerkd.errors import InputError
 
 if TYPE_CHECKING:
     from speakerkd.evaluation.embeddings import Embeddings
-    from speakerkd.models.package import Package
+    from speakerkd.models.trained_model import TrainedModel
 
 File = str | Path
 FACES = 64  # pictures that the teacher sees at a time
@@ -70,7 +70,7 @@ class Match:
 class Model:
     """A trained speech model with what it takes to use it."""
 
-    def __init__(self, package: Package, teacher_weights: File | None = None) -> None:
+    def __init__(self, package: TrainedModel, teacher_weights: File | None = None) -> None:
         self.package = package
         self.teacher_weights = teacher_weights
 
@@ -169,7 +169,7 @@ class Model:
 
     @cached_property
     def _teacher(self):
-        from speakerkd.teach import find_teacher, load_teacher
+        from speakerkd.teachers.load import find_teacher, load_teacher
 
         record = self.package.teacher
         if record is None:

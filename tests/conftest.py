@@ -2,19 +2,21 @@
 
 import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from feature_corpus import make_corpus
 
 from speakerkd.data.archive import write_features, write_vectors
 from speakerkd.data.datadir import write_table
 from speakerkd.distill.projection import ProjectionHead
 from speakerkd.frontend.fbank import FbankSettings, fbank
-from speakerkd.models.package import load_package, save_package
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
+from speakerkd.models.trained_model import load_trained_model, save_trained_model
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +48,7 @@ def save_tiny(folder, mels=MELS, head=True, seed=0):
         for _ in range(20):
             network(torch.randn(4, 50, mels))
         network.eval()
-    save_package(
+    save_trained_model(
         folder,
         task="speaker",
         student=network,
@@ -71,7 +73,7 @@ def model_dir(tiny, tmp_path):
 
 @pytest.fixture
 def package(model_dir):
-    return load_package(model_dir, dtype=torch.float32)
+    return load_trained_model(model_dir, dtype=torch.float32)
 
 
 def voice(person, number, seconds, rate=16000):
@@ -113,3 +115,13 @@ def corpus(tmp_path_factory):
     lines = [f"{int(speakers[a] == speakers[b])} {a}.wav {b}.wav" for i, a in enumerate(keys) for b in keys[i + 1 :: 3]]
     trials.write_text("\n".join(lines) + "\n")
     return SimpleNamespace(root=root, data=data, keys=keys, trials=trials, speakers=speakers, features=features)
+
+
+@pytest.fixture(scope="session")
+def feature_corpus(tmp_path_factory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "train")
+
+
+@pytest.fixture(scope="session")
+def partly_paired(tmp_path_factory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("corpus") / "partly", teacher=0.6)

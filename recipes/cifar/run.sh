@@ -62,7 +62,7 @@ if stage_is 0 "pictures"; then
 fi
 if stage_is 1 "teacher: $teacher"; then
     need 0 "$data/classes.txt"
-    speakerkd teach "$data" --teacher "$teacher" ${weights:+--weights "$weights"} ${alias:+--alias "$alias"} ${names:+--names "$names"}
+    speakerkd embed-text "$data" --teacher "$teacher" ${weights:+--weights "$weights"} ${alias:+--alias "$alias"} ${names:+--names "$names"}
 fi
 if stage_is 2 "train: $systems"; then
     train() {

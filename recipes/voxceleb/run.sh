@@ -98,8 +98,8 @@ if stage_is 2 "Fbank, faces, teacher"; then
     for part in train test; do speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05; done
     [ "$corpus" != mini ] || speakerkd train $conf/face_teacher.yaml --exp "$teacher" --resume \
         --set data.train="$data/train" --set train.speakers=$((people * 2 / 5))
-    speakerkd teach "$data/train" --teacher "$teacher" ${weights:+--weights "$weights"} --head
-    speakerkd teach "$data/test" --teacher "$teacher" ${weights:+--weights "$weights"}
+    speakerkd embed-teacher "$data/train" --teacher "$teacher" ${weights:+--weights "$weights"} --classifier
+    speakerkd embed-teacher "$data/test" --teacher "$teacher" ${weights:+--weights "$weights"}
 fi
 if stage_is 3 "train $systems"; then
     need 2 "$data"/train/{feats,teacher}.scp
@@ -116,7 +116,7 @@ if stage_is 4 "score"; then
     for_each score
 fi
 if stage_is 5 "match voices and faces of people it never saw"; then
-    match() { need 3 "$3/model.json"; once .matched "$3" speakerkd match --data "$data/test" --model "$3"; }
+    match() { need 3 "$3/model.json"; once .matched "$3" speakerkd match-test "$data/test" --model "$3"; }
     for_each match
 fi
 if stage_is 6 "report"; then

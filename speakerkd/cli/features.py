@@ -1,4 +1,4 @@
-"""Verbs that turn a data directory's recordings and pictures into what training reads: fbank, faces, teach."""
+"""Verbs that turn a data directory's recordings and pictures into what training reads: fbank, faces, embed-teacher."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command."""
     app.command()(fbank)
     app.command()(faces)
-    app.command()(teach)
+    app.command("embed-teacher")(embed_teacher)
 
 
 def fbank(
@@ -77,50 +77,35 @@ def faces(
     print(f"faces {directory}: {rejected}")
 
 
-def teach(
+def embed_teacher(
     directory: Directory,
     *,
     teacher: Annotated[
         str,
         typer.Option(
-            help="ir50, mobilefacenet, inception, or the experiment directory of a face network; for pictures clip, "
-            "ngrams, auto, or a table (.npz, .npy)",
-            show_default=False,
+            help="ir50, mobilefacenet, inception, or the experiment directory of a face network", show_default=False
         ),
     ],
-    weights: Annotated[Path | None, typer.Option(help="weights file of ir50, mobilefacenet, inception or clip")] = None,
+    weights: Annotated[Path | None, typer.Option(help="weights file of ir50, mobilefacenet or inception")] = None,
     flip: Annotated[bool, typer.Option(help="mean embedding of each face and its mirror image")] = False,
-    head: Annotated[
-        bool, typer.Option(help="also fit a speaker classifier to the embeddings, for logit methods")
+    classifier: Annotated[
+        bool, typer.Option(help="also fit a speaker classifier to the embeddings, for methods on class scores")
     ] = False,
     batch: Annotated[int, typer.Option(min=1, help="faces at once")] = 32,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
     max_rejected: MaxRejected = 0.01,
-    prompts: Annotated[str, typer.Option(help="pictures: prompt set that the text teacher reads")] = "imagenet_80",
-    alias: Annotated[
-        list[str] | None, typer.Option(help="pictures: CLASS=NAME, a class's name in the table (repeatable)")
-    ] = None,
-    names: Annotated[Path | None, typer.Option(help="pictures: class names of a .npy table, one a line")] = None,
 ) -> None:
-    """Run the frozen teacher once: over the aligned faces of DIR, or over the class names of an image directory.
+    """Run the frozen face teacher once over the aligned faces of DIR.
 
-    Writes teacher.scp (the utterances of a session share an embedding) and teacher.json; with --head also
-    teacher_head.safetensors. A second run embeds what is missing or has changed. For an image directory, writes
-    teacher.npz: a text embedding for every class in every prompt.
+    Writes teacher.scp (the utterances of a session share an embedding) and teacher.json; with --classifier also
+    teacher_classifier.safetensors. A second run embeds what is missing or has changed.
 
-    Example: speakerkd teach data/train --teacher ir50 --weights backbone_ir50.pth --head
-
-    Pictures: speakerkd teach data/cifar100 --teacher clip
+    Example: speakerkd embed-teacher data/train --teacher ir50 --weights backbone_ir50.pth --classifier
     """
-    if (directory / "classes.txt").is_file():
-        from speakerkd.cli.images import teach_pictures
-
-        teach_pictures(directory, teacher, weights=weights, prompts=prompts, alias=alias, names=names, device=device)
-        return
     from speakerkd.errors import InputError, nearest
-    from speakerkd.teach import teach as run
-    from speakerkd.teach import teach_head
+    from speakerkd.teachers.classifier import fit_classifier
+    from speakerkd.teachers.embed import embed_teacher as run
 
     kinds = ("auto", "float32", "bfloat16")
     if precision not in kinds:
@@ -135,8 +120,8 @@ def teach(
         precision=precision,
         max_rejected=max_rejected,
     )
-    print(f"teach {directory}: {rejected}")
-    if head:
-        fitted = teach_head(directory)
+    print(f"embed-teacher {directory}: {rejected}")
+    if classifier:
+        fitted = fit_classifier(directory)
         of = f"{fitted.speakers} speakers, {fitted.embeddings} faces"
-        print(f"head {fitted.path}: {of}, training accuracy {100 * fitted.accuracy:.2f} %")
+        print(f"classifier {fitted.path}: {of}, training accuracy {100 * fitted.accuracy:.2f} %")

@@ -1,4 +1,4 @@
-"""Verbs for pictures taught by text: prepare images, classify."""
+"""Verbs for pictures taught by text: prepare images, embed-text, classify."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from speakerkd.cli.prepare import Jobs, MaxRejected, Output, Root, prepare
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command."""
+    app.command("embed-text")(embed_text)
     app.command()(classify)
 
 
@@ -64,7 +65,7 @@ def classify(
     """
     from speakerkd.evaluation.images import classify_files, image_figures, open_pictures
     from speakerkd.evaluation.results import update_results
-    from speakerkd.models.package import load_package
+    from speakerkd.models.trained_model import load_trained_model
     from speakerkd.report.results import read_result
     from speakerkd.report.summary import result_table
     from speakerkd.report.tables import as_text
@@ -72,11 +73,11 @@ def classify(
     device = _device(device)
     if picture:
         for folder in models:
-            for file, name, probability in classify_files(load_package(folder, device), picture):
+            for file, name, probability in classify_files(load_trained_model(folder, device), picture):
                 print(f"{file}: {name} ({probability:.0%}, {folder})")
         return
     for folder in models:
-        package = load_package(folder, device)
+        package = load_trained_model(folder, device)
         directory = data or _trained_on(folder)
         pictures, table = open_pictures(directory, split, teacher)
         figures = image_figures(package, pictures, table, robustness=robustness)
@@ -85,30 +86,37 @@ def classify(
     print(as_text(result_table([read_result(folder) for folder in models], with_published=published)))
 
 
-def teach_pictures(
-    directory: Path,
-    teacher: str,
+def embed_text(
+    directory: Annotated[Path, typer.Argument(help="image directory", show_default=False)],
     *,
-    weights: Path | None,
-    prompts: str,
-    alias: list[str] | None,
-    names: Path | None,
-    device: str,
+    teacher: Annotated[str, typer.Option(help="clip, ngrams, auto, or a table (.npz, .npy)", show_default=False)],
+    weights: Annotated[Path | None, typer.Option(help="weights file of clip")] = None,
+    prompts: Annotated[str, typer.Option(help="prompt set that the text teacher reads")] = "imagenet_80",
+    alias: Annotated[
+        list[str] | None, typer.Option(help="CLASS=NAME, a class's name in the table (repeatable)")
+    ] = None,
+    names: Annotated[Path | None, typer.Option(help="class names of a .npy table, one a line")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
-    """What `speakerkd teach` does for an image directory."""
+    """Run the frozen text teacher once over the class names of an image directory.
+
+    Writes teacher.npz: a text embedding for every class in every prompt.
+
+    Example: speakerkd embed-text data/cifar100 --teacher clip
+    """
     from speakerkd.errors import InputError
     from speakerkd.models.text import STAND_IN
-    from speakerkd.teach_text import teach_text
+    from speakerkd.teachers.text import embed_text as run
 
     aliases = dict(text.partition("=")[::2] for text in alias or [])
     if empty := [name for name, other in aliases.items() if not other]:
         raise InputError(f"'{empty[0]}' is not of the form CLASS=NAME", "--alias", "write --alias 'automobile=car'")
-    table = teach_text(
+    table = run(
         directory, teacher, weights=weights, prompts=prompts, aliases=aliases, names=names, device=_device(device)
     )
     shape = f"{len(table.classes)} classes x {len(table.templates)} prompts, {table.dim} dimensions"
     note = f" ({STAND_IN})" if table.source["name"] == "ngrams" else ""
-    print(f"teach {directory}: {table.source['name']}{note}, {shape}")
+    print(f"embed-text {directory}: {table.source['name']}{note}, {shape}")
 
 
 def _device(name: str) -> str:

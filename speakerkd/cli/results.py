@@ -37,7 +37,7 @@ def doctor() -> None:
 
     Example: `speakerkd doctor`
     """
-    from speakerkd.doctor import examine
+    from speakerkd.cli.doctor import examine
 
     checks = examine()
     width = max(len(c.name) for c in checks)

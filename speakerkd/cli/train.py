@@ -46,7 +46,7 @@ def train(
 
     Several processes: torchrun --nproc-per-node 4 --no-python speakerkd train CONFIG
     """
-    from speakerkd.training.settings import read_experiment
+    from speakerkd.training.experiment import read_experiment
 
     label = name or (exp.resolve().name if exp is not None else None)
     experiment = read_experiment(config[0], settings or [], label, over=config[1:])

@@ -19,6 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command."""
     app.command()(match)
+    app.command("match-test")(match_test)
     app.command()(verify)
 
 
@@ -30,78 +31,84 @@ def match(
     ] = None,
     face: Annotated[Path | None, typer.Option(help="a picture or video, with --audios", show_default=False)] = None,
     audios: Annotated[list[Path] | None, typer.Option(help="recordings, one or more", show_default=False)] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="data directory: match all its people instead", show_default=False)
-    ] = None,
     model: Model = None,
     teacher_weights: Annotated[
         Path | None, typer.Option(help="weights of the face teacher, if they have moved", show_default=False)
     ] = None,
-    hard: Annotated[bool, typer.Option("--hard", help="--data: refuse one without spk2gender")] = False,
-    triples: Annotated[int, typer.Option(help="--data: questions a set", min=1)] = 10_000,
-    options: Annotated[
-        list[int] | None, typer.Option(help="--data: options a question [default: 2]", show_default=False)
-    ] = None,
-    voice_to_face: Annotated[
-        list[Path] | None,
-        typer.Option(help="--data: lists of `voice face face` lines, the right one first", show_default=False),
-    ] = None,
-    face_to_voice: Annotated[
-        list[Path] | None, typer.Option(help="--data: lists of `face voice voice` lines", show_default=False)
-    ] = None,
-    pairs: Annotated[
-        Path | None, typer.Option(help="--data: verification list of voices and faces", show_default=False)
-    ] = None,
-    centre: Annotated[
-        Path | None,
-        typer.Option(
-            help="--data: take off the mean voice and mean face of this data directory, the training one say",
-            show_default=False,
-        ),
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="--data: how voices are embedded, mean or whole")] = "mean",
-    seed: Annotated[int, typer.Option(help="--data: of the questions and the intervals", min=0)] = 0,
-    bootstrap: Annotated[int, typer.Option(help="--data: replicates of the intervals; 0: none", min=0)] = 1000,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Say which face belongs to a voice, or which voice to a face; or how often that succeeds over a data directory.
-
-    Faces are found and aligned. Over a directory: 10,000 questions in each direction drawn from the seed, with other
-    people of any gender (O) and of the same one (H); the accuracies go to the model's results.json.
+    """Say which face belongs to a voice, or which voice to a face. Faces are found and aligned.
 
     Example: speakerkd match --audio a.wav --faces f1.jpg f2.jpg f3.jpg
 
     Example: speakerkd match --face f.jpg --audios a.wav b.wav --json
-
-    Example: speakerkd match --data data/test --model exp/margin --centre data/train
     """
     files = {"--audio": audio, "--faces": faces, "--face": face, "--audios": audios}
     given = {name for name, value in files.items() if value}
-    if data is not None and not given:
-        _over_directory(
-            data,
-            model,
-            device,
-            json=json,
-            hard=hard,
-            triples=triples,
-            choices=options or [2],
-            lists=[("audio_to_face", path) for path in voice_to_face or []]
-            + [("face_to_audio", path) for path in face_to_voice or []],
-            pairs=pairs,
-            centre=centre,
-            protocol=protocol,
-            seed=seed,
-            replicates=bootstrap,
-        )
-        return
-    if data is not None or given not in ({"--audio", "--faces"}, {"--face", "--audios"}):
-        raise typer.BadParameter("give --audio and --faces, or --face and --audios, or --data alone")
+    if given not in ({"--audio", "--faces"}, {"--face", "--audios"}):
+        raise typer.BadParameter("give --audio and --faces, or --face and --audios; a test set is for match-test DIR")
     from speakerkd import api
 
     loaded = api.load(model, device, teacher_weights)
     _show(loaded.match(audio, faces) if audio else loaded.match_voices(face, audios), json)
+
+
+def match_test(
+    directory: Annotated[Path, typer.Argument(help="data directory of people with faces", show_default=False)],
+    *,
+    model: Model = None,
+    hard: Annotated[bool, typer.Option("--hard", help="refuse a directory without spk2gender")] = False,
+    triples: Annotated[int, typer.Option(help="questions a set", min=1)] = 10_000,
+    options: Annotated[
+        list[int] | None, typer.Option(help="options a question [default: 2]", show_default=False)
+    ] = None,
+    voice_to_face: Annotated[
+        list[Path] | None,
+        typer.Option(help="lists of `voice face face` lines, the right one first", show_default=False),
+    ] = None,
+    face_to_voice: Annotated[
+        list[Path] | None, typer.Option(help="lists of `face voice voice` lines", show_default=False)
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="verification list of voices and faces", show_default=False)
+    ] = None,
+    centre: Annotated[
+        Path | None,
+        typer.Option(
+            help="take off the mean voice and mean face of this data directory, the training one say",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="how voices are embedded, mean or whole")] = "mean",
+    seed: Annotated[int, typer.Option(help="of the questions and the intervals", min=0)] = 0,
+    bootstrap: Annotated[int, typer.Option(help="replicates of the intervals; 0: none", min=0)] = 1000,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Say how often voices are matched to faces, and faces to voices, over the people of a data directory.
+
+    10,000 questions in each direction drawn from the seed, with other people of any gender (O) and of the same one
+    (H); the accuracies go to the model's results.json.
+
+    Example: speakerkd match-test data/test --model exp/margin --centre data/train
+    """
+    _over_directory(
+        directory,
+        model,
+        device,
+        json=json,
+        hard=hard,
+        triples=triples,
+        choices=options or [2],
+        lists=[("audio_to_face", path) for path in voice_to_face or []]
+        + [("face_to_audio", path) for path in face_to_voice or []],
+        pairs=pairs,
+        centre=centre,
+        protocol=protocol,
+        seed=seed,
+        replicates=bootstrap,
+    )
 
 
 def _show(found: Match, as_json: bool) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speakerkd import shards
 from speakerkd.corpora.probe import check_picture, duration
 from speakerkd.data.datadir import encode_key, spell_path, write_datadir
 from speakerkd.errors import InputError
-from speakerkd.files import Stamp
-from speakerkd.rejected import Rejected
+from speakerkd.work import shards
+from speakerkd.work.files import Stamp
+from speakerkd.work.rejected import Rejected
 
 CHUNK = 200  # recordings that a process takes at a time
 

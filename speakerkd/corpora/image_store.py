@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd import shards
 from speakerkd.corpora.images import ImageCorpus, Split
 from speakerkd.data.images import Moments
 from speakerkd.data.pixels import image_size, read_image
 from speakerkd.errors import InputError
-from speakerkd.files import Stamp, whole_dir, write_json
-from speakerkd.rejected import Rejected
+from speakerkd.work import shards
+from speakerkd.work.files import Stamp, whole_dir, write_json
+from speakerkd.work.rejected import Rejected
 
 LARGEST = 256  # pixels a side where pictures differ in size and none was asked for: enough for crops of 224
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.data.paired import fraction_of
 from speakerkd.data.pixels import SUFFIXES
+from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
 
 TRAIN_NAMES = ("train", "training")

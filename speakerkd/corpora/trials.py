@@ -11,7 +11,7 @@ import numpy as np
 
 from speakerkd.data.datadir import DataDir
 from speakerkd.errors import InputError
-from speakerkd.files import whole_file
+from speakerkd.work.files import whole_file
 
 ALL_AT_MOST = 5_000_000  # pairs; a list of all of them beyond this is surely not meant
 Trial = tuple[int, str, str]  # 1 for a target and 0 for a non-target, enrolment key, test key

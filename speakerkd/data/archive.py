@@ -19,7 +19,7 @@ import numpy as np
 from speakerkd.data.scp import ScpTable, check_key, gather_bytes, map_file, read_scp, write_scp
 from speakerkd.data.vectors import read_shared_vectors, read_vectors, write_vectors
 from speakerkd.errors import InputError
-from speakerkd.files import whole_file
+from speakerkd.work.files import whole_file
 
 __all__ = [
     "FeatureArchive",

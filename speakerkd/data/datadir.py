@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from speakerkd.errors import InputError
-from speakerkd.files import whole_dir, whole_file
+from speakerkd.work.files import whole_dir, whole_file
 
 UTTERANCE_TABLES = (
     "wav.scp", "face.scp", "utt2spk", "utt2dur", "utt2session", "feats.scp", "aligned.scp", "teacher.scp",
@@ -176,3 +176,12 @@ def write_datadir(
             file.replace(path / file.name)
         fresh.rmdir()
     return DataDir(path)
+
+
+def require_file(directory: Path | str, name: str, verb: str) -> None:
+    """Raise InputError where a data directory, or this file of it, is missing; verb: what makes the file."""
+    path = Path(directory)
+    if not path.is_dir():
+        raise InputError("no such data directory", path, "give a directory made by `speakerkd prepare`")
+    if not (path / name).is_file():
+        raise InputError(f"the data directory has no {name}", path, f"run `{verb}` on it first")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from speakerkd.data.paired import Utterances
+    from speakerkd.data.utterances import Utterances
 
 SHARE = 0.8  # of the free memory that `auto` gives to features at most; the rest is the network's
 BLOCK = 1 << 26  # values copied to the device at a time

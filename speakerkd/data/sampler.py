@@ -108,7 +108,7 @@ def rank_rows(size: int, unit: int, rank: int, ranks: int) -> slice:
     return slice(rank * share, (rank + 1) * share)
 
 
-def chance(seed: int, number: int, size: int, width: int) -> np.ndarray:
+def uniform_draws(seed: int, number: int, size: int, width: int) -> np.ndarray:
     """Uniform numbers (size, width) in [0, 1) for the random views of one batch: a row a sample, whatever the ranks."""
     return np.random.default_rng([seed, number, 0xC4A2]).random((size, width))
 
@@ -163,3 +163,14 @@ def _deal(owner: np.ndarray, batches: int, speakers: int, rng: np.random.Generat
         traded = np.take_along_axis(both, np.argsort(key, axis=1), axis=1)
         table[left], table[right] = traded[:, :speakers], traded[:, speakers:]
     return table[rng.permutation(batches)]
+
+
+def fraction_of(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Ascending positions of a share of every class's samples, at least two; smaller shares lie within larger ones."""
+    order = np.random.default_rng([seed, 0xF7AC]).permutation(len(labels))
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    sorted_labels = labels[by_class]
+    first = np.flatnonzero(np.r_[True, sorted_labels[1:] != sorted_labels[:-1]])
+    count = np.diff(np.r_[first, len(labels)])
+    rank = np.arange(len(labels)) - np.repeat(first, count)
+    return np.sort(by_class[rank < np.repeat(np.maximum(np.round(count * fraction), 2), count)])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from speakerkd.errors import InputError
-from speakerkd.files import whole_file
+from speakerkd.work.files import whole_file
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from speakerkd.data.scp import check_key, gather_bytes, map_file, read_scp, write_scp
 from speakerkd.errors import InputError
-from speakerkd.files import whole_file
+from speakerkd.work.files import whole_file
 
 HEADER = np.dtype([("magic", "S5"), ("four", "u1"), ("dim", "<i4")])  # packed: 10 bytes
 MAGIC = b"\0BFV "

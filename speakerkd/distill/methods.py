@@ -22,7 +22,6 @@ from speakerkd.distill.ctkd import CTKD
 from speakerkd.distill.dimensional import Dimensional
 from speakerkd.distill.disentangled import Disentangled
 from speakerkd.distill.dkd import DKD
-from speakerkd.distill.fit import check_fit
 from speakerkd.distill.fitnet import FitNet
 from speakerkd.distill.fsp import FSP
 from speakerkd.distill.ickd import ICKD
@@ -33,6 +32,7 @@ from speakerkd.distill.nst import NST
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.distill.pkt import PKT
 from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
+from speakerkd.distill.requirements import check_fit
 from speakerkd.distill.rkd import RKD
 from speakerkd.distill.semckd import SemCKD
 from speakerkd.distill.simkd import SimKD
@@ -112,7 +112,7 @@ class ObjectiveList(nn.Module):
     def _keep(self, _: nn.Module, __: tuple[Tensor, ...], projected: Tensor) -> None:
         self._projected = projected.detach()
 
-    def likeness(self) -> float | None:
+    def projection_collapse(self) -> float | None:
         """Mean cosine between the projected teacher embeddings of the last batch; None without a head or a batch.
 
         Near 1 the head has learnt to answer every face with one vector, which meets a margin and teaches nothing.

@@ -14,7 +14,7 @@ from pydantic import Field
 from speakerkd.config import Settings, parse
 from speakerkd.errors import InputError
 from speakerkd.evaluation.trials import TrialList
-from speakerkd.files import digest, write_json
+from speakerkd.work.files import digest, write_json
 
 Quality = Literal["duration", "magnitude", "norm"]
 QUALITIES: tuple[Quality, ...] = ("duration", "magnitude", "norm")

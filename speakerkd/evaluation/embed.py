@@ -18,7 +18,7 @@ from speakerkd.evaluation.protocol import SHORTEST, Protocol
 from speakerkd.evaluation.recordings import Recordings
 
 if TYPE_CHECKING:
-    from speakerkd.models.package import Package
+    from speakerkd.models.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
 CPU_BATCH, DEVICE_BATCH = 20, 256  # crops at a time; on a processor 40 are slower than 20
@@ -37,7 +37,7 @@ class _Work:
 
 
 def embed(
-    package: Package,
+    package: TrainedModel,
     recordings: Recordings,
     protocol: Protocol,
     *,
@@ -158,7 +158,7 @@ def _ahead(batches: Iterator[_Work]) -> Iterator[_Work]:
 class _Runner:
     """Runs batches, and compiles the network once it is clear that enough work is left."""
 
-    def __init__(self, package: Package, compile: bool | None) -> None:
+    def __init__(self, package: TrainedModel, compile: bool | None) -> None:
         self.package = package
         self.batch = CPU_BATCH if package.device.type == "cpu" else DEVICE_BATCH
         self.undecided = compile is None and not package.compiled

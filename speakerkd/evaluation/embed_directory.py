@@ -12,7 +12,7 @@ from speakerkd.evaluation.embeddings import write_embeddings
 from speakerkd.evaluation.model import fbank_settings, load_speaker_model
 from speakerkd.evaluation.protocol import Name, Protocol
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
-from speakerkd.rejected import Rejected
+from speakerkd.work.rejected import Rejected
 
 FORMATS = (".npz", ".ark", ".scp")
 

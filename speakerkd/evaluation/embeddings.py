@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from speakerkd.data.datadir import read_table, write_table
 from speakerkd.errors import InputError
-from speakerkd.files import whole_file, write_json
+from speakerkd.work.files import whole_file, write_json
 
 MEDIA = (".wav", ".flac", ".m4a", ".mp4", ".ogg", ".opus", ".mp3", ".aac", ".sph", ".webm", ".jpg", ".jpeg", ".png")
 MAKE = "make them with `speakerkd embed`"

@@ -12,18 +12,23 @@ from torch import Tensor
 from speakerkd.config import parse
 from speakerkd.data.images import ImageSet, read_images
 from speakerkd.data.pixels import read_image
-from speakerkd.data.text_table import TextTable, near, read_text_table
 from speakerkd.errors import InputError
 from speakerkd.evaluation.classify import classification_figures, matching_figures, top_k
 from speakerkd.frontend.corruptions import CORRUPTIONS, corrupt
 from speakerkd.frontend.images import ImageViewSettings, normalise, test_view
-from speakerkd.models.package import Package
+from speakerkd.models.trained_model import TrainedModel
+from speakerkd.teachers.text_table import TextTable, near, read_text_table
 
 BLOCK = 256  # pictures a batch
 
 
 def image_figures(
-    package: Package, pictures: ImageSet, table: TextTable | None = None, *, robustness: bool = False, seed: int = 0
+    package: TrainedModel,
+    pictures: ImageSet,
+    table: TextTable | None = None,
+    *,
+    robustness: bool = False,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Figures of a model on one split, in percent: top1, top5, f1_weighted, ece; with a table, matching and retrieval.
 
@@ -48,7 +53,7 @@ def open_pictures(directory: Path | str, split: str, teacher: Path | str | None)
     return pictures, None if path is None else read_text_table(path).for_classes(pictures.classes, where=path)
 
 
-def model_labels(package: Package, pictures: ImageSet) -> np.ndarray:
+def model_labels(package: TrainedModel, pictures: ImageSet) -> np.ndarray:
     """The pictures' labels in the model's numbering (N,). Raises InputError for a class that the model lacks."""
     if package.task != "image":
         raise InputError(f"a model of task {package.task}", package.directory or "--model", "give one of task image")
@@ -59,7 +64,7 @@ def model_labels(package: Package, pictures: ImageSet) -> np.ndarray:
     return np.array([package.labels.index(name) for name in pictures.classes])[pictures.labels]
 
 
-def classify_files(package: Package, files: list[Path]) -> Iterator[tuple[Path, str, float]]:
+def classify_files(package: TrainedModel, files: list[Path]) -> Iterator[tuple[Path, str, float]]:
     """The most probable class of picture files, and its probability in [0, 1]."""
     view = _view(package)
     side = round(view.size / view.test_crop)
@@ -70,7 +75,7 @@ def classify_files(package: Package, files: list[Path]) -> Iterator[tuple[Path, 
         yield file, package.labels[best], float(probability[best])
 
 
-def _texts(package: Package, table: TextTable) -> np.ndarray | None:
+def _texts(package: TrainedModel, table: TextTable) -> np.ndarray | None:
     """The table as the student was taught it, (K, P, D) of unit rows; None where its size is another."""
     wanted = package.dim if package.teacher is None else package.teacher.dim
     if table.dim != wanted or (package.head is None and table.dim != package.dim):
@@ -80,7 +85,7 @@ def _texts(package: Package, table: TextTable) -> np.ndarray | None:
 
 
 def _run(
-    package: Package, pictures: ImageSet, damage: Callable[[Tensor], Tensor] | None = None
+    package: TrainedModel, pictures: ImageSet, damage: Callable[[Tensor], Tensor] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits (N, K) and embeddings (N, D) of all pictures, damaged before they are normalised."""
     view = _view(package)
@@ -99,7 +104,7 @@ def _input(raw: Tensor, view: ImageViewSettings, damage: Callable[[Tensor], Tens
     return normalise(picture if damage is None else damage(picture), torch.tensor(view.mean), torch.tensor(view.std))
 
 
-def _robustness(package: Package, pictures: ImageSet, label: np.ndarray, seed: int) -> dict[str, float]:
+def _robustness(package: TrainedModel, pictures: ImageSet, label: np.ndarray, seed: int) -> dict[str, float]:
     figures = {}
     for name in CORRUPTIONS:
         found = []
@@ -111,6 +116,6 @@ def _robustness(package: Package, pictures: ImageSet, label: np.ndarray, seed: i
     return {**figures, "corrupted_top1": float(np.mean(list(figures.values())))}
 
 
-def _view(package: Package) -> ImageViewSettings:
+def _view(package: TrainedModel) -> ImageViewSettings:
     where = package.directory or "the model"
     return parse(ImageViewSettings, package.frontend or {}, where)

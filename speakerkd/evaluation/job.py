@@ -23,7 +23,7 @@ from speakerkd.evaluation.scorer import Placed, Scorer
 from speakerkd.evaluation.settings import ScoreSettings, check
 from speakerkd.evaluation.sources import Change, FileSource, ModelSource, Progress, Tables
 from speakerkd.evaluation.trials import TrialList, read_models, read_trials
-from speakerkd.files import digest, whole_file
+from speakerkd.work.files import digest, whole_file
 
 
 @dataclass(frozen=True, slots=True)

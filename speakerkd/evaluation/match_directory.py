@@ -24,11 +24,11 @@ from speakerkd.evaluation.match import Draws, Items, Matched, draw, evaluate, re
 from speakerkd.evaluation.model import fbank_settings
 from speakerkd.evaluation.protocol import Name, Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
-from speakerkd.files import whole_file
 from speakerkd.maths import unit
+from speakerkd.work.files import whole_file
 
 if TYPE_CHECKING:
-    from speakerkd.models.package import Package
+    from speakerkd.models.trained_model import TrainedModel
 
 Direction = Literal["audio_to_face", "face_to_audio"]
 CENTRE_VOICES = 500  # recordings that a directory's mean voice is taken from, evenly spaced
@@ -57,7 +57,7 @@ class TestSet:
     made: dict[str, Any] = field(default_factory=dict)
 
 
-def open_test_set(directory: Path | str, package: Package) -> TestSet:
+def open_test_set(directory: Path | str, package: TrainedModel) -> TestSet:
     """Read features (or audio), teacher embeddings and people of a data directory, and project the faces.
 
     Raises InputError where one is missing, or the teacher is not the one that taught the model.
@@ -65,7 +65,7 @@ def open_test_set(directory: Path | str, package: Package) -> TestSet:
     directory = Path(directory)
     speakers = read_table(directory / "utt2spk")
     if not (directory / "teacher.scp").is_file():
-        raise InputError("no face embeddings (teacher.scp)", directory, "make them with `speakerkd teach`")
+        raise InputError("no face embeddings (teacher.scp)", directory, "make them with `speakerkd embed-teacher`")
     _check_teacher(directory, package)
     fbank = fbank_settings(package)
     if (directory / "feats.scp").is_file():
@@ -103,7 +103,7 @@ def open_test_set(directory: Path | str, package: Package) -> TestSet:
     )
 
 
-def _check_teacher(directory: Path, package: Package) -> None:
+def _check_teacher(directory: Path, package: TrainedModel) -> None:
     record = directory / "teacher.json"
     if package.teacher is None or not record.is_file():
         return
@@ -112,12 +112,12 @@ def _check_teacher(directory: Path, package: Package) -> None:
         ours, here = getattr(package.teacher, name), theirs.get(name)
         if ours and here and ours != here:
             what = f"faces embedded by another teacher ({name} {here}, the model's is {ours})"
-            raise InputError(what, record, "embed them with `speakerkd teach` and the model's teacher")
+            raise InputError(what, record, "embed them with `speakerkd embed-teacher` and the model's teacher")
 
 
 def match_directory(
     directory: Path | str,
-    package: Package,
+    package: TrainedModel,
     *,
     hard: bool = False,
     triples: int = 10_000,
@@ -189,7 +189,7 @@ def _sides(direction: Direction, voices: Any, faces: Any) -> tuple[Any, Any]:
 
 
 def _voices(
-    package: Package,
+    package: TrainedModel,
     tests: TestSet,
     used: NDArray,
     protocol: Protocol,
@@ -203,7 +203,9 @@ def _voices(
     return result
 
 
-def _means(directory: Path, package: Package, protocol: Protocol) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _means(
+    directory: Path, package: TrainedModel, protocol: Protocol
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean voice and mean face (D,) of a data directory, over vectors of length 1."""
     known = open_test_set(directory, package)
     count = len(known.recordings.keys)

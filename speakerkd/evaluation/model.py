@@ -11,7 +11,7 @@ from speakerkd.errors import InputError
 from speakerkd.frontend.fbank import FbankSettings
 
 if TYPE_CHECKING:
-    from speakerkd.models.package import Package
+    from speakerkd.models.trained_model import TrainedModel
 
 LATEST = Path("exp/latest")
 GET_ONE = "train one (`bash egs/mini/run.sh` takes minutes), or name its folder with --model or SPEAKERKD_MODEL"
@@ -56,17 +56,17 @@ def choose_device(name: str = "auto") -> str:
     return name
 
 
-def load_speaker_model(given: Path | str | None = None, device: str = "auto") -> Package:
+def load_speaker_model(given: Path | str | None = None, device: str = "auto") -> TrainedModel:
     """Load a speech model for use; raises InputError where the folder holds none, or one of another task."""
-    from speakerkd.models.package import load_package
+    from speakerkd.models.trained_model import load_trained_model
 
     directory = find_model(given)
-    package = load_package(directory, choose_device(device))
+    package = load_trained_model(directory, choose_device(device))
     if package.task != "speaker":
         raise InputError(f"a model of the task '{package.task}'", directory, "give a speech model")
     return package
 
 
-def fbank_settings(package: Package) -> FbankSettings:
+def fbank_settings(package: TrainedModel) -> FbankSettings:
     """The settings of the features that a speech model reads."""
     return parse(FbankSettings, package.frontend or {}, f"{package.directory}/model.json")

@@ -14,7 +14,7 @@ from speakerkd.errors import InputError
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import intervals
 from speakerkd.evaluation.trials import TrialList
-from speakerkd.files import whole_file, write_json
+from speakerkd.work.files import whole_file, write_json
 
 PRIORS = (0.01, 0.05)
 FALSE_ACCEPTS = (0.1, 0.01, 0.001)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from speakerkd.errors import InputError
 from speakerkd.evaluation.trials import TrialList
-from speakerkd.files import whole_file
+from speakerkd.work.files import whole_file
 
 STEP = 1 << 16
 

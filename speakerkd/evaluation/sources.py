@@ -17,10 +17,10 @@ from speakerkd.evaluation.protocol import Protocol, protocol_of
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings, audio_in, audio_under
 from speakerkd.evaluation.settings import ScoreSettings
 from speakerkd.evaluation.trials import TrialList, read_models
-from speakerkd.files import digest
+from speakerkd.work.files import digest
 
 if TYPE_CHECKING:
-    from speakerkd.models.package import Package
+    from speakerkd.models.trained_model import TrainedModel
 
 Progress = Callable[[int, int], None]
 Change = Callable[[str, NDArray[np.float32]], NDArray[np.float32]]
@@ -63,7 +63,7 @@ class ModelSource:
         from speakerkd.evaluation.model import fbank_settings, load_speaker_model
 
         self.settings, self.progress = settings, progress
-        self.package: Package = load_speaker_model(settings.model, settings.device)
+        self.package: TrainedModel = load_speaker_model(settings.model, settings.device)
         self.fbank = fbank_settings(self.package)
         self.protocol = Protocol(name=settings.protocol or "crops")
         self.model, self.model_digest = str(self.package.directory), self.package.digest

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from speakerkd import shards
 from speakerkd.data.datadir import read_table, write_table
 from speakerkd.errors import InputError
-from speakerkd.files import Stamp, whole_file
 from speakerkd.frontend.alignment import SIDE
 from speakerkd.frontend.faces import FRAMES, DetectorSettings, Face, detector
-from speakerkd.frontend.ledger import Ledger, signature, summary, write_batch
 from speakerkd.frontend.pictures import is_video, read_picture, video_frames
-from speakerkd.rejected import Rejected
+from speakerkd.work import shards
+from speakerkd.work.files import Stamp, whole_file
+from speakerkd.work.ledger import Ledger, signature, summary, write_batch
+from speakerkd.work.rejected import Rejected
 
 BATCH = 32  # sessions
 SOURCES = 5  # pictures or videos of a session that are tried before it is refused

@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from speakerkd import shards
 from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
 from speakerkd.data.datadir import read_table, write_table
 from speakerkd.errors import InputError
-from speakerkd.files import Stamp, write_json
 from speakerkd.frontend.audio import read_audio
 from speakerkd.frontend.fbank import FbankSettings, fbank
-from speakerkd.frontend.ledger import Ledger, signature, summary, write_batch
-from speakerkd.rejected import Rejected
+from speakerkd.work import shards
+from speakerkd.work.files import Stamp, write_json
+from speakerkd.work.ledger import Ledger, signature, summary, write_batch
+from speakerkd.work.rejected import Rejected
 
 LEAST_BATCH = 64
 WORTH_A_PROCESS = 1000  # recordings: with fewer, starting another process costs more than it saves

@@ -16,7 +16,7 @@ from torch import Tensor
 from speakerkd.config import Settings
 
 TRIALS = 10  # crops that are tried before the centre is taken, as in torchvision
-CHANCES = 3 + 2 * TRIALS  # mirror, place, and an area and a ratio a trial
+DRAWS = 3 + 2 * TRIALS  # mirror, place, and an area and a ratio a trial
 
 
 class ImageViewSettings(Settings):
@@ -37,25 +37,25 @@ class ImageViewSettings(Settings):
     std: tuple[float, float, float] | None = Field(None, description="RGB in [0, 1]; taken from the data where absent")
 
 
-def train_view(pictures: Tensor, chance: Tensor, settings: ImageViewSettings) -> Tensor:
+def train_view(pictures: Tensor, draws: Tensor, settings: ImageViewSettings) -> Tensor:
     """Randomly cropped and mirrored pictures: uint8 (B, H, W, 3) to float (B, 3, S, S) in [0, 1].
 
-    chance: (B, CHANCES) float32 uniform in [0, 1), what decides a picture's crop.
+    draws: (B, DRAWS) float32 uniform in [0, 1), what decides a picture's crop.
     """
     height, width = pictures.shape[1:3]
-    whole = torch.tensor([height, width], dtype=torch.float32, device=chance.device)
-    place = chance[:, 1:3]
+    whole = torch.tensor([height, width], dtype=torch.float32, device=draws.device)
+    place = draws[:, 1:3]
     if settings.crop == "resized":
-        boxes = random_boxes(chance[:, 1:], height, width, scale=settings.scale, ratio=settings.ratio)
+        boxes = random_boxes(draws[:, 1:], height, width, scale=settings.scale, ratio=settings.ratio)
     elif settings.crop == "shifted":
-        side = whole.min().expand(len(chance), 2) * settings.test_crop
+        side = whole.min().expand(len(draws), 2) * settings.test_crop
         boxes = torch.cat([place * (whole - side), side], 1)
     elif settings.crop == "padded":
         reach = (settings.padding * whole).round()
         boxes = torch.cat([(place * (2 * reach + 1)).floor() - reach, whole.expand_as(place)], 1)
     else:
         boxes = torch.cat([torch.zeros_like(place), whole.expand_as(place)], 1)
-    flips = chance[:, 0] < 0.5 if settings.flip else None
+    flips = draws[:, 0] < 0.5 if settings.flip else None
     return resample(pictures, boxes, settings.size, flips, within_box=settings.crop == "resized")
 
 
@@ -76,22 +76,22 @@ def normalise(view: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def random_boxes(
-    chance: Tensor, height: int, width: int, *, scale: tuple[float, float], ratio: tuple[float, float]
+    draws: Tensor, height: int, width: int, *, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> Tensor:
     """Crops of random area and ratio, whole pixels: (B, 4) float of top, left, height, width.
 
-    chance: (B, 2 + 2 trials) uniform: place, then areas and ratios of each trial. The distribution is torchvision's
+    draws: (B, 2 + 2 trials) uniform: place, then areas and ratios of each trial. The distribution is torchvision's
     RandomResizedCrop: the first trial that fits, else the centre with the ratio held within bounds.
     """
-    areas, ratios = chance[:, 2:].chunk(2, 1)
+    areas, ratios = draws[:, 2:].chunk(2, 1)
     area = height * width * (scale[0] + (scale[1] - scale[0]) * areas)
     shape = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * ratios).exp()
     wide, high = (area * shape).sqrt().round(), (area / shape).sqrt().round()
     fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
     first = fits.float().argmax(1, keepdim=True)
     wide, high = wide.gather(1, first).squeeze(1), high.gather(1, first).squeeze(1)
-    top = (chance[:, 0] * (height - high + 1)).floor()
-    left = (chance[:, 1] * (width - wide + 1)).floor()
+    top = (draws[:, 0] * (height - high + 1)).floor()
+    left = (draws[:, 1] * (width - wide + 1)).floor()
     centre_wide, centre_high = min(width, round(height * ratio[1])), min(height, round(width / ratio[0]))
     centre = [(height - centre_high) // 2, (width - centre_wide) // 2, centre_high, centre_wide]
     boxes = torch.stack([top, left, high, wide], 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speakerkd.files import whole_file
+from speakerkd.work.files import whole_file
 
 TEMPLATE = """<!doctype html>
 <html lang="en">

@@ -37,7 +37,7 @@ def read_result(path: Path | str) -> Result:
         raise InputError(
             "no results here",
             file,
-            "run `speakerkd score --model` and `speakerkd match --data` first, or `speakerkd classify` for pictures",
+            "run `speakerkd score --model` and `speakerkd match-test` first, or `speakerkd classify` for pictures",
         )
     try:
         raw = json.loads(file.read_text("utf-8"))

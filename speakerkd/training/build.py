@@ -13,17 +13,18 @@ import torch
 from torch import nn
 
 from speakerkd.data.sampler import Sampler, ShuffleSampler, SpeakerSampler
-from speakerkd.data.source import Source
 from speakerkd.distill import METHODS, ObjectiveList, Pair, build, parse_specs
 from speakerkd.errors import InputError
 from speakerkd.losses import TaskLoss, build_loss
-from speakerkd.models.package import read_description
+from speakerkd.models.trained_model import read_description
 from speakerkd.models.weights import load_foreign
+from speakerkd.tasks.base import Task
+from speakerkd.tasks.source import Source
+from speakerkd.tasks.table import TASKS
+from speakerkd.teachers.module import Teacher, build_branches, build_teacher, map_shapes
 from speakerkd.training.checkpoint import load_newest, load_strictly
+from speakerkd.training.experiment import Experiment
 from speakerkd.training.folder import checkpoints
-from speakerkd.training.settings import Experiment
-from speakerkd.training.task import TASKS, Task
-from speakerkd.training.teacher import Teacher, build_branches, build_teacher, map_shapes
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     Raises InputError for data, settings or pairs of networks that cannot work.
     """
     settings = experiment.train
-    task = TASKS[experiment.task](experiment)
+    task = build_task(experiment)
     source = task.source(device, strong=_wants(experiment, "strong"))
     if len(source.labels) == 0:
         raise InputError("no sample to train on", "data.train", "check that its features are there")
@@ -92,7 +93,7 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     loss = build_loss(experiment.loss, student.dim, classes)
     seed_all(experiment.seed, 2)
     if experiment.distill:
-        given = source.teacher(np.zeros(2, np.int64), np.zeros((2, source.chances)))
+        given = source.teacher(np.zeros(2, np.int64), np.zeros((2, source.draws)))
         if given is None:
             raise InputError("`distill` names objectives, and there is no teacher", "teacher", "set teacher.archive")
         if teacher is None:
@@ -106,7 +107,7 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             student_maps=map_shapes(student, task.example()),
             teacher_maps=map_shapes(teacher, given) if teacher.network is not None else [],
             same_layout=experiment.task != "speaker",
-            teacher_classes=None if teacher.head is None and not teacher.trainable else classes,
+            teacher_classes=None if teacher.classifier is None and not teacher.trainable else classes,
             epochs=max(round(settings.epochs), 1),
             task_classifier=loss.classifier,
             strong_view=True,
@@ -121,6 +122,18 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     if settings.init is not None:
         _start_from(Path(settings.init), parts)
     return parts
+
+
+def build_task(experiment: Experiment) -> Task:
+    """The task that an experiment names; raises InputError for a path that is missing."""
+    return TASKS[experiment.task](
+        experiment.data,
+        experiment.student,
+        experiment.teacher,
+        loss=experiment.loss["name"],
+        seed=experiment.seed,
+        taught=bool(experiment.distill),
+    )
 
 
 def _sampler(experiment: Experiment, labels: np.ndarray) -> tuple[Sampler, int]:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import speakerkd
 from speakerkd.errors import InputError
-from speakerkd.files import digest, whole_dir, write_json
+from speakerkd.work.files import digest, whole_dir, write_json
 
 log = logging.getLogger(__name__)
 

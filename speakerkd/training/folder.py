@@ -13,9 +13,9 @@ import yaml
 
 from speakerkd.config import to_yaml
 from speakerkd.errors import InputError
-from speakerkd.files import whole_file, write_json
 from speakerkd.training.checkpoint import newest_step
-from speakerkd.training.settings import Experiment, changed, flat, flatten
+from speakerkd.training.experiment import Experiment, changed, flat, flatten
+from speakerkd.work.files import whole_file, write_json
 
 # what changes neither weights nor figures may differ between a run and its resumption
 HARMLESS = (

@@ -11,23 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speakerkd.data.sampler import Sampler, chance, rank_rows
-from speakerkd.data.source import Source
+from speakerkd.data.sampler import Sampler, rank_rows, uniform_draws
+from speakerkd.tasks.source import Source
 from speakerkd.tensors import Batch
 
 
 @dataclass(slots=True)
-class Ready:
+class LoadedBatch:
     """One batch on the device.
 
     batch: this rank's student input; teacher, label and index of this rank's rows, or of the whole batch where losses
-    are gathered. chance: of this rank's rows, for `Source.view`. taught: rows with a teacher input (int64), or None
+    are gathered. draws: of this rank's rows, for `Source.view`. taught: rows with a teacher input (int64), or None
     where all have one. share: their share of the rows. number: the batch's, counted over all passes. index: the whole
     batch's samples on the host, for messages. copied: when the copies to a GPU are there.
     """
 
     batch: Batch
-    chance: Tensor
+    draws: Tensor
     taught: Tensor | None
     share: float
     number: int
@@ -62,16 +62,16 @@ class Loader:
         self._rows = rank_rows(sampler.size, unit, rank, ranks)
         self._whole = whole or ranks == 1
         self._online = online
-        self._queue: queue.Queue[Ready | BaseException] = queue.Queue(maxsize=depth)
+        self._queue: queue.Queue[LoadedBatch | BaseException] = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._thread = threading.Thread(target=self._run, args=(start,), name="loader", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[Ready]:
+    def __iter__(self) -> Iterator[LoadedBatch]:
         return self
 
-    def __next__(self) -> Ready:
+    def __next__(self) -> LoadedBatch:
         item = self._queue.get()
         if isinstance(item, BaseException):
             raise item
@@ -80,7 +80,7 @@ class Loader:
             # before the step has run
             main = torch.cuda.current_stream(self._device)
             main.wait_event(item.copied)
-            for tensor in (*_tensors(item.batch), item.chance, item.taught):
+            for tensor in (*_tensors(item.batch), item.draws, item.taught):
                 if tensor is not None:
                     tensor.record_stream(main)
         return item
@@ -93,14 +93,14 @@ class Loader:
             except queue.Empty:
                 self._thread.join(0.05)
 
-    def make(self, number: int) -> Ready:
+    def make(self, number: int) -> LoadedBatch:
         """The batch with this number, on the device."""
         index = self._sampler.batch(number)
-        draw = chance(self._seed, number, len(index), self._source.chances)
+        drawn = uniform_draws(self._seed, number, len(index), self._source.draws)
         mine, rows = index[self._rows], self._rows
-        raw = self._source.student(mine, draw[rows])
-        seen, seen_draw = (index, draw) if self._whole else (mine, draw[rows])
-        teacher = self._source.teacher(*((mine, draw[rows]) if self._online else (seen, seen_draw)))
+        raw = self._source.student(mine, drawn[rows])
+        seen, seen_draw = (index, drawn) if self._whole else (mine, drawn[rows])
+        teacher = self._source.teacher(*((mine, drawn[rows]) if self._online else (seen, seen_draw)))
         paired = None if self._source.paired is None else self._source.paired[seen]
         taught = None if paired is None or paired.all() else torch.from_numpy(np.flatnonzero(paired))
         label = torch.from_numpy(self._source.labels[seen])
@@ -112,7 +112,9 @@ class Loader:
         )
         share = 0.0 if teacher is None else 1.0 if paired is None else float(paired.mean())
         moved = None if taught is None else self._move(taught)
-        return Ready(batch, self._move(torch.from_numpy(draw[rows].astype(np.float32))), moved, share, number, index)
+        return LoadedBatch(
+            batch, self._move(torch.from_numpy(drawn[rows].astype(np.float32))), moved, share, number, index
+        )
 
     def _move(self, tensor: Tensor) -> Tensor:
         if self._device.type == "cpu" or tensor.device.type != "cpu":
@@ -133,7 +135,7 @@ class Loader:
         except BaseException as error:
             self._put(error)
 
-    def _put(self, item: Ready | BaseException) -> None:
+    def _put(self, item: LoadedBatch | BaseException) -> None:
         while not self._stop.is_set():
             try:
                 return self._queue.put(item, timeout=0.2)

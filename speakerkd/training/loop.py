@@ -15,13 +15,13 @@ from torch import Tensor
 
 from speakerkd.training.build import build_parts
 from speakerkd.training.checkpoint import load_newest, prune, restore, save_checkpoint
+from speakerkd.training.experiment import Experiment
 from speakerkd.training.folder import begin_folder, checkpoints, finish, look_into_folder, summary_of
 from speakerkd.training.log import Log, Means
 from speakerkd.training.precision import autocast
 from speakerkd.training.processes import from_main, join_processes
 from speakerkd.training.publish import publish
-from speakerkd.training.settings import Experiment
-from speakerkd.training.step import Learner
+from speakerkd.training.trainer import Trainer
 
 Report = Callable[[dict[str, Any]], None]
 log = logging.getLogger(__name__)
@@ -43,69 +43,69 @@ def train(
         status = from_main(accelerator, look_into_folder(folder, experiment, resume) if main else "")
         if status == "finished":
             return {**summary_of(folder), "already_finished": True}
-        learner = Learner(build_parts(experiment, str(accelerator.device)), accelerator)
+        trainer = Trainer(build_parts(experiment, str(accelerator.device)), accelerator)
         if main and status == "new":
             begin_folder(folder, experiment)
-        return Run(learner, folder, report or (lambda row: None)).to_the_end()
+        return TrainingLoop(trainer, folder, report or (lambda row: None)).run()
 
 
-class Run:
-    """A learner on its way through the epochs: log, early evaluation, checkpoints, and the model at the end."""
+class TrainingLoop:
+    """A trainer on its way through the epochs: log, early evaluation, checkpoints, and the model at the end."""
 
-    def __init__(self, learner: Learner, folder: Path, report: Report) -> None:
-        self.learner, self.folder, self.report = learner, folder, report
-        self.parts, self.settings = learner.parts, learner.settings
-        self.main = learner.accelerator.is_main_process
+    def __init__(self, trainer: Trainer, folder: Path, report: Report) -> None:
+        self.trainer, self.folder, self.report = trainer, folder, report
+        self.parts, self.settings = trainer.parts, trainer.settings
+        self.main = trainer.accelerator.is_main_process
         self.figures: dict[str, float] = {}
         self.before = 0.0  # seconds that an interrupted run has taken
         self.began = time.monotonic()
         self.book: Log | None = None
         self.warned = False
 
-    def to_the_end(self) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Train from the newest checkpoint, or from the start; publish the model and return the summary."""
         found = load_newest(checkpoints(self.folder))
         if found is not None:
-            restore(found, self.learner.modules, self.learner.optimizer)
-            self.learner.step = found.step
+            restore(found, self.trainer.modules, self.trainer.optimizer)
+            self.trainer.step = found.step
             self.figures, self.before = found.state["figures"], found.state["seconds"]
         with contextlib.ExitStack() as stack:
             if self.main:
                 self.book = stack.enter_context(contextlib.closing(Log(self.folder, found.step if found else -1)))
             about = self.about()
-            self.write({"step": self.learner.step, "about": about, "resumed": found is not None})
-            if self.learner.step < self.parts.steps:
-                self._steps(stack.enter_context(contextlib.closing(self.learner.open_loader())))
+            self.write({"step": self.trainer.step, "about": about, "resumed": found is not None})
+            if self.trainer.step < self.parts.steps:
+                self._steps(stack.enter_context(contextlib.closing(self.trainer.open_loader())))
             summary = {
-                "step": self.learner.step,
+                "step": self.trainer.step,
                 "seconds": round(self.seconds(), 1),
                 "figures": self.figures,
-                "peak_gigabytes": round(_peak_bytes(self.learner.device) / 1e9, 3),
+                "peak_gigabytes": round(_peak_bytes(self.trainer.device) / 1e9, 3),
                 **about,
             }
             if self.main:
-                publish(self.folder, self.parts, self.learner.ema)
+                publish(self.folder, self.parts, self.trainer.ema)
                 finish(self.folder, summary, self.parts.task.latest)
-            self.learner.accelerator.wait_for_everyone()
+            self.trainer.accelerator.wait_for_everyone()
         return summary
 
     def _steps(self, loader) -> None:
-        learner, settings, steps = self.learner, self.settings, self.parts.steps
+        trainer, settings, steps = self.trainer, self.settings, self.parts.steps
         evaluate_every = self._steps_of(settings.evaluate_every) if settings.evaluate_every else 0
         save_every = self._steps_of(settings.checkpoint_every)
-        means, pace = Means(), _Pace(learner.step)
+        means, pace = Means(), _Pace(trainer.step)
         saved_at = time.monotonic()
-        learner.train_mode()
-        while learner.step < steps:
-            terms, share = learner.take_step(loader)
+        trainer.train_mode()
+        while trainer.step < steps:
+            terms, share = trainer.take_step(loader)
             means.add(terms)
             pace.taught += share
-            step, last = learner.step, learner.step == steps
+            step, last = trainer.step, trainer.step == steps
             if step % settings.log_every == 0 or last:
                 self._log_terms(means.read(), pace)
             evaluated = bool(evaluate_every) and (step % evaluate_every == 0 or last)
             if evaluated:
-                learner.guard.flush()
+                trainer.guard.flush()
                 self.figures = self.evaluate()
                 if self.figures:
                     self.write({"step": step, "epoch": self.epoch, "evaluation": self.figures})
@@ -122,34 +122,34 @@ class Run:
         return max(round(epochs * self.parts.steps_per_epoch), 1)
 
     def _log_terms(self, means: dict[str, float], pace: _Pace) -> None:
-        learner, parts = self.learner, self.parts
-        each = pace.seconds_a_step(learner.step)
-        likeness = parts.objectives.likeness()
-        if likeness is not None and likeness > ONE_WAY and not self.warned and self.main:
+        trainer, parts = self.trainer, self.parts
+        each = pace.seconds_a_step(trainer.step)
+        projection_collapse = parts.objectives.projection_collapse()
+        if projection_collapse is not None and projection_collapse > ONE_WAY and not self.warned and self.main:
             self.warned = True
             log.warning(
                 "step %d: the projection head gives nearly one vector for all teacher embeddings (mean cosine %.2f), "
                 "which teaches nothing; raise projection.alpha (to 0.9, or 1), or lower optim.lr",
-                learner.step,
-                likeness,
+                trainer.step,
+                projection_collapse,
             )
         self.write(
             {
-                "step": learner.step,
+                "step": trainer.step,
                 "epoch": self.epoch,
                 "terms": {name: _rounded(value) for name, value in means.items()},
-                "lr": _rounded(learner.optimizer.param_groups[0]["lr"]),
+                "lr": _rounded(trainer.optimizer.param_groups[0]["lr"]),
                 "utterances_per_second": _rounded(parts.sampler.size * self.settings.accumulate / each),
-                "taught": round(pace.taught / (learner.step - pace.first), 4),
-                **({} if likeness is None else {"teacher_likeness": _rounded(likeness)}),
-                "seconds_left": round(each * (parts.steps - learner.step), 1),
+                "taught": round(pace.taught / (trainer.step - pace.first), 4),
+                **({} if projection_collapse is None else {"projection_collapse": _rounded(projection_collapse)}),
+                "seconds_left": round(each * (parts.steps - trainer.step), 1),
             }
         )
-        pace.restart(learner.step)
+        pace.restart(trainer.step)
 
     @property
     def epoch(self) -> float:
-        return round(self.learner.step / self.parts.steps_per_epoch, 4)
+        return round(self.trainer.step / self.parts.steps_per_epoch, 4)
 
     def write(self, row: dict[str, Any]) -> None:
         """Put a row into the log and report it; the main process alone does."""
@@ -162,44 +162,44 @@ class Run:
 
         fresh: figures of this very step's weights. regular: one that the settings ask for; else the clock did.
         """
-        self.learner.guard.flush()  # no weights are kept that a value which is not finite has reached
+        self.trainer.guard.flush()  # no weights are kept that a value which is not finite has reached
         if not self.main:
             return
         task = self.parts.task
         state = {"figures": self.figures, "metric": fresh.get(task.metric), "seconds": self.seconds()}
         state["regular"] = regular
         where = checkpoints(self.folder)
-        save_checkpoint(where, self.learner.step, self.learner.modules, self.learner.optimizer, state)
+        save_checkpoint(where, self.trainer.step, self.trainer.modules, self.trainer.optimizer, state)
         prune(where, self.settings.keep_last, self.settings.keep_best, task.lower_is_better)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """The task's figures under the weights that would be published now; every process waits for the first."""
-        learner = self.learner
-        networks = self.parts.published if learner.ema is None else learner.ema.network
+        trainer = self.trainer
+        networks = self.parts.published if trainer.ema is None else trainer.ema.network
         network, loss = networks["student"], networks["loss"]
         figures: dict[str, float] = {}
         if self.main:
             networks.eval()
 
             def embed(x: Tensor) -> Tensor:
-                with autocast(learner.device, learner.dtype):
-                    return network(learner.exact(x.to(learner.device))).embedding.float().cpu()
+                with autocast(trainer.device, trainer.dtype):
+                    return network(trainer.exact(x.to(trainer.device))).embedding.float().cpu()
 
             found = self.parts.task.evaluate(embed, loss.classifier)
             figures = {name: _rounded(value) for name, value in found.items()}
-            learner.train_mode()
-        learner.accelerator.wait_for_everyone()
+            trainer.train_mode()
+        trainer.accelerator.wait_for_everyone()
         return figures
 
     def about(self) -> dict[str, Any]:
         """How and on what the run computes."""
-        learner, parts = self.learner, self.parts
+        trainer, parts = self.trainer, self.parts
         return {
-            "device": learner.device.type,
-            "processes": learner.ranks,
-            "precision": {torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}[learner.dtype],
-            "compiled": learner.compiled,
+            "device": trainer.device.type,
+            "processes": trainer.ranks,
+            "precision": {torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}[trainer.dtype],
+            "compiled": trainer.compiled,
             "resident": parts.source.device != "cpu",
             "samples": len(parts.source.labels),
             "classes": len(parts.source.names),

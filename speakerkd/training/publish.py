@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
-from speakerkd.models.package import save_package
+from speakerkd.models.trained_model import save_trained_model
 from speakerkd.training import checkpoint as saving
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import Parts
@@ -36,7 +36,7 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
         steps = saving.regular_steps(where)[-settings.average_last :]
         networks = _with_weights(networks, [where / f"step-{step}" for step in steps])
     student, network = task.deployed(networks["student"], networks["loss"].classifier)
-    save_package(
+    save_trained_model(
         folder,
         task=experiment.task,
         student=student,
@@ -70,7 +70,7 @@ def published_weights(weights: dict[str, dict[str, Tensor]]) -> dict[str, Tensor
 
 def _publish_teacher(folder: Path, parts: Parts) -> None:
     """The second network of a run that trains two, as a package of its own."""
-    save_package(
+    save_trained_model(
         folder,
         task="face",
         student=parts.teacher.network,
@@ -96,7 +96,7 @@ def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
             try:
                 written = json.loads(path.read_text("utf-8"))
             except ValueError as error:
-                raise InputError(f"not valid JSON ({error})", path, "run `speakerkd teach` again") from error
+                raise InputError(f"not valid JSON ({error})", path, "run `speakerkd embed-teacher` again") from error
             record |= {key: written[key] for key in ("name", "weights", "digest") if written.get(key) is not None}
             break
     return record

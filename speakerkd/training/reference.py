@@ -17,8 +17,8 @@ def reference() -> str:
     from speakerkd.distill import METHODS
     from speakerkd.distill.projection import ProjectionSettings
     from speakerkd.losses import LOSSES
-    from speakerkd.training.settings import Experiment
-    from speakerkd.training.task import TASKS
+    from speakerkd.tasks.table import TASKS
+    from speakerkd.training.experiment import Experiment
 
     fields = Experiment.model_fields
     lines = [_line(name, fields[name], 0) for name in ("task", "name", "seed")]

@@ -32,7 +32,7 @@ def call(*words):
 def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     assert call("prepare", "images", folder / "data", "--kind", "digits") == 0
-    assert call("teach", folder / "data", "--teacher", "ngrams") == 0
+    assert call("embed-text", folder / "data", "--teacher", "ngrams") == 0
     return folder
 
 
@@ -65,7 +65,7 @@ def test_from_nothing_to_a_table(digits, capsys):
 
 
 def test_the_stand_in_is_called_one(digits, capsys):
-    assert call("teach", digits / "data", "--teacher", "ngrams") == 0
+    assert call("embed-text", digits / "data", "--teacher", "ngrams") == 0
     assert "stand-in without meaning" in capsys.readouterr().out
 
 
@@ -76,10 +76,10 @@ def test_the_stand_in_is_called_one(digits, capsys):
         (["prepare", "images", "OUT", "--root", "absent"], "no such folder"),
         (["prepare", "images", "OUT", "--kind", "digits", "--size", "16"], "pictures of 8 pixels, 16 asked for"),
         (["prepare", "images", "OUT", "--kind", "digits", "--test-share", "1.5"], "a test share of 1.5"),
-        (["teach", "DATA", "--teacher", "clipp"], "did you mean 'clip'"),
-        (["teach", "DATA", "--teacher", "absent.npz"], "no such text table"),
-        (["teach", "DATA", "--teacher", "ngrams", "--alias", "one"], "CLASS=NAME"),
-        (["teach", "DATA", "--teacher", "ngrams", "--prompts", "imagenet"], "did you mean 'imagenet_80'"),
+        (["embed-text", "DATA", "--teacher", "clipp"], "did you mean 'clip'"),
+        (["embed-text", "DATA", "--teacher", "absent.npz"], "no such text table"),
+        (["embed-text", "DATA", "--teacher", "ngrams", "--alias", "one"], "CLASS=NAME"),
+        (["embed-text", "DATA", "--teacher", "ngrams", "--prompts", "imagenet"], "did you mean 'imagenet_80'"),
         (["classify", "absent"], "no trained model"),
     ],
 )

@@ -12,9 +12,9 @@ from speakerkd import api
 from speakerkd.cli.main import run
 from speakerkd.data.datadir import write_table
 from speakerkd.evaluation.calibration import Calibration, save_calibration
-from speakerkd.files import digest
 from speakerkd.models.face import FaceSettings, build_face
-from speakerkd.models.package import save_package
+from speakerkd.models.trained_model import save_trained_model
+from speakerkd.work.files import digest
 
 lfw = pytest.importorskip("skimage.data")
 
@@ -56,7 +56,7 @@ def with_teacher(model_dir, tmp_path):
     """The tiny model beside an untrained face network of 12 dimensions, which its record names as its teacher."""
     torch.manual_seed(0)
     settings = FaceSettings(name="resnet18", width=0.03, embedding=12)
-    save_package(tmp_path / "exp/face", task="face", student=build_face(settings).eval(), settings=settings)
+    save_trained_model(tmp_path / "exp/face", task="face", student=build_face(settings).eval(), settings=settings)
     path = model_dir / "model.json"
     described = json.loads(path.read_text())
     weights = tmp_path / "exp/face"
@@ -119,7 +119,7 @@ class TestFiles:
         assert speakerkd(*common, "--teacher-weights", moved)[0] == 0
         torch.manual_seed(1)
         settings = FaceSettings(name="resnet18", width=0.03, embedding=12)
-        save_package(moved, task="face", student=build_face(settings), settings=settings)
+        save_trained_model(moved, task="face", student=build_face(settings), settings=settings)
         status, _, err = speakerkd(*common, "--teacher-weights", moved)
         assert status == 1 and "not the weights of the teacher" in err
 
@@ -133,7 +133,7 @@ class TestFiles:
 
 class TestDirectory:
     def test_both_directions_original_and_hard(self, speakerkd, model_dir, corpus):
-        common = ("match", "--data", corpus.data, "--model", model_dir, "--triples", "400", "--hard")
+        common = ("match-test", corpus.data, "--model", model_dir, "--triples", "400", "--hard")
         status, out, err = speakerkd(*common, "--options", "2", "3")
         assert status == 0, err
         entries = json.loads((model_dir / "results.json").read_text())["match"]
@@ -149,8 +149,7 @@ class TestDirectory:
 
     def test_the_seed_decides(self, speakerkd, model_dir, corpus):
         common = (
-            "match",
-            "--data",
+            "match-test",
             corpus.data,
             "--model",
             model_dir,
@@ -171,9 +170,9 @@ class TestDirectory:
         from speakerkd.evaluation.protocol import Protocol, vectors
         from speakerkd.evaluation.recordings import ArchivedRecordings
         from speakerkd.frontend.fbank import FbankSettings
-        from speakerkd.models.package import load_package
+        from speakerkd.models.trained_model import load_trained_model
 
-        package = load_package(model_dir, dtype=torch.float32)
+        package = load_trained_model(model_dir, dtype=torch.float32)
         package.head, package.teacher = None, None
         recordings = ArchivedRecordings(corpus.data / "feats.scp", FbankSettings(mels=8))
         voices = vectors(Protocol(name="mean"), embed(package, recordings, Protocol(name="mean")).values)
@@ -201,7 +200,7 @@ class TestDirectory:
         keys = corpus.keys
         Path("v2f.csv").write_text(f"{keys[0]}.wav {keys[0]}.jpg {keys[9]}.jpg\n{keys[5]} {keys[6]} {keys[1]}\n")
         Path("pairs.txt").write_text(f"1 {keys[0]} {keys[1]}\n0 {keys[0]} {keys[7]}\n")
-        common = ("match", "--data", corpus.data, "--model", model_dir, "--triples", "10", "--bootstrap", "0")
+        common = ("match-test", corpus.data, "--model", model_dir, "--triples", "10", "--bootstrap", "0")
         status, out, err = speakerkd(*common, "--voice-to-face", "v2f.csv", "--pairs", "pairs.txt")
         assert status == 0, err
         entries = json.loads((model_dir / "results.json").read_text())["match"]
@@ -217,14 +216,14 @@ class TestDirectory:
         for path in corpus.data.iterdir():
             if path.is_file() and path.name != "spk2gender" and "teacher" not in path.name:
                 (data / path.name).write_bytes(path.read_bytes())
-        status, _, err = speakerkd("match", "--data", data, "--model", model_dir)
-        assert status == 1 and "speakerkd teach" in err
+        status, _, err = speakerkd("match-test", data, "--model", model_dir)
+        assert status == 1 and "speakerkd embed-teacher" in err
         (data / "teacher.scp").write_bytes((corpus.data / "teacher.scp").read_bytes())
-        assert speakerkd("match", "--data", data, "--model", model_dir, "--triples", "10")[0] == 0
-        status, _, err = speakerkd("match", "--data", data, "--model", model_dir, "--hard")
+        assert speakerkd("match-test", data, "--model", model_dir, "--triples", "10")[0] == 0
+        status, _, err = speakerkd("match-test", data, "--model", model_dir, "--hard")
         assert status == 1 and "spk2gender" in err
         (data / "teacher.json").write_text('{"name": "ir50", "digest": "t2"}')
-        status, _, err = speakerkd("match", "--data", data, "--model", model_dir)
+        status, _, err = speakerkd("match-test", data, "--model", model_dir)
         assert status == 1 and "another teacher" in err
 
 

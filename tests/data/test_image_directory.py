@@ -5,7 +5,7 @@ import pytest
 
 from speakerkd.data.images import Moments, read_images
 from speakerkd.errors import InputError
-from speakerkd.files import write_json
+from speakerkd.work.files import write_json
 
 
 @pytest.fixture

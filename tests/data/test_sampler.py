@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speakerkd.data.sampler import ShuffleSampler, SpeakerSampler, chance, rank_rows
+from speakerkd.data.sampler import ShuffleSampler, SpeakerSampler, rank_rows, uniform_draws
 from speakerkd.errors import InputError
 
 
@@ -131,10 +131,10 @@ def test_ranks_split_a_batch_without_tearing_speakers():
 
 
 def test_chance_is_of_seed_and_number_alone():
-    a = chance(5, 17, 8, 3)
+    a = uniform_draws(5, 17, 8, 3)
     assert a.shape == (8, 3)
-    assert (a == chance(5, 17, 8, 3)).all()
-    assert (a != chance(5, 18, 8, 3)).any() and (a != chance(6, 17, 8, 3)).any()
+    assert (a == uniform_draws(5, 17, 8, 3)).all()
+    assert (a != uniform_draws(5, 18, 8, 3)).any() and (a != uniform_draws(6, 17, 8, 3)).any()
 
 
 def test_too_few_speakers_names_a_number_that_works():

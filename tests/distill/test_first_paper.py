@@ -158,13 +158,13 @@ def test_the_head_changes_size_and_never_trains_the_teacher():
 def test_likeness_of_projected_embeddings():
     """Teacher vectors 60 degrees apart have mean cosine 1/2; a head that answers with its bias alone has 1."""
     objectives = build([{"name": "margin"}], toys.pair(student_dim=2, teacher_dim=2), {"alpha": 1.0})
-    assert objectives.likeness() is None  # nothing projected yet
+    assert objectives.projection_collapse() is None  # nothing projected yet
     apart = torch.tensor([[2.0, 0.0], [1.0, math.sqrt(3)]])
     objectives.teacher_view(apart)
-    assert objectives.likeness() == pytest.approx(0.5)
+    assert objectives.projection_collapse() == pytest.approx(0.5)
     objectives.head.settings.alpha = 0.0
     with torch.no_grad():
         objectives.head.second.weight.zero_()
     objectives.teacher_view(apart)
-    assert objectives.likeness() == pytest.approx(1)
-    assert build([{"name": "rkd"}], toys.pair(), None).likeness() is None
+    assert objectives.projection_collapse() == pytest.approx(1)
+    assert build([{"name": "rkd"}], toys.pair(), None).projection_collapse() is None

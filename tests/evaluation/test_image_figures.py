@@ -7,11 +7,11 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
 from speakerkd.data.images import ImageSet
-from speakerkd.data.text_table import TextTable
 from speakerkd.errors import InputError
 from speakerkd.evaluation.images import classify_files, image_figures
 from speakerkd.models.image import ImageSettings, build_image
-from speakerkd.models.package import load_package, save_package
+from speakerkd.models.trained_model import load_trained_model, save_trained_model
+from speakerkd.teachers.text_table import TextTable
 
 CLASSES = ["cat", "dog", "ship"]
 VIEW = {"size": 16, "test_crop": 0.8, "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3]}
@@ -24,8 +24,8 @@ def package(tmp_path_factory):
     network = build_image(settings)
     network.fc.weight.data *= 20  # decided, if random, opinions
     folder = tmp_path_factory.mktemp("exp")
-    save_package(folder, task="image", student=network, settings=settings, frontend=VIEW, labels=CLASSES)
-    return load_package(folder, dtype=torch.float32)
+    save_trained_model(folder, task="image", student=network, settings=settings, frontend=VIEW, labels=CLASSES)
+    return load_trained_model(folder, dtype=torch.float32)
 
 
 def pictures(classes=CLASSES, count=30):

@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
 
-from speakerkd.frontend.images import CHANCES, ImageViewSettings, normalise, random_boxes, resample, train_view
+from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise, random_boxes, resample, train_view
 from speakerkd.frontend.images import test_view as centre_view
 
 
@@ -14,8 +14,8 @@ def pictures(count, height, width, seed=0):
     return torch.randint(0, 256, (count, height, width, 3), dtype=torch.uint8, generator=draw)
 
 
-def chance(count, seed=0):
-    return torch.rand(count, CHANCES, generator=torch.Generator().manual_seed(seed))
+def draws(count, seed=0):
+    return torch.rand(count, DRAWS, generator=torch.Generator().manual_seed(seed))
 
 
 def channels_first(batch):
@@ -57,7 +57,7 @@ def test_test_view_of_the_whole_picture_is_the_picture():
 def test_padded_crop_is_a_shifted_picture_on_black():
     batch = pictures(64, 8, 8) // 2 + 100  # no pixel of the picture is black
     settings = ImageViewSettings(size=8, crop="padded", padding=0.25, flip=False)
-    views = train_view(batch, chance(64), settings)
+    views = train_view(batch, draws(64), settings)
     padded = torch.nn.functional.pad(channels_first(batch), (2, 2, 2, 2))
     seen = set()
     for number, view in enumerate(views):
@@ -75,7 +75,7 @@ def test_padded_crop_is_a_shifted_picture_on_black():
 def test_shifted_crop_keeps_the_scale_of_the_test_view():
     ramp = torch.arange(64, dtype=torch.uint8).expand(16, 64, 64)[..., None].expand(-1, -1, -1, 3)
     view = train_view(
-        ramp.contiguous(), chance(16), ImageViewSettings(size=28, crop="shifted", flip=False, test_crop=0.875)
+        ramp.contiguous(), draws(16), ImageViewSettings(size=28, crop="shifted", flip=False, test_crop=0.875)
     )
     inner = view[:, 0, 0, 2:-2] * 255
     torch.testing.assert_close(inner.diff(dim=1), torch.full((16, 23), 2.0), atol=1e-3, rtol=0)
@@ -85,7 +85,7 @@ def test_shifted_crop_keeps_the_scale_of_the_test_view():
 
 def test_boxes_are_distributed_as_torchvisions():
     torch.manual_seed(1)
-    ours = random_boxes(chance(20_000)[:, 1:], 32, 32, scale=(0.08, 1), ratio=(3 / 4, 4 / 3))
+    ours = random_boxes(draws(20_000)[:, 1:], 32, 32, scale=(0.08, 1), ratio=(3 / 4, 4 / 3))
     blank = torch.zeros(3, 32, 32)
     theirs = torch.tensor(
         [RandomResizedCrop.get_params(blank, [0.08, 1], [3 / 4, 4 / 3]) for _ in range(20_000)], dtype=torch.float32
@@ -98,13 +98,13 @@ def test_boxes_are_distributed_as_torchvisions():
 
 
 def test_a_picture_too_narrow_for_any_ratio_falls_back_to_its_centre():
-    boxes = random_boxes(chance(8)[:, 1:], 100, 10, scale=(0.9, 1), ratio=(3 / 4, 4 / 3))
+    boxes = random_boxes(draws(8)[:, 1:], 100, 10, scale=(0.9, 1), ratio=(3 / 4, 4 / 3))
     assert boxes.tolist() == [[43, 0, 13, 10]] * 8  # torchvision: width 10, height round(10 / 0.75), centred
 
 
 def test_the_same_seed_gives_the_same_views():
     batch, settings = pictures(8, 32, 32), ImageViewSettings(size=32)
-    first, again, other = (train_view(batch, chance(8, s), settings) for s in (5, 5, 6))
+    first, again, other = (train_view(batch, draws(8, s), settings) for s in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

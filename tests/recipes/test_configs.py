@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from speakerkd.training.settings import read_experiment
+from speakerkd.training.experiment import read_experiment
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FAMILIES = sorted(path.parent for path in RECIPES.glob("*/conf/base.yaml"))

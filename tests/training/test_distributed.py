@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import make_corpus, small
+from feature_corpus import make_corpus, small
 from safetensors.torch import load_file
 
+from speakerkd.training.experiment import check_experiment
 from speakerkd.training.loop import train
-from speakerkd.training.settings import check_experiment
 
 
 def start(config: Path, folder: Path, ranks: int) -> list[subprocess.Popen]:
@@ -70,8 +70,8 @@ def weights(folder: Path, step: int) -> dict[str, torch.Tensor]:
 
 
 def test_two_processes_give_the_loss_and_gradients_of_one(tmp_path):
-    corpus = make_corpus(tmp_path / "partly", teacher=0.6)
-    values = small(corpus, **GRADIENT)
+    feature_corpus = make_corpus(tmp_path / "partly", teacher=0.6)
+    values = small(feature_corpus, **GRADIENT)
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(values))
     processes = start(config, tmp_path / "two", 2)
@@ -97,9 +97,9 @@ def test_two_processes_give_the_loss_and_gradients_of_one(tmp_path):
     assert any(key.startswith("objectives.head") for key in moved)
 
 
-def test_a_process_that_dies_ends_the_run_with_a_message(corpus, tmp_path):
+def test_a_process_that_dies_ends_the_run_with_a_message(feature_corpus, tmp_path):
     config = tmp_path / "config.yaml"
-    config.write_text(yaml.safe_dump(small(corpus, train__speakers=4, train__epochs=5000, train__log_every=1)))
+    config.write_text(yaml.safe_dump(small(feature_corpus, train__speakers=4, train__epochs=5000, train__log_every=1)))
     folder = tmp_path / "run"
     first, second = start(config, folder, 2)
     try:

@@ -8,40 +8,45 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MELS, make_corpus, small
+from feature_corpus import MELS, make_corpus, small
 from safetensors.torch import load_file
 
 from speakerkd.data.archive import read_vectors
 from speakerkd.errors import InputError
-from speakerkd.models.package import load_package
+from speakerkd.models.trained_model import load_trained_model
 from speakerkd.training import loop
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import build_parts
 from speakerkd.training.checkpoint import average, steps_there
+from speakerkd.training.experiment import check_experiment
 from speakerkd.training.guards import largest_that_fits
-from speakerkd.training.loop import Run, train
+from speakerkd.training.loop import TrainingLoop, train
 from speakerkd.training.processes import join_processes
-from speakerkd.training.settings import check_experiment
-from speakerkd.training.step import Learner
+from speakerkd.training.trainer import Trainer
 
 
-def experiment(corpus: Path, **changes):
-    return check_experiment(small(corpus, **changes), "test")
+def experiment(feature_corpus: Path, **changes):
+    return check_experiment(small(feature_corpus, **changes), "test")
 
 
 def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def test_training_learns_and_publishes_a_model(corpus, tmp_path):
-    changes = {"data__dev": str(corpus), "train__evaluate_every": 20, "train__log_every": 40, "student__width": 0.1}
-    chosen = experiment(corpus, train__epochs=40, **changes)
+def test_training_learns_and_publishes_a_model(feature_corpus, tmp_path):
+    changes = {
+        "data__dev": str(feature_corpus),
+        "train__evaluate_every": 20,
+        "train__log_every": 40,
+        "student__width": 0.1,
+    }
+    chosen = experiment(feature_corpus, train__epochs=40, **changes)
     summary = train(chosen, tmp_path / "exp" / "run")
     terms = [row["terms"] for row in rows(tmp_path / "exp" / "run") if "terms" in row]
     assert terms[-1]["softmax"] < 0.6 * terms[0]["softmax"]
     assert terms[-1]["margin"] < 0.5 * terms[0]["margin"]
     assert summary["figures"]["eer"] < 25
-    package = load_package(tmp_path / "exp" / "latest")
+    package = load_trained_model(tmp_path / "exp" / "latest")
     assert package.task == "speaker" and package.labels == [f"id{s:03d}" for s in range(6)]
     assert package.teacher.name == "ir50" and package.teacher.dim == 8
     assert package.embed(torch.randn(2, 30, MELS)).shape == (2, 8)
@@ -50,10 +55,10 @@ def test_training_learns_and_publishes_a_model(corpus, tmp_path):
     assert "crop_frames: 24  # frames of a training crop" in config
 
 
-def test_a_head_that_answers_with_one_vector_is_told(corpus, tmp_path, monkeypatch, caplog):
-    train(experiment(corpus, train__epochs=1, train__log_every=1), tmp_path / "fine")
+def test_a_head_that_answers_with_one_vector_is_told(feature_corpus, tmp_path, monkeypatch, caplog):
+    train(experiment(feature_corpus, train__epochs=1, train__log_every=1), tmp_path / "fine")
     assert not caplog.records
-    assert all(-1 <= row["teacher_likeness"] <= 1 for row in rows(tmp_path / "fine") if "terms" in row)
+    assert all(-1 <= row["projection_collapse"] <= 1 for row in rows(tmp_path / "fine") if "terms" in row)
     build_all = loop.build_parts
 
     def collapsed(*arguments):
@@ -63,14 +68,14 @@ def test_a_head_that_answers_with_one_vector_is_told(corpus, tmp_path, monkeypat
         return parts
 
     monkeypatch.setattr(loop, "build_parts", collapsed)
-    train(experiment(corpus, train__epochs=1, train__log_every=1), tmp_path / "collapsed")
+    train(experiment(feature_corpus, train__epochs=1, train__log_every=1), tmp_path / "collapsed")
     assert [r.message.split(",")[0] for r in caplog.records] == [
         "step 1: the projection head gives nearly one vector for all teacher embeddings (mean cosine 1.00)"
     ]
 
 
-def test_the_baseline_starts_from_the_same_student(corpus, tmp_path):
-    taught, plain = build_parts(experiment(corpus)), build_parts(experiment(corpus, distill=[]))
+def test_the_baseline_starts_from_the_same_student(feature_corpus, tmp_path):
+    taught, plain = build_parts(experiment(feature_corpus)), build_parts(experiment(feature_corpus, distill=[]))
     assert plain.teacher is None and len(plain.objectives) == 0
     for a, b in zip(taught.student.parameters(), plain.student.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -79,14 +84,14 @@ def test_the_baseline_starts_from_the_same_student(corpus, tmp_path):
 def test_rows_without_a_face_are_left_out_of_teaching_alone(partly_paired, tmp_path):
     chosen = experiment(partly_paired, train__speakers=6, train__epochs=1, distill=[{"name": "margin", "margin": 0.0}])
     with join_processes(chosen.train) as accelerator:
-        learner = Learner(build_parts(chosen), accelerator)
-        loader = learner.open_loader()
+        trainer = Trainer(build_parts(chosen), accelerator)
+        loader = trainer.open_loader()
         ready = next(loader)
-        learner.train_mode()
-        found = learner.losses(ready)
+        trainer.train_mode()
+        found = trainer.losses(ready)
         loader.close()
     paired = set(read_vectors(partly_paired / "teacher.scp")[0])
-    has = [learner.parts.source.keys[i] in paired for i in ready.index]
+    has = [trainer.parts.source.keys[i] in paired for i in ready.index]
     assert 0 < sum(has) < len(has)
     assert ready.taught.tolist() == np.flatnonzero(has).tolist()
     assert ready.share == pytest.approx(np.mean(has))
@@ -94,11 +99,11 @@ def test_rows_without_a_face_are_left_out_of_teaching_alone(partly_paired, tmp_p
     keys, vectors = read_vectors(partly_paired / "teacher.scp")
     teacher = torch.from_numpy(
         np.stack(
-            [vectors[keys.index(learner.parts.source.keys[i])] for i, h in zip(ready.index, has, strict=True) if h]
+            [vectors[keys.index(trainer.parts.source.keys[i])] for i, h in zip(ready.index, has, strict=True) if h]
         )
     )
-    output = learner.network(ready.batch.student)
-    projected = learner.parts.objectives.teacher_view(teacher)
+    output = trainer.network(ready.batch.student)
+    projected = trainer.parts.objectives.teacher_view(teacher)
     expected = (1 - torch.cosine_similarity(output.embedding[np.flatnonzero(has)], projected)).mean()
     assert float(found.terms["margin"].detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
 
@@ -109,23 +114,23 @@ def test_the_log_says_what_share_is_taught(partly_paired, tmp_path):
     assert all(0.3 < share < 0.9 for share in shares)
 
 
-def test_gradients_of_accumulated_batches_are_those_of_their_mean_loss(corpus):
-    chosen = experiment(corpus, train__accumulate=2, optim__name="sgd", optim__momentum=0.0, optim__lr=1.0)
+def test_gradients_of_accumulated_batches_are_those_of_their_mean_loss(feature_corpus):
+    chosen = experiment(feature_corpus, train__accumulate=2, optim__name="sgd", optim__momentum=0.0, optim__lr=1.0)
     chosen.optim.weight_decay = 0.0
     with join_processes(chosen.train) as accelerator:
-        learner = Learner(build_parts(chosen), accelerator)
-        learner.train_mode()
-        loader = learner.open_loader()
+        trainer = Trainer(build_parts(chosen), accelerator)
+        trainer.train_mode()
+        loader = trainer.open_loader()
         first, second = next(loader), next(loader)
         loader.close()
-        learner.parts.student.eval()  # BatchNorm's moving statistics stay as they are
-        mean = (learner.losses(first).total + learner.losses(second).total) / 2
-        wanted = torch.autograd.grad(mean, learner.parameters)
-        before = [p.detach().clone() for p in learner.parameters]
-        loader = learner.open_loader()
-        learner.take_step(loader)
+        trainer.parts.student.eval()  # BatchNorm's moving statistics stay as they are
+        mean = (trainer.losses(first).total + trainer.losses(second).total) / 2
+        wanted = torch.autograd.grad(mean, trainer.parameters)
+        before = [p.detach().clone() for p in trainer.parameters]
+        loader = trainer.open_loader()
+        trainer.take_step(loader)
         loader.close()
-    for p, was, gradient in zip(learner.parameters, before, wanted, strict=True):
+    for p, was, gradient in zip(trainer.parameters, before, wanted, strict=True):
         assert torch.allclose(was - p, gradient, atol=1e-5)
 
 
@@ -144,13 +149,13 @@ def test_moving_average_by_hand():
     assert float(ema.network.weight) == pytest.approx(9 * 2 / 11)
 
 
-def test_published_weights_are_the_ones_asked_for(corpus, tmp_path):
-    common = {"data__dev": str(corpus), "train__keep_last": 9, "train__epochs": 3}
-    train(experiment(corpus, **common), tmp_path / "last")
+def test_published_weights_are_the_ones_asked_for(feature_corpus, tmp_path):
+    common = {"data__dev": str(feature_corpus), "train__keep_last": 9, "train__epochs": 3}
+    train(experiment(feature_corpus, **common), tmp_path / "last")
     folders = {}
     for name, changes in {"mean": {"train__average_last": 2}, "best": {"train__publish": "best"}}.items():
         folders[name] = tmp_path / name
-        train(experiment(corpus, **common, **changes), folders[name])
+        train(experiment(feature_corpus, **common, **changes), folders[name])
 
     def of_step(folder: Path, step: int) -> dict[str, torch.Tensor]:
         found = load_file(folder / "checkpoints" / f"step-{step}" / "weights.safetensors")
@@ -169,9 +174,9 @@ def test_published_weights_are_the_ones_asked_for(corpus, tmp_path):
     assert all(torch.equal(t, found[k]) for k, t in of_step(folders["best"], best).items())
 
 
-def test_checkpoints_that_stay(corpus, tmp_path):
-    changes = {"data__dev": str(corpus), "train__epochs": 6, "train__keep_last": 2, "train__keep_best": 1}
-    train(experiment(corpus, **changes), tmp_path / "run")
+def test_checkpoints_that_stay(feature_corpus, tmp_path):
+    changes = {"data__dev": str(feature_corpus), "train__epochs": 6, "train__keep_last": 2, "train__keep_best": 1}
+    train(experiment(feature_corpus, **changes), tmp_path / "run")
     figures = {row["step"]: row["evaluation"]["eer"] for row in rows(tmp_path / "run") if "evaluation" in row}
     best = min(reversed(figures), key=figures.get)
     assert steps_there(tmp_path / "run" / "checkpoints") == sorted({20, 24, best})
@@ -184,11 +189,11 @@ def test_average_by_hand():
     assert mean["w"].tolist() == [2.0, 3.5] and mean["steps"] == 4
 
 
-def test_large_margin_fine_tuning_starts_from_an_experiment(corpus, tmp_path):
+def test_large_margin_fine_tuning_starts_from_an_experiment(feature_corpus, tmp_path):
     first = {"loss": {"name": "aam", "margin": 0.1}, "train__utterances": 1}
-    train(experiment(corpus, **first), tmp_path / "first")
+    train(experiment(feature_corpus, **first), tmp_path / "first")
     second = experiment(
-        corpus,
+        feature_corpus,
         **{**first, "loss": {"name": "aam", "margin": 0.4}},
         train__init=str(tmp_path / "first"),
         data__crop_frames=40,
@@ -200,22 +205,22 @@ def test_large_margin_fine_tuning_starts_from_an_experiment(corpus, tmp_path):
         assert torch.equal(value, stored[f"student.{key}"])
 
 
-def test_a_loss_that_is_not_finite_names_term_and_keys_and_leaves_the_checkpoint(corpus, tmp_path):
-    chosen = experiment(corpus, train__epochs=3)
+def test_a_loss_that_is_not_finite_names_term_and_keys_and_leaves_the_checkpoint(feature_corpus, tmp_path):
+    chosen = experiment(feature_corpus, train__epochs=3)
     folder = tmp_path / "run"
     with join_processes(chosen.train) as accelerator:
-        learner = Learner(build_parts(chosen), accelerator)
-        run = Run(learner, folder, lambda row: None)
-        original = learner.parts.objectives.forward
+        trainer = Trainer(build_parts(chosen), accelerator)
+        run = TrainingLoop(trainer, folder, lambda row: None)
+        original = trainer.parts.objectives.forward
 
         def poisoned(*args):
             terms = original(*args)
-            return {k: v * float("nan") if learner.step == 5 else v for k, v in terms.items()}
+            return {k: v * float("nan") if trainer.step == 5 else v for k, v in terms.items()}
 
-        learner.parts.objectives.forward = poisoned
+        trainer.parts.objectives.forward = poisoned
         folder.mkdir()
         with pytest.raises(InputError) as error:
-            run.to_the_end()
+            run.run()
     assert "not finite at step 5: margin is nan" in str(error.value)
     assert "id00" in error.value.where  # keys of the batch
     assert "softmax is" not in str(error.value)
@@ -224,21 +229,21 @@ def test_a_loss_that_is_not_finite_names_term_and_keys_and_leaves_the_checkpoint
     assert all(torch.isfinite(t).all() for t in stored.values() if t.is_floating_point())
 
 
-def test_out_of_memory_names_a_batch_that_fits(corpus, tmp_path):
-    chosen = experiment(corpus, train__speakers=6)
+def test_out_of_memory_names_a_batch_that_fits(feature_corpus, tmp_path):
+    chosen = experiment(feature_corpus, train__speakers=6)
     with join_processes(chosen.train) as accelerator:
-        learner = Learner(build_parts(chosen), accelerator)
-        inner = learner.network
+        trainer = Trainer(build_parts(chosen), accelerator)
+        inner = trainer.network
 
         def tight(x, maps=False):
             if len(x) > 8:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return inner(x, maps=maps)
 
-        learner.network = tight
-        loader = learner.open_loader()
+        trainer.network = tight
+        loader = trainer.open_loader()
         with pytest.raises(InputError, match=r"batch of 6.*set train\.speakers to 4, and train\.accumulate to 2"):
-            learner.take_step(loader)
+            trainer.take_step(loader)
         loader.close()
 
 
@@ -254,12 +259,12 @@ def test_largest_that_fits_is_found_by_halving():
     assert len(tried) < 9
 
 
-def test_too_few_speakers_an_empty_corpus_and_other_bands(corpus, tmp_path):
+def test_too_few_speakers_an_empty_corpus_and_other_bands(feature_corpus, tmp_path):
     with pytest.raises(InputError, match="a batch wants 7 speakers"):
-        train(experiment(corpus, train__speakers=7), tmp_path / "run")
+        train(experiment(feature_corpus, train__speakers=7), tmp_path / "run")
     assert not (tmp_path / "run").exists()  # nothing half-begun stays
     with pytest.raises(InputError, match="features have 16 bands, the student takes 40"):
-        train(experiment(corpus, student__mels=40), tmp_path / "run")
+        train(experiment(feature_corpus, student__mels=40), tmp_path / "run")
     with pytest.raises(InputError, match="no such data directory"):
         train(experiment(tmp_path / "nowhere"), tmp_path / "run")
     single = make_corpus(tmp_path / "single", speakers=4, utterances=1)
@@ -285,19 +290,21 @@ def test_settings_are_refused_before_anything_is_loaded(tmp_path):
             experiment(tmp_path / "not there", **changes)
 
 
-def test_an_objective_that_the_pair_cannot_feed_stops_before_training(corpus, tmp_path):
-    with pytest.raises(InputError, match=r"kd.*teacher gives embeddings without class scores.*speakerkd teach --head"):
-        train(experiment(corpus, distill=[{"name": "kd"}]), tmp_path / "run")
+def test_an_objective_that_the_pair_cannot_feed_stops_before_training(feature_corpus, tmp_path):
+    with pytest.raises(
+        InputError, match=r"kd.*teacher gives embeddings without class scores.*speakerkd embed-teacher --classifier"
+    ):
+        train(experiment(feature_corpus, distill=[{"name": "kd"}]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_cannot_be_written_to(corpus, tmp_path):
+def test_a_folder_that_cannot_be_written_to(feature_corpus, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="cannot write to the experiment folder"):
-        train(experiment(corpus), tmp_path / "file" / "run")
+        train(experiment(feature_corpus), tmp_path / "file" / "run")
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(corpus, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_last_good_checkpoint(feature_corpus, tmp_path, monkeypatch):
     import speakerkd.training.checkpoint as checkpoint
 
     save, calls = checkpoint.save_file, []
@@ -310,13 +317,13 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(corpus, tmp_path, monkeypatc
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(InputError, match=r"No space left on device.*last good checkpoint is step-4"):
-        train(experiment(corpus), tmp_path / "run")
+        train(experiment(feature_corpus), tmp_path / "run")
     assert steps_there(tmp_path / "run" / "checkpoints") == [4]
     assert not list((tmp_path / "run" / "checkpoints").glob(".step-*"))
 
 
-def test_weights_of_other_speakers_start_the_student_alone(corpus, tmp_path, caplog):
-    train(experiment(corpus), tmp_path / "first")
+def test_weights_of_other_speakers_start_the_student_alone(feature_corpus, tmp_path, caplog):
+    train(experiment(feature_corpus), tmp_path / "first")
     other = make_corpus(tmp_path / "other", speakers=4, seed=1)
     parts = build_parts(experiment(other, train__init=str(tmp_path / "first")))
     stored = load_file(tmp_path / "first" / "model.safetensors")
@@ -325,22 +332,22 @@ def test_weights_of_other_speakers_start_the_student_alone(corpus, tmp_path, cap
     assert parts.loss.classifier.out_features == 4
     assert "knows other classes" in caplog.text
     with pytest.raises(InputError, match="no weights to start from"):
-        build_parts(experiment(corpus, train__init=str(tmp_path)))
+        build_parts(experiment(feature_corpus, train__init=str(tmp_path)))
 
 
-def test_checkpoints_by_the_clock_do_not_change_what_is_averaged(corpus, tmp_path, monkeypatch):
+def test_checkpoints_by_the_clock_do_not_change_what_is_averaged(feature_corpus, tmp_path, monkeypatch):
     chosen = {"train__epochs": 3, "train__average_last": 2}
-    train(experiment(corpus, **chosen), tmp_path / "calm")
-    train(experiment(corpus, **chosen, train__checkpoint_minutes=1e-9), tmp_path / "hasty")
+    train(experiment(feature_corpus, **chosen), tmp_path / "calm")
+    train(experiment(feature_corpus, **chosen, train__checkpoint_minutes=1e-9), tmp_path / "hasty")
     calm, hasty = (load_file(tmp_path / name / "model.safetensors") for name in ("calm", "hasty"))
     assert all(torch.equal(calm[key], hasty[key]) for key in calm)
     assert steps_there(tmp_path / "hasty" / "checkpoints") == [4, 8, 12]
 
 
-def test_a_missing_compiler_costs_speed_alone(corpus, tmp_path, monkeypatch, caplog):
+def test_a_missing_compiler_costs_speed_alone(feature_corpus, tmp_path, monkeypatch, caplog):
     from torch._inductor.exc import InductorError
 
-    import speakerkd.training.step as step
+    import speakerkd.training.trainer as step
 
     monkeypatch.setattr(step, "worth_compiling", lambda *args: True)
 
@@ -351,11 +358,11 @@ def test_a_missing_compiler_costs_speed_alone(corpus, tmp_path, monkeypatch, cap
         return run
 
     monkeypatch.setattr(torch, "compile", broken)
-    summary = train(experiment(corpus, train__compile="auto"), tmp_path / "run")
+    summary = train(experiment(feature_corpus, train__compile="auto"), tmp_path / "run")
     assert summary["step"] == 8
     assert "cannot compile the network" in caplog.text
     with pytest.raises(InputError, match=r"train\.compile"):
-        train(experiment(corpus, train__compile=True), tmp_path / "other")
+        train(experiment(feature_corpus, train__compile=True), tmp_path / "other")
 
 
 def test_the_list_of_settings_names_every_one_with_its_bounds():
@@ -366,14 +373,14 @@ def test_the_list_of_settings_names_every_one_with_its_bounds():
     assert "distill:\n  - name: margin\n" in text and "loss:\n  name: am\n" in text
 
 
-def test_the_loop_is_the_paper_written_out(corpus, tmp_path):
+def test_the_loop_is_the_paper_written_out(feature_corpus, tmp_path):
     """Five steps of softmax + angular prototypical + margin through the projection head, in plain torch beside ours."""
     from torch.nn import functional
 
     from speakerkd.data.archive import FeatureArchive
 
     changes = {"train__steps_per_epoch": 5, "train__epochs": 1, "optim__lr": 0.003, "train__channels_last": False}
-    chosen = experiment(corpus, **changes)
+    chosen = experiment(feature_corpus, **changes)
     train(chosen, tmp_path / "run")
     logged = [row["terms"] for row in rows(tmp_path / "run") if "terms" in row]
 
@@ -382,8 +389,8 @@ def test_the_loop_is_the_paper_written_out(corpus, tmp_path):
     scale, offset = torch.tensor(10.0, requires_grad=True), torch.tensor(-5.0, requires_grad=True)
     trained = [*student.parameters(), *classifier.parameters(), *head.parameters(), scale, offset]
     optimiser = torch.optim.Adam(trained, lr=0.003, weight_decay=5e-5)
-    archive = FeatureArchive(corpus / "feats.scp")
-    keys, vectors = read_vectors(corpus / "teacher.scp")
+    archive = FeatureArchive(feature_corpus / "feats.scp")
+    keys, vectors = read_vectors(feature_corpus / "teacher.scp")
     for step, terms in enumerate(logged):
         index = parts.sampler.batch(step)
         draw = np.random.default_rng([3, step, 0xC4A2]).random((6, 9))[:, 0]

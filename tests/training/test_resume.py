@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import small
+from feature_corpus import small
 from safetensors.torch import load_file
 
 from speakerkd.errors import InputError
 from speakerkd.training.checkpoint import load_newest, steps_there
+from speakerkd.training.experiment import check_experiment
 from speakerkd.training.loop import train
-from speakerkd.training.settings import check_experiment
 
 # every kind of state: moving averages of quality weights, CRD's memories, a curriculum, dropout's and CRD's random
 # draws, weights' moving average, a schedule with warm-up, gradient clipping and accumulation
@@ -43,9 +43,9 @@ EVERYTHING = {
 }
 
 
-def experiment(corpus: Path, **changes):
+def experiment(feature_corpus: Path, **changes):
     everything = {key.replace(".", "__"): value for key, value in EVERYTHING.items()}
-    return check_experiment(small(corpus, **{**everything, **changes}), "test")
+    return check_experiment(small(feature_corpus, **{**everything, **changes}), "test")
 
 
 def equal(a: Path, b: Path) -> bool:
@@ -60,9 +60,9 @@ def all_states(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(corpus, tmp_path_factory) -> Path:
+def undisturbed(feature_corpus, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    train(experiment(corpus), folder)
+    train(experiment(feature_corpus), folder)
     return folder
 
 
@@ -81,11 +81,11 @@ def killed_at(step: int):
 
 
 @pytest.mark.parametrize("step", sorted(np.random.default_rng(0).permutation(np.arange(1, 6))[:4].tolist()))
-def test_a_run_broken_off_at_any_step_ends_bit_for_bit_the_same(corpus, undisturbed, tmp_path, step):
+def test_a_run_broken_off_at_any_step_ends_bit_for_bit_the_same(feature_corpus, undisturbed, tmp_path, step):
     folder = tmp_path / "run"
     with pytest.raises(KilledError):
-        train(experiment(corpus), folder, report=killed_at(step))
-    summary = train(experiment(corpus), folder, resume=True)
+        train(experiment(feature_corpus), folder, report=killed_at(step))
+    summary = train(experiment(feature_corpus), folder, resume=True)
     assert summary["step"] == 6
     assert equal(folder, undisturbed)
     mine, theirs = all_states(folder), all_states(undisturbed)
@@ -97,9 +97,9 @@ def test_a_run_broken_off_at_any_step_ends_bit_for_bit_the_same(corpus, undistur
 
 
 @pytest.mark.slow
-def test_sigkill_at_ten_random_moments(corpus, undisturbed, tmp_path):
+def test_sigkill_at_ten_random_moments(feature_corpus, undisturbed, tmp_path):
     config = tmp_path / "config.yaml"
-    values = small(corpus, **{key.replace(".", "__"): value for key, value in EVERYTHING.items()})
+    values = small(feature_corpus, **{key.replace(".", "__"): value for key, value in EVERYTHING.items()})
     config.write_text(yaml.safe_dump(values))
     folder = tmp_path / "run"
     log = folder / "log.jsonl"
@@ -118,9 +118,9 @@ def test_sigkill_at_ten_random_moments(corpus, undisturbed, tmp_path):
     assert equal(folder, undisturbed)
 
 
-def test_sigkill_once(corpus, undisturbed, tmp_path):
+def test_sigkill_once(feature_corpus, undisturbed, tmp_path):
     config = tmp_path / "config.yaml"
-    values = small(corpus, **{key.replace(".", "__"): value for key, value in EVERYTHING.items()})
+    values = small(feature_corpus, **{key.replace(".", "__"): value for key, value in EVERYTHING.items()})
     config.write_text(yaml.safe_dump(values))
     folder = tmp_path / "run"
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -130,11 +130,11 @@ def test_sigkill_once(corpus, undisturbed, tmp_path):
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    train(experiment(corpus), folder, resume=True)
+    train(experiment(feature_corpus), folder, resume=True)
     assert equal(folder, undisturbed)
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(corpus, undisturbed, tmp_path, caplog):
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(feature_corpus, undisturbed, tmp_path, caplog):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
     (folder / "finished.json").unlink()
@@ -144,41 +144,41 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(corpus, undis
     content[-1] ^= 1  # one bit, the size stays
     weights.write_bytes(content)
     (folder / "checkpoints" / f"step-{there[-2]}" / "state.json").write_text('{"step": ')
-    train(experiment(corpus), folder, resume=True)
+    train(experiment(feature_corpus), folder, resume=True)
     assert f"step-{there[-1]} is damaged" in caplog.text and f"step-{there[-2]} is damaged" in caplog.text
     assert equal(folder, undisturbed)
 
 
-def test_other_settings_are_refused_one_by_one(corpus, undisturbed, tmp_path):
+def test_other_settings_are_refused_one_by_one(feature_corpus, undisturbed, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
     (folder / "finished.json").unlink()
     with pytest.raises(InputError) as error:
-        train(experiment(corpus, optim__lr=0.02, student__width=0.1, train__log_every=7), folder, resume=True)
+        train(experiment(feature_corpus, optim__lr=0.02, student__width=0.1, train__log_every=7), folder, resume=True)
     assert "optim.lr: 0.01 -> 0.02" in str(error.value)
     assert "student.width: 0.05 -> 0.1" in str(error.value)
     assert "log_every" not in str(error.value)  # changes no weight
 
 
-def test_an_unfinished_run_wants_resume_and_a_finished_one_is_left_alone(corpus, undisturbed, tmp_path):
+def test_an_unfinished_run_wants_resume_and_a_finished_one_is_left_alone(feature_corpus, undisturbed, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
     before = (folder / "model.safetensors").stat().st_mtime_ns
-    assert train(experiment(corpus), folder)["already_finished"]
+    assert train(experiment(feature_corpus), folder)["already_finished"]
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
     (folder / "finished.json").unlink()
     with pytest.raises(InputError, match="add --resume"):
-        train(experiment(corpus), folder)
+        train(experiment(feature_corpus), folder)
 
 
-def test_a_checkpoint_of_another_model_names_what_does_not_fit(corpus, undisturbed, tmp_path):
+def test_a_checkpoint_of_another_model_names_what_does_not_fit(feature_corpus, undisturbed, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
     (folder / "finished.json").unlink()
     for path in (folder / "checkpoints").iterdir():
         if path.name != "step-6":
             shutil.rmtree(path)
-    other = experiment(corpus, student__width=0.1)
+    other = experiment(feature_corpus, student__width=0.1)
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("width: 0.05", "width: 0.1"))
     with pytest.raises(InputError, match=r"conv1\.weight.*has shape"):

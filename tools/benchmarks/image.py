@@ -11,11 +11,11 @@ from benchmarks._machine import describe, matrix_rate, seconds
 from PIL import Image
 
 from speakerkd.data.images import ImageSet
-from speakerkd.data.sampler import chance
-from speakerkd.data.text_table import TextTable
+from speakerkd.data.sampler import uniform_draws
 from speakerkd.frontend.images import ImageViewSettings
 from speakerkd.models.image import NETWORKS, ImageSettings, build_image
-from speakerkd.training.image_task import ImageSource, resolved_view
+from speakerkd.tasks.image import ImageSource, resolved_view
+from speakerkd.teachers.text_table import TextTable
 from speakerkd.training.precision import forward_operations
 
 CLASSES, DIM, PROMPTS = 100, 512, 80
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
     torchvision = 64 / seconds(_torchvision(options, 64))
     print(f"the same resized crop and flip a picture at a time, torchvision: {torchvision:,.0f} pictures/s")
     index = np.arange(options.batch)
-    draw = chance(1, 0, options.batch, source.chances)
+    draw = uniform_draws(1, 0, options.batch, source.draws)
     rate = options.batch / seconds(lambda: source.teacher(index, draw))
     print(f"teacher: {rate:,.0f} embeddings/s from a table of {CLASSES} x {PROMPTS}")
     _step(options, source)
@@ -63,7 +63,7 @@ def _views(source: ImageSource, options: argparse.Namespace) -> Callable[[], obj
 
     def work() -> object:
         index = rng.integers(0, options.pictures, options.batch)
-        draw = chance(1, 0, options.batch, source.chances)
+        draw = uniform_draws(1, 0, options.batch, source.draws)
         raw = source.student(index, draw).to(options.device)
         return source.view(raw, torch.from_numpy(draw).float().to(options.device))
 

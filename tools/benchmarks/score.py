@@ -255,8 +255,8 @@ def bench_embedding(scale: float, given) -> None:
     from speakerkd.evaluation.metrics import eer, sort_scores
     from speakerkd.evaluation.protocol import Protocol
     from speakerkd.evaluation.score import score_crops
-    from speakerkd.models.package import load_package, save_package
     from speakerkd.models.speaker import SpeakerSettings, build_speaker
+    from speakerkd.models.trained_model import load_trained_model, save_trained_model
 
     settings = SpeakerSettings(name="resnetse34v2", mels=64)
     torch.manual_seed(0)
@@ -264,9 +264,11 @@ def bench_embedding(scale: float, given) -> None:
     recordings, protocol = Synthetic(count, 64), Protocol()
     with tempfile.TemporaryDirectory() as folder:
         network = build_speaker(settings).eval()
-        save_package(folder, task="speaker", student=network, settings=settings, frontend={"mels": 64})
-        plain = load_package(folder, given.device, torch.float32).student.to(memory_format=torch.contiguous_format)
-        package = load_package(folder, given.device)
+        save_trained_model(folder, task="speaker", student=network, settings=settings, frontend={"mels": 64})
+        plain = load_trained_model(folder, given.device, torch.float32).student.to(
+            memory_format=torch.contiguous_format
+        )
+        package = load_trained_model(folder, given.device)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         plain(torch.zeros(1, 400, 64, device=given.device))
     work = counter.get_total_flops() * 10  # of a recording

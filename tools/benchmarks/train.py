@@ -80,10 +80,10 @@ def make_corpus(directory: Path, options: argparse.Namespace) -> Path:
 
 
 def build(corpus: Path, options: argparse.Namespace, accelerator):
-    """The learner that `speakerkd train` would build, with as many classes as asked for."""
+    """The trainer that `speakerkd train` would build, with as many classes as asked for."""
     from speakerkd.training.build import build_parts
-    from speakerkd.training.settings import check_experiment
-    from speakerkd.training.step import Learner
+    from speakerkd.training.experiment import check_experiment
+    from speakerkd.training.trainer import Trainer
 
     student = {"name": options.network, "width": options.width, "mels": options.mels, "embedding": 512}
     values = {
@@ -100,7 +100,7 @@ def build(corpus: Path, options: argparse.Namespace, accelerator):
     parts = build_parts(check_experiment(values, "the benchmark"), str(accelerator.device))
     classifier = torch.nn.Linear(parts.student.dim, max(options.classes, len(parts.source.names)))
     parts.loss.classifier = classifier
-    return Learner(parts, accelerator)
+    return Trainer(parts, accelerator)
 
 
 def measure(corpus: Path, options: argparse.Namespace) -> None:
@@ -111,42 +111,42 @@ def measure(corpus: Path, options: argparse.Namespace) -> None:
     from speakerkd.training.settings import TrainSettings
 
     with join_processes(TrainSettings(device=options.device)) as accelerator:
-        learner = build(corpus, options, accelerator)
-        learner.train_mode()
-        loader = learner.open_loader()
+        trainer = build(corpus, options, accelerator)
+        trainer.train_mode()
+        loader = trainer.open_loader()
         fixed = itertools.repeat(next(loader))
-        taught, plain = learner.parts.objectives, ObjectiveList()
+        taught, plain = trainer.parts.objectives, ObjectiveList()
         means, log = Means(), Log(corpus, -1)
         kinds = {"full": (taught, loader), "data": (plain, loader), "bare": (plain, fixed)}
         times: dict[str, list[float]] = {kind: [] for kind in kinds}
         rates: list[float] = []
         clock = time.process_time if options.busy else time.perf_counter
-        device = learner.device.type
+        device = trainer.device.type
         for turn in range(options.steps + 2):  # two that do not count: compilers, caches, choice of algorithms
             for kind, (objectives, source) in kinds.items():
-                learner.parts.objectives = objectives
+                trainer.parts.objectives = objectives
                 _wait(device)
                 start = clock()
-                terms, _ = learner.take_step(source)
+                terms, _ = trainer.take_step(source)
                 if kind == "full":
                     means.add(terms)
                     log.write(
-                        {"step": learner.step, "terms": means.read()} if turn % 20 == 0 else {"step": learner.step}
+                        {"step": trainer.step, "terms": means.read()} if turn % 20 == 0 else {"step": trainer.step}
                     )
                 _wait(device)
                 if turn >= 2:
                     times[kind].append(clock() - start)
             if turn % 3 == 0:
                 rates.append(
-                    _matrix_rate(learner.dtype, device) if options.busy else matrix_rate(learner.dtype, device)
+                    _matrix_rate(trainer.dtype, device) if options.busy else matrix_rate(trainer.dtype, device)
                 )
         loader.close()
         log.close()
-        _print(learner, options, {kind: statistics.median(values) for kind, values in times.items()}, rates)
+        _print(trainer, options, {kind: statistics.median(values) for kind, values in times.items()}, rates)
 
 
-def _print(learner, options: argparse.Namespace, seconds: dict[str, float], rates: list[float]) -> None:
-    operations = step_operations(learner) / 2
+def _print(trainer, options: argparse.Namespace, seconds: dict[str, float], rates: list[float]) -> None:
+    operations = step_operations(trainer) / 2
     pace = options.batch / seconds["full"]
     rate = statistics.median(rates)
     total = VOXCELEB2["utterances"] * EPOCHS / pace / 3600
@@ -154,8 +154,8 @@ def _print(learner, options: argparse.Namespace, seconds: dict[str, float], rate
     print(f"network            {options.network}{width}, {options.mels} bands, crops of {options.frames} frames")
     print(f"                   {operations / 1e9:.1f} GFLOP an utterance, forward and backward")
     print(
-        f"batch              {options.batch}, {learner.dtype}, compiled {learner.compiled}, features "
-        f"{'on the device' if learner.parts.source.device != 'cpu' else 'mapped'}"
+        f"batch              {options.batch}, {trainer.dtype}, compiled {trainer.compiled}, features "
+        f"{'on the device' if trainer.parts.source.device != 'cpu' else 'mapped'}"
     )
     print(f"matrix rate        {rate / 1e9:.0f} GFLOP/s")
     print(f"whole step         {1000 * seconds['full']:.1f} ms, {pace:.1f} utterances/s")
@@ -165,14 +165,14 @@ def _print(learner, options: argparse.Namespace, seconds: dict[str, float], rate
     print(f"VoxCeleb2          {total:.1f} hours for {EPOCHS} epochs")
 
 
-def step_operations(learner) -> float:
+def step_operations(trainer) -> float:
     """Floating-point operations of a forward and backward pass of the example's 2 samples."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    x = learner.parts.task.example().to(learner.device)
+    x = trainer.parts.task.example().to(trainer.device)
     with FlopCounterMode(display=False) as counter:
-        learner.parts.student(x).embedding.sum().backward()
-    learner.optimizer.zero_grad(set_to_none=True)
+        trainer.parts.student(x).embedding.sum().backward()
+    trainer.optimizer.zero_grad(set_to_none=True)
     return float(counter.get_total_flops())
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from pydantic import Field
 
 import speakerkd
-from speakerkd import shards
 from speakerkd.config import Settings
 from speakerkd.corpora import trials
 from speakerkd.corpora.mini import faces, media, noises, sentences, voices
 from speakerkd.errors import InputError
-from speakerkd.files import whole_file, write_json
+from speakerkd.work import shards
+from speakerkd.work.files import whole_file, write_json
 
 RECORD = "mini.json"
 FOLDERS = ("vox1", "vox2", "musan")

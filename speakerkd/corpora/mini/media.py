@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.files import whole_file
+from speakerkd.work.files import whole_file
 
 FRAMES_A_SECOND = 2
 BIT_EXACT = {"fflags": "+bitexact"}  # leaves dates and library versions out of the container

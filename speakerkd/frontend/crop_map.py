@@ -1,0 +1,58 @@
+"""The aligned face crops of a data directory, decoded once into one array that is read as a memory map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from speakerkd.data.datadir import read_table
+from speakerkd.errors import InputError
+from speakerkd.work.files import Stamp, whole_file
+
+SIDE = 112
+
+
+def crop_map(directory: Path | str) -> tuple[dict[str, int], np.ndarray]:
+    """The crops that aligned.scp names, each path once: {utterance: position}, and a memory map.
+
+    The map (N, 112, 112, 3) uint8 RGB is made as `aligned.npy` in the directory where it is missing or stale.
+    Raises InputError for a table or picture that is missing, not a picture, or of another size.
+    """
+    directory = Path(directory)
+    table = read_table(directory / "aligned.scp")
+    paths = list(dict.fromkeys(table.values()))
+    place = {path: position for position, path in enumerate(paths)}
+    output = directory / "aligned.npy"
+    stamp = Stamp(output, [directory / "aligned.scp", directory / "aligned.scp.made.json"], side=SIDE)
+    if not stamp.is_current():
+        _write(output, paths)
+        stamp.write()
+    return {key: place[path] for key, path in table.items()}, np.load(output, mmap_mode="r", allow_pickle=False)
+
+
+def _write(output: Path, paths: Sequence[str]) -> None:
+    with whole_file(output, "wb") as stream, ThreadPoolExecutor() as pool:
+        shape = (len(paths), SIDE, SIDE, 3)
+        np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for start in range(0, len(paths), 256):  # in blocks, so that memory stays flat; PIL decodes outside the lock
+            for crop in pool.map(_read, paths[start : start + 256]):
+                stream.write(crop.tobytes())
+
+
+def _read(path: str) -> np.ndarray:
+    from PIL import Image
+
+    fix = "run `speakerkd faces` again"
+    try:
+        with Image.open(path) as image:
+            crop = np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise InputError("no such face crop", path, fix) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"a face crop that cannot be read ({error})", path, fix) from error
+    if crop.shape != (SIDE, SIDE, 3):
+        raise InputError(f"a face crop of {crop.shape[1]} x {crop.shape[0]}, not {SIDE} x {SIDE}", path, fix)
+    return crop

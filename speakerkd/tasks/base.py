@@ -1,0 +1,93 @@
+"""What is trained: the contract of a task, which joins a student, its data and the figure that tells a good epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from speakerkd.config import Settings
+from speakerkd.tasks.source import Source
+from speakerkd.teachers.module import TeacherSettings
+
+Embed = Callable[[Tensor], Tensor]
+
+
+class Task(Protocol):
+    """One kind of training. Making an instance checks paths and reads nothing large.
+
+    Data, Student: the settings of `data:` and `student:`. metric: the figure of `evaluate` that names the best
+    checkpoint; lower_is_better. latest: `exp/latest` may name such an experiment.
+    """
+
+    Data: ClassVar[type[Settings]]
+    Student: ClassVar[type[Settings]]
+    metric: ClassVar[str]
+    lower_is_better: ClassVar[bool]
+    latest: ClassVar[bool]
+
+    def __init__(
+        self,
+        data: Any,
+        student: Any,
+        teacher: TeacherSettings,
+        *,
+        loss: str = "angleproto",
+        seed: int = 1,
+        taught: bool = False,
+    ) -> None:
+        """data, student: settings of the kinds `Data` and `Student`. loss: the task loss's name. taught: objectives
+        follow, so that samples need a teacher's input. Raises InputError for a path that is missing."""
+        ...
+
+    def student(self) -> nn.Module:
+        """The network with fresh weights."""
+        ...
+
+    def example(self) -> Tensor:
+        """An input of 2 samples for the student, of the training shape."""
+        ...
+
+    def source(self, device: str, strong: bool) -> Source:
+        """Open the training data; strong: views with a second, strongly augmented one."""
+        ...
+
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None) -> dict[str, float]:
+        """Figures after an epoch, empty without development data.
+
+        embed: the student, input (B, ...) to (B, D) on the CPU. classifier: the task loss's linear layer, or None.
+        """
+        ...
+
+    def metadata(self) -> dict[str, Any]:
+        """What deployment needs beside student and head, such as the front end's settings."""
+        ...
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        """The network that is published, and its settings."""
+        ...
+
+
+class DataSettings(Settings):
+    """Where the training data is and what a sample is made of (tasks `speaker` and `face`)."""
+
+    train: str | list[str] = Field(
+        description="data directory, or several: speakers of different directories count as different people"
+    )
+    dev: str | None = Field(None, description="data directory with trials_* for the early evaluation; null: none")
+    crop_frames: int = Field(200, ge=8, le=10_000, description="frames of a training crop; 100 are a second")
+    resident: Literal["auto", True, False] = Field(
+        "auto", description="keep the features in the GPU's memory; auto: where they fit"
+    )
+    fraction: float = Field(1.0, gt=0, le=1, description="share of every speaker's utterances that is used")
+    max_utterances: int | None = Field(None, ge=1, description="utterances of a speaker and epoch at most; null: all")
+    time_mask: int = Field(0, ge=0, description="SpecAugment: widest strip of masked frames")
+    band_mask: int = Field(0, ge=0, description="SpecAugment: widest strip of masked bands")
+    shift: int = Field(4, ge=0, le=32, description="face crops: moved by up to this many pixels")
+    flip: bool = Field(True, description="face crops: half of them mirrored")
+
+    @property
+    def directories(self) -> list[str]:
+        return [self.train] if isinstance(self.train, str) else list(self.train)

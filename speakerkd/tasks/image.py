@@ -1,0 +1,234 @@
+"""Image classification taught by text: pictures of an image directory, a table of class texts as the teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from speakerkd.config import Settings
+from speakerkd.data.images import ImageSet, read_images
+from speakerkd.data.sampler import fraction_of
+from speakerkd.errors import InputError
+from speakerkd.evaluation.classify import classification_figures
+from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise, test_view, train_view
+from speakerkd.frontend.prompts import prompt_set
+from speakerkd.models.image import ImageSettings, build_image
+from speakerkd.models.image_network import ImageNetwork
+from speakerkd.teachers.module import TeacherSettings
+from speakerkd.teachers.text_table import TextTable, read_text_table
+
+SHARE = 0.5  # of a GPU's free memory that `resident: auto` gives to pictures at most
+
+
+class ImageDataSettings(Settings):
+    """Where the pictures are and how they are seen."""
+
+    train: str = Field(description="image directory, made by `speakerkd prepare images`")
+    split: str = Field("train", description="split that is trained on")
+    dev: str | None = Field("test", description="split for the figures after an epoch; null: none")
+    fraction: float = Field(1.0, gt=0, le=1, description="share of every class's pictures that is used")
+    view: ImageViewSettings = Field(default_factory=ImageViewSettings, description="crops, size and normalisation")
+    prompts: str | None = Field(None, description="prompt set that the teacher's table must hold; null: all it holds")
+    resident: Literal["auto", True, False] = Field(
+        "auto", description="keep the pictures in the GPU's memory; auto: where they fit"
+    )
+
+    @property
+    def directories(self) -> list[str]:
+        return [self.train]
+
+
+class ImageStudentSettings(Settings):
+    """The student; its classes and size follow from the data."""
+
+    name: str = Field("resnet18", description="the network, one of `speakerkd.models.image.NETWORKS`")
+    stem: Literal["auto", "cifar", "imagenet"] = Field(
+        "auto", description="first layer: imagenet divides the size by 4; auto: imagenet from 128 pixels"
+    )
+
+    def network(self, classes: int, size: int) -> ImageSettings:
+        return ImageSettings(name=self.name, classes=classes, channels=3, size=size, stem=self.stem)
+
+
+class ImageTask:
+    """An image network over random crops; the linear layer of the task loss is its classifier."""
+
+    Data, Student = ImageDataSettings, ImageStudentSettings
+    metric, lower_is_better, latest = "top1", False, False
+    block = 256  # pictures a batch of the evaluation
+
+    def __init__(
+        self,
+        data: ImageDataSettings,
+        student: ImageStudentSettings,
+        teacher: TeacherSettings,
+        *,
+        loss: str = "softmax",
+        seed: int = 1,
+        taught: bool = False,
+    ) -> None:
+        self.data, self.settings, self.teacher = data, student, teacher
+        self.seed, self.taught = seed, taught
+        if loss != "softmax":
+            raise InputError(f"loss '{loss}' for pictures", "loss.name", "set it to softmax")
+        if teacher.online:
+            raise InputError("the text teacher gives a table", "teacher.online", "set it to false")
+        self.pictures = read_images(self.data.train, self.data.split)
+        self.dev = read_images(self.data.train, self.data.dev) if self.data.dev else None
+        self.view = resolved_view(self.data.view, self.pictures)
+
+    def student(self) -> nn.Module:
+        return build_image(self.settings.network(0, self.view.size))
+
+    def example(self) -> Tensor:
+        side = self.view.size
+        return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+    def source(self, device: str, strong: bool) -> ImageSource:
+        if strong:
+            raise InputError("a second, strong view of pictures is not made", "distill", "choose a method without one")
+        wanted = self.data.resident
+        if wanted is True and device == "cpu":
+            raise InputError("data.resident is true on a CPU", "data.resident", "set it to auto")
+        keep = wanted is True or (wanted == "auto" and _fits(self.pictures, device))
+        chosen = np.arange(len(self.pictures))
+        if self.data.fraction < 1:
+            chosen = fraction_of(self.pictures.labels, self.data.fraction, self.seed)
+        table = self._teacher() if self.taught else None
+        return ImageSource(self.pictures, chosen, self.view, table, device=device if keep else "cpu")
+
+    def _teacher(self) -> TextTable:
+        path = teacher_path(self.data.train, self.teacher.archive)
+        table = read_text_table(path).for_classes(self.pictures.classes, where=path)
+        return table if self.data.prompts is None else table.for_templates(prompt_set(self.data.prompts), path)
+
+    def evaluate(self, embed, classifier: nn.Linear | None = None) -> dict[str, float]:
+        if self.dev is None:
+            return {}
+        weight = classifier.weight.detach()
+        bias = None if classifier.bias is None else classifier.bias.detach()
+        logits = []
+        for start in range(0, len(self.dev), self.block):
+            raw = torch.from_numpy(self.dev.read(np.arange(start, min(start + self.block, len(self.dev)))))
+            embedding = embed(network_input(raw, self.view)).to(weight.device)
+            logits.append(nn.functional.linear(embedding, weight, bias).cpu())
+        return classification_figures(torch.cat(logits).numpy(), self.dev.labels)
+
+    def metadata(self) -> dict[str, Any]:
+        return {"frontend": self.view.model_dump(mode="json")}
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        """The student with the classifier of the task loss as its own, and its settings."""
+        settings = self.settings.network(len(self.pictures.classes), self.view.size)
+        return with_classifier(student, classifier, settings), settings
+
+
+class ImageSource:
+    """Random crops of the chosen pictures, and for each the text of its class in a prompt drawn anew.
+
+    pictures: of which the rows `chosen` (N,) are trained on. table: the teacher's, None without one. device: keep the
+    pictures in this device's memory.
+    Raises InputError from `view` where the first batches show that mean and std are not those of the pictures.
+    """
+
+    checked = 512  # pictures whose normalised values are looked at
+
+    def __init__(
+        self,
+        pictures: ImageSet,
+        chosen: np.ndarray,
+        view: ImageViewSettings,
+        table: TextTable | None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        self.keys = [pictures.keys[i] for i in chosen]
+        self.labels, self.names = pictures.labels[chosen], pictures.classes
+        self.paired, self.device = None, device
+        self.draws = DRAWS + 1
+        self._pictures, self._chosen, self._settings = pictures, chosen, view
+        self._table = None if table is None else torch.from_numpy(table.embeddings)
+        self._mean, self._std = torch.tensor(view.mean), torch.tensor(view.std)
+        self._resident = None
+        if device != "cpu":
+            self._resident = torch.from_numpy(pictures.read(chosen)).to(device)
+        self._seen = 0
+        self._sums = torch.zeros(2, 3, dtype=torch.float64)
+
+    def student(self, indices: np.ndarray, draws: np.ndarray) -> Tensor:
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(indices).to(self.device)]
+        return torch.from_numpy(self._pictures.read(self._chosen[indices]))
+
+    def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
+        if self._table is None:
+            return None
+        prompt = (draws[:, -1] * self._table.shape[1]).astype(np.int64)
+        return self._table[torch.from_numpy(self.labels[indices]), torch.from_numpy(prompt)]
+
+    def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        x = normalise(train_view(raw, draws[:, :DRAWS], self._settings), self._mean, self._std)
+        if self._seen < self.checked:
+            self._check(x)
+        return x, None
+
+    def _check(self, x: Tensor) -> None:
+        """After the first pictures: normalised values whose mean is far from 0, or whose deviation is far from 1."""
+        values = x.detach().double()
+        self._seen += len(x)
+        self._sums += torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]).cpu() * len(x)
+        if self._seen < min(self.checked, len(self.labels)):
+            return
+        mean, square = self._sums / self._seen
+        deviation = (square - mean**2).clamp(min=0).sqrt()
+        self._seen = self.checked
+        if (mean.abs() > 0.75).any() or (deviation < 0.4).any() or (deviation > 2.5).any():
+            found = [[round(v, 2) for v in values.tolist()] for values in (mean, deviation)]
+            raise InputError(
+                f"normalised pictures have mean {found[0]} and deviation {found[1]}, which should be near 0 and 1",
+                "data.view.mean and data.view.std",
+                f"leave them out (the pictures have mean {self._pictures.mean.round(4).tolist()}, "
+                f"std {self._pictures.std.round(4).tolist()})",
+            )
+
+
+def resolved_view(view: ImageViewSettings, pictures: ImageSet) -> ImageViewSettings:
+    """The view with the data's mean and std where the settings name none; a deviation of 0 becomes 1 / 255."""
+    mean = view.mean or tuple(float(v) for v in pictures.mean)
+    std = view.std or tuple(max(float(v), 1 / 255) for v in pictures.std)
+    return view.model_copy(update={"mean": mean, "std": std})
+
+
+def network_input(pictures: Tensor, view: ImageViewSettings) -> Tensor:
+    """The test view, normalised: uint8 (B, H, W, 3) to (B, 3, S, S)."""
+    return normalise(test_view(pictures, view), torch.tensor(view.mean), torch.tensor(view.std))
+
+
+def teacher_path(directory: Path | str, archive: str | None) -> Path:
+    """The teacher's table: below the image directory, or a path of its own."""
+    name = archive if archive not in (None, "teacher.scp") else "teacher.npz"
+    inside = Path(directory) / name
+    return inside if inside.is_file() or not Path(name).is_file() else Path(name)
+
+
+def with_classifier(encoder: nn.Module, classifier: nn.Linear, settings: ImageSettings) -> ImageNetwork:
+    """A network of `settings` with an encoder's weights and a linear layer (K, D); a missing bias is 0."""
+    network = build_image(settings).to(classifier.weight.device)
+    missing, unexpected = network.load_state_dict(encoder.state_dict(), strict=False)
+    assert not unexpected and len(missing) == 2, (missing, unexpected)  # the linear layer's weight and bias
+    with torch.no_grad():
+        network.head.weight.copy_(classifier.weight)
+        network.head.bias.zero_() if classifier.bias is None else network.head.bias.copy_(classifier.bias)
+    return network
+
+
+def _fits(pictures: ImageSet, device: str) -> bool:
+    if not device.startswith("cuda") or pictures.pixels is None:
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return pictures.pixels.nbytes <= SHARE * free

@@ -1,0 +1,45 @@
+"""What the training loop asks of data: labels, and the two inputs of any samples, each in its own random view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+
+class Source(Protocol):
+    """N training samples.
+
+    keys: N names for messages. labels: (N,) int64 in [0, K). names: K class names.
+    draws: uniform numbers that a sample's random view takes; the loop draws them for the whole batch from
+    (seed, step) and hands each rank its rows, so a view never depends on the number of processes.
+    paired: (N,) bool, False where a sample has no teacher input; None where all have one, or none is asked for.
+    device: where `student` puts its result: "cpu", or the device that the data is resident on.
+    """
+
+    keys: Sequence[str]
+    labels: np.ndarray
+    names: Sequence[str]
+    draws: int
+    paired: np.ndarray | None
+    device: str
+
+    def student(self, indices: np.ndarray, draws: np.ndarray) -> Tensor:
+        """The student's raw input of samples (B,) int64, draws (B, draws); called in the background."""
+        ...
+
+    def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
+        """Cached teacher embeddings (B, D), zero for unpaired samples, or the raw input of a teacher that runs online.
+
+        None without a teacher; called in the background.
+        """
+        ...
+
+    def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The network's input and a strong view, on the device, from raw (B, ...) and draws (B, draws) float32.
+
+        The strong view is None unless the source was built to give one.
+        """
+        ...

@@ -1,0 +1,205 @@
+"""A speech network over random crops of Fbank features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from speakerkd.config import Settings
+from speakerkd.data import resident
+from speakerkd.data.archive import FeatureArchive
+from speakerkd.data.datadir import require_file
+from speakerkd.data.resident import ResidentFeatures
+from speakerkd.data.sampler import fraction_of
+from speakerkd.data.utterances import Utterances, read_utterances
+from speakerkd.errors import InputError
+from speakerkd.models.speaker import SpeakerSettings, build_speaker
+from speakerkd.tasks.base import DataSettings, Embed
+from speakerkd.tasks.dev_eer import EarlyTrials
+from speakerkd.tasks.source import Source
+from speakerkd.teachers.inputs import CachedTeacher, OnlineFaces, TeacherInput, read_teacher
+from speakerkd.teachers.module import TeacherSettings
+
+
+class SpeakerTask:
+    """A speech network over random crops of Fbank features."""
+
+    Data, Student = DataSettings, SpeakerSettings
+    metric, lower_is_better, latest = "eer", True, True
+    crops, frames, block = 3, 400, 64  # early evaluation: 4 s crops a recording, recordings a batch
+
+    def __init__(
+        self,
+        data: DataSettings,
+        student: SpeakerSettings,
+        teacher: TeacherSettings,
+        *,
+        loss: str = "angleproto",
+        seed: int = 1,
+        taught: bool = False,
+    ) -> None:
+        self.data, self.settings, self.teacher = data, student, teacher
+        self.seed, self.taught = seed, taught
+        self._dev: tuple[FeatureArchive, EarlyTrials] | None = None
+        used = [*self.data.directories, *([self.data.dev] if self.data.dev else [])]
+        for directory in used:
+            require_file(directory, "feats.scp", "speakerkd fbank")
+        frontend_of(used)
+
+    def student(self) -> nn.Module:
+        return build_speaker(self.settings)
+
+    def example(self) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(2, self.data.crop_frames, self.settings.mels, generator=generator)
+
+    def source(self, device: str, strong: bool) -> Source:
+        utterances = read_utterances(self.data.directories)
+        mels = self.settings.mels
+        if utterances.archives[0].dim != mels:
+            raise InputError(
+                f"the features have {utterances.archives[0].dim} bands, the student takes {mels}",
+                utterances.archives[0].scp,
+                f"set student.mels to {utterances.archives[0].dim}, or make features of {mels} bands",
+            )
+        teacher = self._teacher([archive.keys for archive in utterances.archives])
+        if self.data.fraction < 1:
+            chosen = fraction_of(utterances.labels, self.data.fraction, self.seed)
+            utterances = utterances.keep(chosen)
+            teacher = None if teacher is None else teacher.keep(chosen)
+        wanted = self.data.resident
+        if wanted is True and device == "cpu":
+            raise InputError("data.resident is true on a CPU", "data.resident", "set it to auto")
+        keep = wanted is True or (wanted == "auto" and resident.fits(utterances, device))
+        return FbankSource(
+            utterances,
+            self.data.crop_frames,
+            teacher,
+            device=device if keep else "cpu",
+            time_mask=self.data.time_mask,
+            band_mask=self.data.band_mask,
+            strong=strong,
+        )
+
+    def _teacher(self, keys: list[list[str]]) -> OnlineFaces | CachedTeacher | None:
+        if not self.taught:
+            return None
+        if self.teacher.online:
+            return OnlineFaces.read(self.data.directories, keys)
+        return read_teacher(self.data.directories, self.teacher.archive or "teacher.scp", keys)
+
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
+        if self.data.dev is None:
+            return {}
+        if self._dev is None:
+            archive = FeatureArchive(Path(self.data.dev) / "feats.scp")
+            self._dev = archive, EarlyTrials(self.data.dev, archive.index)
+        archive, trials = self._dev
+        parts = []
+        for start in range(0, len(trials.recordings), self.block):
+            chosen = trials.recordings[start : start + self.block]
+            room = np.maximum(archive.frames[chosen] - self.frames, 0)
+            starts = np.linspace(0, room, self.crops).astype(np.int64).T.ravel()
+            crops = archive.crops(np.repeat(chosen, self.crops), starts, self.frames)
+            embedding = torch.nn.functional.normalize(embed(torch.from_numpy(crops)), dim=1)
+            parts.append(embedding.unflatten(0, (-1, self.crops)).mean(1))
+        return trials.figures(torch.cat(parts))
+
+    def metadata(self) -> dict[str, Any]:
+        return {"frontend": frontend_of(self.data.directories) or {"mels": self.settings.mels}}
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        return student, self.settings
+
+
+def frontend_of(directories: Sequence[str]) -> dict[str, Any] | None:
+    """The settings that the features of directories were made with (feats.json); None where none says.
+
+    Raises InputError where two directories' differ.
+    """
+    found: tuple[Path, dict[str, Any]] | None = None
+    for directory in directories:
+        path = Path(directory) / "feats.json"
+        if not path.is_file():
+            continue
+        try:
+            settings = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise InputError(f"not valid JSON ({error})", path, "run `speakerkd fbank` again") from error
+        if found is not None and found[1] != settings:
+            raise InputError(f"features made with other settings than those of {found[0]}", path, "make both the same")
+        found = path, settings
+    return None if found is None else found[1]
+
+
+class FbankSource:
+    """Random crops of `length` frames of every utterance, as a speech network's input.
+
+    device: keep the features in this device's memory and crop there; "cpu" crops the memory map.
+    time_mask, band_mask: the widest strip of frames and bands set to the crop's mean (SpecAugment, Park et al. 2019).
+    strong: also give a second view with strips of up to a quarter of the frames and bands masked.
+    """
+
+    def __init__(
+        self,
+        utterances: Utterances,
+        length: int,
+        teacher: TeacherInput | None = None,
+        *,
+        device: str = "cpu",
+        time_mask: int = 0,
+        band_mask: int = 0,
+        strong: bool = False,
+    ) -> None:
+        self.keys, self.labels, self.names = utterances.keys, utterances.labels, utterances.names
+        self.paired = None if teacher is None else teacher.paired
+        self.draws = 9
+        self.device = device
+        self.length = length
+        self._room = np.maximum(utterances.frames - length, 0) + 1
+        self._teacher = teacher
+        self._masks = (time_mask, band_mask)
+        self._strong = strong
+        self._resident = ResidentFeatures(utterances, device) if device != "cpu" else None
+        self._utterances = utterances
+
+    def student(self, indices: np.ndarray, draws: np.ndarray) -> Tensor:
+        starts = (draws[:, 0] * self._room[indices]).astype(np.int64)
+        if self._resident is not None:
+            return self._resident.crops(indices, starts, self.length)
+        return torch.from_numpy(self._utterances.crops(indices, starts, self.length))
+
+    def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
+        return None if self._teacher is None else self._teacher.take(indices)
+
+    def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        time, band = self._masks
+        plain = mask_strips(raw, draws[:, 1:5], time, band) if time or band else raw
+        if not self._strong:
+            return plain, None
+        return plain, mask_strips(raw, draws[:, 5:9], self.length // 4, raw.shape[2] // 4)
+
+
+def mask_strips(x: Tensor, draws: Tensor, time: int, band: int) -> Tensor:
+    """Fbank (B, T, F) with one strip of 0 to `time` frames and one of 0 to `band` bands set to each band's mean.
+
+    draws: (B, 4) uniform numbers in [0, 1): width and place of the time strip, then of the band strip.
+    """
+    mean = x.mean(1, keepdim=True)
+    hidden = _strip(x.shape[1], time, draws[:, 0:1], draws[:, 1:2])[:, :, None]
+    hidden = hidden | _strip(x.shape[2], band, draws[:, 2:3], draws[:, 3:4])[:, None, :]
+    return torch.where(hidden, mean, x)
+
+
+def _strip(size: int, widest: int, wide: Tensor, place: Tensor) -> Tensor:
+    """(B, size) bool, True inside the strip; wide, place: (B, 1) in [0, 1)."""
+    width = torch.floor(wide * (min(widest, size) + 1))
+    start = torch.floor(place * (size - width + 1))
+    at = torch.arange(size, device=wide.device)[None]
+    return (at >= start) & (at < start + width)

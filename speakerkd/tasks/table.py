@@ -1,0 +1,10 @@
+"""The tasks by the name that a config gives."""
+
+from __future__ import annotations
+
+from speakerkd.tasks.base import Task
+from speakerkd.tasks.face import FaceTask
+from speakerkd.tasks.image import ImageTask
+from speakerkd.tasks.speaker import SpeakerTask
+
+TASKS: dict[str, type[Task]] = {"speaker": SpeakerTask, "face": FaceTask, "image": ImageTask}

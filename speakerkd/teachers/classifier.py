@@ -1,0 +1,149 @@
+"""A linear speaker classifier over cached teacher embeddings, which gives the methods that want them teacher logits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from speakerkd.data.archive import read_shared_vectors
+from speakerkd.data.datadir import read_table
+from speakerkd.errors import InputError
+from speakerkd.work.files import Stamp, whole_file
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FILE = "teacher_classifier.safetensors"
+DECAY = 1e-3  # of half the squared weights over standardised inputs
+ROWS = 8192  # at a time: their logits over all speakers are held at once
+STEPS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FittedClassifier:
+    """A fitted classifier: its file, K speakers, M embeddings it was fitted to, and its accuracy on them in [0, 1]."""
+
+    path: Path
+    speakers: int
+    embeddings: int
+    accuracy: float
+
+
+def fit_classifier(directory: Path | str, decay: float = DECAY) -> FittedClassifier:
+    """Fit a classifier of the speakers of `utt2spk` to `teacher.scp`; write teacher_classifier.safetensors.
+
+    weight (K, D) and bias (K,) apply to embeddings as they are stored; row k is the k-th of the sorted speaker ids.
+    Every distinct embedding counts once. Raises InputError where fewer than two speakers have one.
+    """
+    directory = Path(directory)
+    path = directory / FILE
+    if not (directory / "teacher.scp").is_file():
+        raise InputError("no teacher embeddings", directory / "teacher.scp", "make them with `speakerkd embed-teacher`")
+    keys, vectors, row = read_shared_vectors(directory / "teacher.scp")
+    speaker = read_table(directory / "utt2spk")
+    labels = sorted(set(speaker.values()))
+    number = {name: k for k, name in enumerate(labels)}
+    label = np.full(len(vectors), -1, np.int64)
+    for key, place in zip(keys, row.tolist(), strict=True):
+        if key not in speaker:
+            raise InputError(
+                f"'{key}' of teacher.scp has no speaker", directory / "utt2spk", "prepare the directory again"
+            )
+        mine = number[speaker[key]]
+        if label[place] not in (-1, mine):
+            names = f"{labels[label[place]]} and {labels[mine]}"
+            raise InputError(f"{names} share a face", directory / "teacher.scp", "mend utt2spk or utt2session")
+        label[place] = mine
+    if len(np.unique(label)) < 2:
+        raise InputError("faces of fewer than two speakers", directory / "teacher.scp", "give more speakers")
+    stamp = Stamp(path, [directory / "teacher.ark", directory / "teacher.scp", directory / "utt2spk"], decay=decay)
+    if not stamp.is_current():
+        weight, bias = fit(vectors, label, len(labels), decay)
+        _save(path, weight, bias, labels)
+        stamp.write()
+    classifier = load_classifier(path)
+    return FittedClassifier(
+        path, len(labels), len(vectors), accuracy(classifier.weight, classifier.bias, vectors, label)
+    )
+
+
+def fit(vectors: np.ndarray, label: np.ndarray, classes: int, decay: float = DECAY) -> tuple[Tensor, Tensor]:
+    """Multinomial logistic regression: weight (K, D) and bias (K,) float32 for vectors (M, D) with labels (M,).
+
+    The least of mean cross-entropy + decay / 2 * squared weights, over inputs standardised by their mean and deviation,
+    which are then folded into weight and bias. Found by L-BFGS, so the result has no random part.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    x = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
+    y = torch.from_numpy(label)
+    mean, deviation = x.mean(0), x.std(0, correction=0).clamp(min=1e-6)
+    x = (x - mean) / deviation
+    weight = torch.zeros(classes, x.shape[1], requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=STEPS, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = decay / 2 * weight.square().sum()
+        loss.backward()
+        total = loss.detach()
+        for rows, labels in zip(x.split(ROWS), y.split(ROWS), strict=True):
+            part = cross_entropy(rows @ weight.T + bias, labels, reduction="sum") / len(x)
+            part.backward()
+            total = total + part.detach()
+        return total
+
+    optimiser.step(closure)
+    with torch.no_grad():
+        folded = weight / deviation
+        return folded, bias - folded @ mean
+
+
+def accuracy(weight: Tensor, bias: Tensor, vectors: np.ndarray, label: np.ndarray) -> float:
+    """Share of vectors (M, D) whose greatest logit is that of their label (M,)."""
+    import torch
+
+    x, y = torch.from_numpy(vectors), torch.from_numpy(label)
+    with torch.no_grad():
+        hits = [((a @ weight.T + bias).argmax(1) == b).sum() for a, b in zip(x.split(ROWS), y.split(ROWS), strict=True)]
+    return float(sum(hits)) / len(x)
+
+
+def _save(path: Path, weight: Tensor, bias: Tensor, labels: list[str]) -> None:
+    from safetensors.torch import save
+
+    with whole_file(path, "wb") as stream:
+        tensors = {"weight": weight.contiguous(), "bias": bias.contiguous()}
+        stream.write(save(tensors, {"labels": json.dumps(labels)}))
+
+
+def load_classifier(path: Path | str) -> nn.Linear:
+    """The classifier that `fit_classifier` wrote, frozen, D inputs and K outputs; `.labels` are its K speaker ids.
+
+    Raises InputError for a file that is absent, damaged or of another kind.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    fix = "make it with `speakerkd embed-teacher --classifier`"
+    if not path.is_file():
+        raise InputError("no teacher classifier", path, fix)
+    try:
+        with safe_open(path, "pt") as stored:
+            weight, bias = stored.get_tensor("weight"), stored.get_tensor("bias")
+            labels = json.loads((stored.metadata() or {})["labels"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError("not a teacher classifier, or a damaged one", path, fix) from error
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or len(labels) != len(bias):
+        raise InputError("a teacher classifier whose parts do not fit", path, fix)
+    classifier = torch.nn.Linear(weight.shape[1], weight.shape[0])
+    classifier.load_state_dict({"weight": weight, "bias": bias})
+    classifier.labels = labels
+    return classifier.requires_grad_(False).eval()

@@ -1,0 +1,177 @@
+"""The frozen face teacher runs once over a data directory: aligned.scp -> teacher.scp, teacher.json."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from speakerkd.data.archive import write_vectors
+from speakerkd.data.datadir import read_table
+from speakerkd.errors import InputError
+from speakerkd.frontend.alignment import SIDE
+from speakerkd.frontend.pictures import read_picture
+from speakerkd.teachers.load import TeacherFile, find_teacher, load_teacher
+from speakerkd.work import shards
+from speakerkd.work.files import Stamp, whole_file, write_json
+from speakerkd.work.ledger import Ledger, signature, summary, write_batch
+from speakerkd.work.rejected import Rejected
+
+if TYPE_CHECKING:
+    from speakerkd.models.face_network import FaceNetwork
+
+
+BATCH = 512  # crops a batch on disk; a killed run loses no more
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def embed_teacher(
+    directory: Path | str,
+    teacher: str,
+    weights: Path | str | None = None,
+    *,
+    flip: bool = False,
+    batch: int = 32,
+    device: str = "auto",
+    precision: Precision = "auto",
+    max_rejected: float = 0.01,
+) -> Rejected:
+    """Make `teacher.scp` (key -> the teacher's embedding of its face, not normalised) and `teacher.json`.
+
+    Each picture of `aligned.scp` goes through the network once; the utterances that share it share its embedding. flip:
+    mean over the picture and its mirror image. batch: pictures at once. precision: auto takes bfloat16 where the
+    machine is fast at it. Only pictures that are new or changed, or not yet seen by these weights, are embedded.
+
+    Pictures that cannot be read are listed in `teacher.rejected`. Raises InputError where the teacher does not load, or
+    more than the share `max_rejected` was lost; teacher.scp is then left as it was.
+    """
+    directory = Path(directory)
+    aligned = read_table(directory / "aligned.scp")
+    if not aligned:
+        raise InputError("no aligned faces", directory / "aligned.scp", "make them with `speakerkd faces`")
+    found = find_teacher(teacher, weights)
+    chosen = _device(device)
+    dtype = _dtype(precision, chosen)
+    settings = {"teacher": found.name, "digest": found.digest, "flip": flip, "dtype": dtype}
+    folder = directory / "teacher"
+    folder.mkdir(exist_ok=True)
+    signatures = {path: signature([path]) for path in dict.fromkeys(aligned.values())}
+    ledger = Ledger(folder, settings)
+    pending = ledger.pending(signatures)
+    if pending:
+        network = load_teacher(found.name, found.weights).to(chosen)
+        groups = [pending[start : start + BATCH] for start in range(0, len(pending), BATCH)]
+        batches = list(zip(ledger.next_batches(len(groups)), groups, strict=True))
+        embed = functools.partial(_embed, network, flip=flip, batch=batch, dtype=dtype)
+        work = functools.partial(_embed_batch, embed=embed, signatures=signatures, recorded=ledger.settings)
+        for (path, _), result in shards.each(work, batches, label="embed-teacher"):
+            if isinstance(result, InputError):
+                raise result
+            ledger.add(path)
+
+    rejected = Rejected(directory / "teacher", max_rejected)
+    place = {path: ledger.done[path][1] for path, sign in signatures.items() if ledger.done.get(path, ("",))[0] == sign}
+    for path in signatures.keys() - place.keys():
+        rejected.refuse(path, ledger.refused[path][1])
+    rejected.take(len(place))
+    rejected.close()
+    settings["crops"] = summary(signatures)
+    _publish(directory, found, settings, aligned, _collect(folder, place))
+    ledger.sweep(signatures)
+    return rejected
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError("no GPU to be had", f"--device {name}", "give cpu, or auto")
+    return name
+
+
+def _dtype(precision: Precision, device: str) -> str:
+    from speakerkd.models.precision import inference_dtype
+
+    return precision if precision != "auto" else str(inference_dtype(device)).removeprefix("torch.")
+
+
+def _embed(network: FaceNetwork, crops: np.ndarray, flip: bool, batch: int, dtype: str) -> np.ndarray:
+    """Embeddings (N, D) float32 of crops uint8 (N, 112, 112, 3)."""
+    import torch
+
+    from speakerkd.models.face_network import embed_pictures
+
+    network.to(memory_format=torch.channels_last)
+    device = next(network.parameters()).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+        parts = [embed_pictures(network, part, flip).float().cpu() for part in torch.from_numpy(crops).split(batch)]
+    return torch.cat(parts).numpy()
+
+
+def _embed_batch(item: tuple[Path, list[str]], embed, signatures: Mapping[str, str], recorded: dict) -> None:
+    """Embed some crops and record them."""
+    path, sources = item
+    with ThreadPoolExecutor(8) as pool:  # Pillow decodes outside the interpreter's lock
+        crops = list(pool.map(_read, sources))
+    good = [(source, crop) for source, crop in zip(sources, crops, strict=True) if not isinstance(crop, InputError)]
+    refused = {s: (signatures[s], str(c)) for s, c in zip(sources, crops, strict=True) if isinstance(c, InputError)}
+    done: dict[str, tuple[str, Any]] = {}
+    name = path.with_suffix(".npy").name
+    if good:
+        vectors = embed(np.stack([crop for _, crop in good]))
+        for row, (source, _) in enumerate(good):
+            if np.isfinite(vectors[row]).all() and vectors[row].any():
+                done[source] = (signatures[source], (name, row))
+            else:
+                refused[source] = (signatures[source], f"the teacher's embedding is zero or not finite, {source}")
+        with whole_file(path.with_suffix(".npy"), "wb") as stream:
+            np.save(stream, vectors)
+    write_batch(path, recorded, done, refused, [name] if good else [])
+
+
+def _read(path: str) -> np.ndarray | InputError:
+    try:
+        crop = read_picture(path)
+    except InputError as error:
+        return error
+    if crop.shape != (SIDE, SIDE, 3):
+        return InputError(f"{crop.shape[1]} x {crop.shape[0]} pixels, not {SIDE}", path, "run `speakerkd faces` again")
+    return crop
+
+
+def _collect(folder: Path, place: Mapping[str, tuple[str, int]]) -> dict[str, np.ndarray]:
+    """{crop: embedding (D,)} from the batches on disk."""
+    files = {name: np.load(folder / name, allow_pickle=False) for name in {name for name, _ in place.values()}}
+    return {path: files[name][row] for path, (name, row) in place.items()}
+
+
+def _publish(
+    directory: Path,
+    found: TeacherFile,
+    settings: Mapping[str, Any],
+    aligned: Mapping[str, str],
+    vectors: Mapping[str, np.ndarray],
+) -> None:
+    stamp = Stamp(directory / "teacher.scp", [directory / "aligned.scp"], **settings)
+    dim = len(next(iter(vectors.values())))
+    if not stamp.is_current():
+        first: dict[str, str] = {}  # crop -> the key that its vector is stored under
+        alias: dict[str, str] = {}
+        for key, path in aligned.items():
+            if path in vectors and first.setdefault(path, key) != key:
+                alias[key] = first[path]
+        write_vectors(directory, "teacher", list(first.values()), np.stack([vectors[p] for p in first]), alias)
+        stamp.write()
+    # beside the stamp, since the weights may have moved without a change
+    record = {"name": found.name, "dim": dim, "weights": str(found.weights), "digest": found.digest}
+    write_json(
+        directory / "teacher.json",
+        record
+        | {"flip": settings["flip"], "dtype": settings["dtype"], "source": str(directory.absolute() / "aligned.scp")},
+    )

@@ -1,0 +1,81 @@
+"""A frozen face teacher by name: where its weights are, and its network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speakerkd.errors import InputError, nearest
+from speakerkd.work.files import digest
+
+if TYPE_CHECKING:
+    from speakerkd.models.face_network import FaceNetwork
+
+
+FOREIGN = ("ir50", "mobilefacenet", "inception")  # networks whose weights come from a file
+
+
+TRAINED = ("resnet18", "resnet34")  # networks that `speakerkd train` trains on faces
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherFile:
+    """A teacher by name, where its weights are (a file, or an experiment directory), and the digest of that file."""
+
+    name: str
+    weights: Path
+    digest: str
+
+
+def find_teacher(name: str, weights: Path | str | None = None) -> TeacherFile:
+    """Resolve `--teacher` and `--weights`.
+
+    name: `ir50`, `mobilefacenet` or `inception` with a weights file; or an experiment directory whose face network
+    `speakerkd train` made, as name, or as weights beside its network's name. Raises InputError where they do not fit.
+    """
+    from speakerkd.models.trained_model import WEIGHTS, read_description
+
+    known = ", ".join(FOREIGN)
+    if name not in (*FOREIGN, *TRAINED):
+        if not Path(name).exists():
+            hint = nearest(name, FOREIGN) if not {"/", "."} & set(name) else "check the path"
+            raise InputError(f"no teacher '{name}'", "--teacher", f"give {known} or an experiment directory; {hint}")
+        if weights is not None:
+            raise InputError("an experiment directory has its own weights", "--weights", "leave --weights out")
+        weights = name
+    elif weights is None:
+        fix = "give its file with --weights" if name in FOREIGN else "give the experiment directory as --teacher"
+        raise InputError(f"the teacher '{name}' needs weights", "--weights", fix)
+    weights = Path(weights).absolute()
+    if weights.is_dir():
+        description = read_description(weights)
+        network = description.student.get("name", "")
+        if description.task != "face":
+            raise InputError(f"a {description.task} network, not a face network", weights, f"give {known} or another")
+        if name in (*FOREIGN, *TRAINED) and name != network:
+            raise InputError(f"the experiment trained '{network}', not '{name}'", weights, "name its network")
+        return TeacherFile(network, weights, digest(weights / WEIGHTS))
+    if name not in FOREIGN:
+        raise InputError("not an experiment directory", weights, "give the folder with model.safetensors in it")
+    if not weights.is_file():
+        raise InputError("no such weights file", weights, "check the path")
+    return TeacherFile(name, weights, digest(weights))
+
+
+def load_teacher(name: str, weights: Path | str | None = None) -> FaceNetwork:
+    """The teacher's network, frozen, in eval mode, its weights accounted for key by key; arguments as `find_teacher`.
+
+    `.preprocess(uint8 (B, 112, 112, 3))` gives its input and `.dim` the size of its embeddings.
+    """
+    import torch
+
+    from speakerkd.models.face import FaceSettings, build_face
+    from speakerkd.models.trained_model import load_trained_model
+
+    found = find_teacher(name, weights)
+    if found.weights.is_dir():
+        network = load_trained_model(found.weights, dtype=torch.float32).student
+    else:
+        network = build_face(FaceSettings(name=found.name, weights=found.weights))
+    return network.eval().requires_grad_(False)

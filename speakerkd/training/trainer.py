@@ -1,0 +1,255 @@
+"""One optimiser step: student, task loss and teaching of its batches, on any number of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speakerkd.errors import InputError
+from speakerkd.models.precision import at_least_float32, compile_network
+from speakerkd.tensors import Batch, Output
+from speakerkd.training.averaging import Ema
+from speakerkd.training.build import Parts, seed_all
+from speakerkd.training.distributed import average_gradients, gather_output, share_batchnorm
+from speakerkd.training.guards import FiniteGuard, is_compiler_failure, is_out_of_memory, largest_that_fits
+from speakerkd.training.loader import LoadedBatch, Loader
+from speakerkd.training.precision import autocast, forward_operations, prepare_device, working_type, worth_compiling
+from speakerkd.training.schedule import rate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Losses:
+    """One batch's terms; total: what is differentiated."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+class Trainer:
+    """What learns: networks on their device, optimiser, moving average; and the step that changes them.
+
+    step: steps taken. modules: what a checkpoint holds. dtype: that the networks run in. compiled: whether the student
+    is. guard: watches every batch's terms.
+    """
+
+    def __init__(self, parts: Parts, accelerator) -> None:
+        settings = parts.experiment.train
+        self.parts, self.settings, self.accelerator = parts, settings, accelerator
+        self.device: torch.device = accelerator.device
+        self.ranks, self.rank = accelerator.num_processes, accelerator.process_index
+        self.dtype = working_type(settings.precision, self.device)
+        prepare_device(self.device)
+        samples = parts.sampler.size * settings.accumulate * parts.steps
+        operations = forward_operations(parts.student, parts.task.example()) / 2 * samples
+        self.compiled = worth_compiling(settings.compile, self.device, operations, self.ranks)
+        if self.ranks > 1 and settings.sync_batchnorm:
+            parts.student = share_batchnorm(parts.student, self.device.type)
+            if parts.teacher is not None and parts.teacher.trainable:
+                parts.teacher = share_batchnorm(parts.teacher, self.device.type)
+        for module in (*parts.modules.values(), *([parts.teacher] if parts.teacher else [])):
+            module.to(self.device, memory_format=torch.channels_last if settings.channels_last else None)
+            if self.dtype == torch.float64:
+                module.double()
+        needs = parts.objectives.needs
+        self.maps, self.strong = bool(needs & {"maps", "layout"}), "strong" in needs
+        network = compile_network(parts.student) if self.compiled else parts.student
+        self.network = accelerator.prepare_model(network) if self.ranks > 1 else network
+        self.optimizer = build_optimizer(parts)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        of_student = {id(p) for p in parts.student.parameters()}
+        self.alone = [p for p in self.parameters if id(p) not in of_student]  # DistributedDataParallel has the others
+        self.ema = Ema(parts.published, settings.ema).to(self.device) if settings.ema else None
+        self.modules = {**parts.modules, **({"ema": self.ema} if self.ema else {})}
+        self.guard = FiniteGuard(parts.source.keys)
+        self.lr = parts.experiment.optim.rate_for(parts.sampler.size * self.settings.accumulate)
+        self.step = self.began = 0
+
+    def open_loader(self) -> Loader:
+        """Start making batches from the current step on."""
+        self.began = self.step
+        return Loader(
+            self.parts.source,
+            self.parts.sampler,
+            self.parts.experiment.seed,
+            self.device,
+            start=self.step * self.settings.accumulate,
+            unit=self.parts.unit,
+            rank=self.rank,
+            ranks=self.ranks,
+            whole=self.settings.gather,
+            online=self.parts.teacher is not None and self.parts.teacher.network is not None,
+        )
+
+    def train_mode(self) -> None:
+        for module in self.parts.modules.values():
+            module.train()
+
+    def take_step(self, loader: Loader) -> tuple[dict[str, Tensor], float]:
+        """One optimiser step: mean terms of its batches, on the device, and the share of rows that were taught."""
+        settings, parts = self.settings, self.parts
+        epoch = self.step / parts.steps_per_epoch
+        parts.loss.start_step(epoch)
+        parts.objectives.start_step(epoch)
+        optim = parts.experiment.optim
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(optim.schedule, self.lr, self.step, parts.steps_per_epoch, settings.epochs)
+        terms: dict[str, Tensor] = {}
+        share = 0.0
+        for part in range(settings.accumulate):
+            ready = next(loader)
+            found = self._differentiate(ready, last=part == settings.accumulate - 1)
+            if found is None:  # left the handler first, so that nothing holds on to the step's memory any more
+                self._out_of_memory(ready)
+            names = [name for name in found.terms if name != "accuracy"]
+            values = torch.stack([found.terms[name].detach().float() for name in names])
+            self.guard.watch(self.step, names, values, ready.index)
+            for name, value in {**found.terms, "loss": found.total}.items():
+                mean = value.detach() / settings.accumulate
+                terms[name] = terms[name] + mean if name in terms else mean
+            share += ready.share / settings.accumulate
+        average_gradients(self.alone)
+        if settings.clip_norm is not None:
+            terms["gradient"] = nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(parts.published)
+        self.step += 1
+        return terms, share
+
+    def _differentiate(self, ready: LoadedBatch, last: bool) -> Losses | None:
+        """Forward and backward pass of one batch; None where memory did not suffice."""
+        waiting = contextlib.nullcontext() if last or self.ranks == 1 else self.network.no_sync()
+        try:
+            with waiting:
+                found = self.losses(ready)
+                (found.total / self.settings.accumulate if self.settings.accumulate > 1 else found.total).backward()
+            return found
+        except (RuntimeError, MemoryError) as error:
+            if self.compiled and self.step == self.began and is_compiler_failure(error):
+                self._without_compiler(error)
+            elif is_out_of_memory(error):
+                return None
+            else:
+                raise
+        return self._differentiate(ready, last)
+
+    def _without_compiler(self, error: RuntimeError) -> None:
+        """Go on with the network as it is, where compiling was our own idea."""
+        if self.settings.compile != "auto":
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"cannot compile the network ({reason})", "train.compile", "set it to false") from error
+        log.warning("cannot compile the network, training goes on without: %s", str(error).strip().splitlines()[0])
+        self.compiled = False
+        self.optimizer.zero_grad(set_to_none=True)
+        student = self.parts.student
+        self.network = self.accelerator.prepare_model(student) if self.ranks > 1 else student
+
+    def losses(self, ready: LoadedBatch) -> Losses:
+        """Terms of one batch: the task's, and the teaching of the rows that have a teacher input."""
+        parts, seed = self.parts, self.parts.experiment.seed
+        x, strong = parts.source.view(ready.batch.student, ready.draws)
+        x, strong = self.exact(x), None if strong is None else self.exact(strong)
+        seed_all(seed, 3, ready.number, self.rank)  # dropout differs from row to row, so also from rank to rank
+        with autocast(self.device, self.dtype):
+            output = self._student(x, strong if self.strong else None)
+        seed_all(seed, 4, ready.number)  # what is drawn over the whole batch is the same on every rank
+        if self.ranks > 1 and self.settings.gather:
+            output = gather_output(output)
+        label = ready.batch.label
+        task_terms, logits = parts.loss(output.embedding, label)
+        if output.logits is None:
+            output.logits = logits
+        terms = dict(task_terms)
+        total = parts.objectives.task_weight * sum(task_terms.values())
+        if output.logits is not None:
+            terms["accuracy"] = (output.logits.detach().argmax(1) == label).float().mean()
+        if len(parts.objectives) and (ready.taught is None or len(ready.taught)):
+            taught = self._taught(output, ready)
+            terms |= taught
+            total = total + sum(taught.values())
+        return Losses(total, terms)
+
+    def exact(self, x: Tensor) -> Tensor:
+        """Input in float64 for a run in it; else as it is."""
+        return x.double() if self.dtype == torch.float64 and x.is_floating_point() else x
+
+    def _student(self, x: Tensor, strong: Tensor | None) -> Output:
+        if strong is None:
+            return _wide(self.network(x, maps=self.maps))
+        both = _wide(self.network(torch.cat([x, strong]), maps=self.maps))
+        half = torch.arange(len(x), device=x.device)
+        output = both.rows(half)
+        output.strong = both.rows(half + len(x))
+        return output
+
+    def _taught(self, output: Output, ready: LoadedBatch) -> dict[str, Tensor]:
+        """The weighted teaching terms of the rows that have a teacher input."""
+        parts, batch = self.parts, ready.batch
+        if output.strong is not None and output.strong.logits is None and parts.loss.classifier is not None:
+            output.strong.logits = parts.loss.classifier(output.strong.embedding)
+        given, rows = self.exact(batch.teacher), ready.taught
+        running = parts.teacher.network is not None
+        with autocast(self.device, self.dtype) if running else contextlib.nullcontext():
+            teacher = _wide(parts.teacher(given, maps=self.maps))
+        if running and self.ranks > 1 and self.settings.gather:
+            teacher = gather_output(teacher)
+        # inputs may be of this process's rows alone, so what the objectives see of them is what came of them
+        seen = Batch(output.embedding.detach(), teacher.embedding.detach(), batch.label, batch.index)
+        if rows is not None:
+            output, teacher, seen = output.rows(rows), teacher.rows(rows), seen.rows(rows)
+        return parts.objectives(output, teacher, seen)
+
+    def _out_of_memory(self, ready: LoadedBatch) -> None:
+        """Find the batch that would have fitted, and say so."""
+        self.optimizer.zero_grad(set_to_none=True)
+        units = len(ready.index) // self.parts.unit
+        fits = units // 2 // self.ranks * self.ranks
+        if self.ranks == 1:  # trials on one of several processes would leave the others waiting
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            fits = largest_that_fits(lambda count: self._trial(ready, count), units)
+        setting = "train.speakers" if self.settings.batch is None else "train.batch"
+        if fits < 1:
+            raise InputError("out of memory, even for the smallest batch", setting, "take a smaller student or crop")
+        several = -(-units // fits) * self.settings.accumulate
+        raise InputError(
+            f"out of memory with a batch of {units}",
+            setting,
+            f"a batch of {fits} fits: set {setting} to {fits}, and train.accumulate to {several} for as many a step",
+        )
+
+    def _trial(self, ready: LoadedBatch, units: int) -> None:
+        """Forward and backward pass over the first units of a batch."""
+        rows = torch.arange(units * self.parts.unit, device=self.device)
+        taught = None if ready.taught is None else ready.taught[ready.taught < len(rows)]
+        part = LoadedBatch(ready.batch.rows(rows), ready.draws[rows], taught, ready.share, ready.number, ready.index)
+        try:
+            self.losses(part).total.backward()
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+
+
+def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
+    """The optimiser over everything that learns, each parameter once."""
+    settings = parts.experiment.optim
+    unique = {id(p): p for module in parts.modules.values() for p in module.parameters() if p.requires_grad}
+    common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
+    if settings.name == "sgd":
+        nesterov = settings.nesterov and settings.momentum > 0
+        return torch.optim.SGD(unique.values(), momentum=settings.momentum, nesterov=nesterov, **common)
+    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return kind(unique.values(), betas=settings.betas, **common)
+
+
+def _wide(output: Output) -> Output:
+    """The output with its embedding in float32 at least; maps stay as they are."""
+    output.embedding = at_least_float32(output.embedding)
+    return output

@@ -1,0 +1,144 @@
+"""If these fail, a face network cannot be trained, or methods that run the teacher along see the wrong faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from feature_corpus import make_corpus, small
+from PIL import Image
+from safetensors.torch import save_file
+
+from speakerkd.data.datadir import read_table, write_table
+from speakerkd.errors import InputError
+from speakerkd.models.trained_model import load_trained_model
+from speakerkd.teachers.classifier import fit_classifier
+from speakerkd.training.build import build_parts
+from speakerkd.training.experiment import check_experiment
+from speakerkd.training.loop import train
+from speakerkd.training.processes import join_processes
+from speakerkd.training.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Path:
+    """A feature_corpus with one face a video: each speaker's pictures have a colour of their own."""
+    directory = make_corpus(tmp_path_factory.mktemp("faces") / "train", speakers=4, utterances=6)
+    rng = np.random.default_rng(0)
+    colour = {f"id{s:03d}": rng.integers(60, 200, (1, 1, 3)) for s in range(4)}
+    aligned = {}
+    for key, speaker in read_table(directory / "utt2spk").items():
+        path = directory / f"{Path(key).parent.as_posix().replace('/', '_')}.png"
+        if not path.exists():
+            noise = rng.integers(-20, 20, (112, 112, 3))
+            Image.fromarray((colour[speaker] + noise).astype(np.uint8)).save(path)
+        aligned[key] = str(path)
+    write_table(directory / "aligned.scp", aligned)
+    return directory
+
+
+FACE = {
+    "task": "face",
+    "student": {"name": "resnet18", "width": 0.03, "embedding": 8},
+    "loss": {"name": "aam"},
+    "distill": [],
+    "train__utterances": 1,
+    "train__speakers": 4,
+    "optim__lr": 0.02,
+}
+
+
+def test_a_face_network_learns_the_corpus_faces_and_teaches(faces, tmp_path):
+    chosen = check_experiment(small(faces, **FACE, train__epochs=12, data__dev=str(faces)), "test")
+    summary = train(chosen, tmp_path / "exp" / "face")
+    assert summary["samples"] == 12  # one sample a picture, not an utterance
+    assert summary["figures"]["eer"] < 25
+    assert not (tmp_path / "exp" / "latest").exists()  # `match` wants a voice model
+    package = load_trained_model(tmp_path / "exp" / "face")
+    assert package.embed(torch.zeros(2, 112, 112, 3, dtype=torch.uint8)).shape == (2, 8)
+
+
+def test_a_face_student_is_taught_by_cached_embeddings(faces, tmp_path):
+    chosen = check_experiment(small(faces, **{**FACE, "distill": [{"name": "margin"}]}, train__epochs=1), "test")
+    parts = build_parts(chosen)
+    assert parts.source.paired is None
+    assert parts.source.teacher(np.array([0, 3]), np.zeros((2, 4))).shape == (2, 8)
+    assert train(chosen, tmp_path / "run")["step"] == 3
+
+
+def test_teacher_logits_follow_the_order_of_the_classes(faces, tmp_path):
+    fit_classifier(faces)
+    head = {"teacher__classifier": "teacher_classifier.safetensors", "distill": [{"name": "kd"}]}
+    parts = build_parts(check_experiment(small(faces, **head), "test"))
+    index = np.arange(len(parts.source.labels))
+    logits = parts.teacher(parts.source.teacher(index, np.zeros((len(index), 9)))).logits
+    assert (logits.argmax(1).numpy() == parts.source.labels).all()
+    other = make_corpus(tmp_path / "other", speakers=5)
+    with pytest.raises(InputError, match=r"does not know 1 of the 5 classes \('id004'\)"):
+        build_parts(
+            check_experiment(
+                small(other, **{**head, "teacher__classifier": str(faces / head["teacher__classifier"])}), "t"
+            )
+        )
+
+
+def test_an_online_teacher_sees_the_faces_of_the_utterances(faces, tmp_path):
+    chosen = check_experiment(small(faces, **FACE, train__epochs=1), "test")
+    train(chosen, tmp_path / "face")
+    online = {
+        "teacher": {"online": True, "name": str(tmp_path / "face")},
+        "student__name": "resnet34",
+        "student__width": 0.05,
+        "distill": [{"name": "margin"}, {"name": "ickd"}],  # ickd compares channels of maps
+    }
+    chosen = check_experiment(small(faces, **online), "test")
+    parts = build_parts(chosen)
+    crops = np.stack([np.asarray(Image.open(read_table(faces / "aligned.scp")[k])) for k in parts.source.keys[:3]])
+    assert (parts.source.teacher(np.arange(3), np.zeros((3, 9))).numpy() == crops).all()
+    with join_processes(chosen.train) as accelerator:
+        trainer = Trainer(parts, accelerator)
+        trainer.train_mode()
+        before = {k: v.clone() for k, v in parts.teacher.state_dict().items()}
+        loader = trainer.open_loader()
+        terms, share = trainer.take_step(loader)
+        loader.close()
+    assert share == 1 and {"margin", "ickd"} <= terms.keys()
+    assert all(torch.equal(v, before[k]) for k, v in parts.teacher.state_dict().items())  # frozen, BatchNorm too
+
+
+def test_two_networks_are_trained_and_published_together(faces, tmp_path):
+    both = {
+        "teacher": {"online": True, "trainable": True, "name": "resnet18", "width": 0.03},
+        "student__name": "resnet34",
+        "student__width": 0.05,
+        "distill": [{"name": "disentangled"}],
+    }
+    chosen = check_experiment(small(faces, **both, train__epochs=1), "test")
+    before = build_parts(chosen).teacher.state_dict()
+    train(chosen, tmp_path / "run")
+    voice, face = load_trained_model(tmp_path / "run"), load_trained_model(tmp_path / "run" / "teacher")
+    assert voice.task == "speaker" and face.task == "face"
+    assert voice.dim == face.dim == 8
+    trained = face.student.state_dict()
+    assert not torch.equal(trained["projection.0.weight"], before["network.projection.0.weight"])
+    with pytest.raises(InputError, match=r"set teacher\.online and teacher\.trainable"):
+        train(check_experiment(small(faces, distill=[{"name": "disentangled"}]), "test"), tmp_path / "other")
+
+
+def test_logits_on_two_views(faces, tmp_path):
+    fit_classifier(faces)
+    views = {"teacher__classifier": "teacher_classifier.safetensors", "distill": [{"name": "mlkd"}], "train__epochs": 1}
+    assert train(check_experiment(small(faces, **views), "test"), tmp_path / "run")["step"] > 0
+
+
+def test_foreign_weights_start_a_face_student(faces, tmp_path):
+    from speakerkd.models.face import FaceSettings, build_face
+
+    first = build_face(FaceSettings(name="resnet18", width=0.03, embedding=8))
+    save_file(first.state_dict(), tmp_path / "face.safetensors")
+    values = {**FACE, "student": {**FACE["student"], "weights": str(tmp_path / "face.safetensors")}}
+    parts = build_parts(check_experiment(small(faces, **values), "test"))
+    assert parts.student.training
+    assert all(torch.equal(v, parts.student.state_dict()[k]) for k, v in first.state_dict().items())
