@@ -144,7 +144,7 @@ def test_without_a_teacher_nothing_is_read_of_one(digits):
     assert build_parts(chosen).teacher is None
     chosen = experiment(digits, {"name": "margin"})
     chosen.teacher.archive = "absent.npz"
-    with pytest.raises(InputError, match=r"no such text table.*speakerkd embed-teacher"):
+    with pytest.raises(InputError, match=r"no such text table.*speakerkd embed-text"):
         build_parts(chosen)
 
 
