@@ -13,7 +13,7 @@ from speakerkd.errors import InputError
 from speakerkd.frontend.audio import read_audio
 from speakerkd.frontend.fbank import FbankSettings, fbank
 from speakerkd.work import shards
-from speakerkd.work.files import Stamp, write_json
+from speakerkd.work.files import Stamp, below, write_json
 from speakerkd.work.ledger import Ledger, signature, summary, write_batch
 from speakerkd.work.rejected import Rejected
 
@@ -67,7 +67,7 @@ def extract_fbank(
             rejected.refuse(key, ledger.refused[key][1])
     rejected.take(len(done))
     rejected.close()
-    places = {key: f"{folder / ark}:{offset}" for key, (ark, offset, _, _) in done.items()}
+    places = {key: f"{below(folder, ark)}:{offset}" for key, (ark, offset, _, _) in done.items()}
     if pending or not _names(directory / "feats.scp", places):
         write_scp(directory / "feats.scp", places)
     write_table(directory / "utt2num_frames", {key: str(value[2]) for key, value in done.items()})

@@ -17,7 +17,7 @@ from speakerkd.frontend.alignment import SIDE
 from speakerkd.frontend.pictures import read_picture
 from speakerkd.teachers.load import TeacherFile, find_teacher, load_teacher
 from speakerkd.work import shards
-from speakerkd.work.files import Stamp, whole_file, write_json
+from speakerkd.work.files import Stamp, below, whole_file, write_json
 from speakerkd.work.ledger import Ledger, signature, summary, write_batch
 from speakerkd.work.rejected import Rejected
 
@@ -147,7 +147,7 @@ def _read(path: str) -> np.ndarray | InputError:
 
 def _collect(folder: Path, place: Mapping[str, tuple[str, int]]) -> dict[str, np.ndarray]:
     """{crop: embedding (D,)} from the batches on disk."""
-    files = {name: np.load(folder / name, allow_pickle=False) for name in {name for name, _ in place.values()}}
+    files = {name: np.load(below(folder, name), allow_pickle=False) for name in {name for name, _ in place.values()}}
     return {path: files[name][row] for path, (name, row) in place.items()}
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import speakerkd
 from speakerkd.errors import InputError
-from speakerkd.work.files import digest, whole_dir, write_json
+from speakerkd.work.files import below, digest, whole_dir, write_json
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         state = json.loads((path / "state.json").read_text("utf-8"))
         for name, wanted in state["files"].items():
-            if (path / name).stat().st_size != wanted["bytes"] or digest(path / name) != wanted["sha256"]:
+            file = below(path, name)
+            if file.stat().st_size != wanted["bytes"] or digest(file) != wanted["sha256"]:
                 raise InputError(f"{name} is not as it was written", path, fix)
         flat = load_file(path / "weights.safetensors")
         optimizer = load_file(path / "optimizer.safetensors")

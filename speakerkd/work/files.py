@@ -13,6 +13,23 @@ from pathlib import Path
 from typing import IO, Any
 
 import speakerkd
+from speakerkd.errors import InputError
+
+
+def below(folder: Path | str, name: object) -> Path:
+    """The path of a file that a record (a ledger, a stamp, a checkpoint) says lies in `folder`.
+
+    Raises InputError for a name that leads out of the folder, by itself or through a link to another folder: a damaged
+    or foreign record must never have us open, or remove, what is not ours.
+    """
+    folder = Path(folder)
+    what = f"a record names '{ascii(name)[1:-1]:.80}', which is not a file of this folder"
+    if not isinstance(name, str) or not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(what, folder, "remove the record: what it is about is then made again")
+    path = folder / name
+    if path == folder or not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise InputError(what, folder, "remove the record: what it is about is then made again")
+    return path
 
 
 @contextlib.contextmanager

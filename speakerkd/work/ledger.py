@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import speakerkd
-from speakerkd.work.files import write_json
+from speakerkd.errors import InputError
+from speakerkd.work.files import below, write_json
 
 
 def signature(paths: Sequence[str]) -> str:
@@ -54,7 +55,7 @@ class Ledger:
         self.done: dict[str, tuple[str, Any]] = {}
         self.refused: dict[str, tuple[str, str]] = {}
         self._batches: dict[Path, list[str]] = {}
-        self._files: dict[Path, list[str]] = {}
+        self._files: dict[Path, list[Path]] = {}
         for path in sorted(self.folder.glob("*.json")):
             if path.stem.isdigit():
                 self.add(path)
@@ -64,12 +65,12 @@ class Ledger:
         self._batches[path], self._files[path] = [], []
         try:
             batch = json.loads(path.read_text("utf-8"))
-            self._files[path] = [str(name) for name in batch["files"]]
-            if batch["settings"] != self.settings or not all((self.folder / f).is_file() for f in batch["files"]):
+            self._files[path] = [self.file(path, name) for name in batch["files"]]
+            if batch["settings"] != self.settings or not all(file.is_file() for file in self._files[path]):
                 return
             done = {key: (str(sign), value) for key, (sign, value) in batch["done"].items()}
             refused = {key: (str(sign), str(reason)) for key, (sign, reason) in batch["refused"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
             return
         for key in done:
             self.refused.pop(key, None)
@@ -78,6 +79,16 @@ class Ledger:
         self.done |= done
         self.refused |= refused
         self._batches[path] = [*done, *refused]
+
+    def file(self, batch: Path, name: object) -> Path:
+        """A file that a batch names as its own: in this folder, and called as the batch is.
+
+        Raises InputError for any other name.
+        """
+        path = below(self.folder, name)
+        if path.parent != self.folder or path.stem != batch.stem or path.suffix == ".json":
+            raise InputError(f"a batch names '{path.name}', which is not its own", batch, "remove the batch")
+        return path
 
     def pending(self, signatures: Mapping[str, str]) -> list[str]:
         """The keys that were neither done nor refused, or whose sources have changed since."""
@@ -100,8 +111,8 @@ class Ledger:
             newest |= dict.fromkeys((key for key in keys if key in live), path)
         wanted = set(newest.values())
         for path in self._batches.keys() - wanted:
-            for name in self._files[path]:
-                (self.folder / name).unlink(missing_ok=True)
+            for file in self._files[path]:
+                file.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
         for path in self.folder.glob(".*.part"):
             path.unlink(missing_ok=True)
