@@ -12,6 +12,7 @@ bash tools/install.sh
 
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --quiet --check .
+.venv/bin/lint-imports --no-logo
 # the tests compare many small results: more threads only wait for each other
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 marks=()
