@@ -1,6 +1,10 @@
-"""Norms and unit vectors whose value and gradient are 0, not infinite, at the zero vector."""
+"""Norms and unit vectors whose value and gradient are 0, not infinite, at the zero vector; sums of terms."""
 
 from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -24,3 +28,8 @@ def unit(x: Tensor, dim: int = -1) -> Tensor:
 def cosine(x: Tensor, y: Tensor) -> Tensor:
     """Cosine of corresponding rows: (B, D), (B, D) -> (B,); 0 where one of them is the zero vector."""
     return (unit(x) * unit(y)).sum(-1)
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """The sum of one or more tensors of one shape."""
+    return functools.reduce(operator.add, terms)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -28,12 +30,22 @@ class Batch:
 
     def rows(self, mask: Tensor) -> Batch:
         """The samples where `mask` (B,) bool is true."""
-        return replace(self, **{f.name: _rows(getattr(self, f.name), mask) for f in fields(self)})
+        return self._each(lambda x: x[mask])
 
-    def to(self, device, non_blocking: bool = False) -> Batch:
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(
-            self, **{k: None if v is None else v.to(device, non_blocking=non_blocking) for k, v in moved.items()}
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        return self._each(lambda x: x.to(device, non_blocking=non_blocking))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        def changed(x: Tensor | None) -> Tensor | None:
+            return None if x is None else change(x)
+
+        return Batch(
+            change(self.student),
+            changed(self.teacher),
+            change(self.label),
+            change(self.index),
+            changed(self.paired),
+            changed(self.strong),
         )
 
 
@@ -52,16 +64,18 @@ class Output:
     strong: Output | None = None
     parts: list[Tensor] = field(default_factory=list)
 
+    @property
+    def scores(self) -> Tensor:
+        """The logits (B, K) of a network that is known to give them."""
+        assert self.logits is not None
+        return self.logits
+
     def rows(self, mask: Tensor) -> Output:
         """The samples where `mask` (B,) bool is true."""
         return Output(
             self.embedding[mask],
-            _rows(self.logits, mask),
+            None if self.logits is None else self.logits[mask],
             [m[mask] for m in self.maps],
             None if self.strong is None else self.strong.rows(mask),
             [p[mask] for p in self.parts],
         )
-
-
-def _rows(value: Tensor | None, mask: Tensor) -> Tensor | None:
-    return None if value is None else value[mask]

@@ -25,7 +25,7 @@ class AFKDSettings(ObjectiveSettings):
     )
 
 
-class AFKD(Objective):
+class AFKD(Objective[AFKDSettings]):
     """-mean log D(f_s); D climbs mean log D(f_t) + mean log(1 - D(f_s)), one step a student's step.
 
     Where the sizes differ, f_s goes through a linear layer first, trained with the student.

@@ -34,7 +34,7 @@ def likelihood(answer: Tensor, real: bool, label: Tensor) -> Tensor:
     return -0.5 * (F.cross_entropy(answer[:, -2:], origin) + F.cross_entropy(answer[:, :-2], label))
 
 
-class ALKD(Objective):
+class ALKD(Objective[ALKDSettings]):
     """mean |z_s - z_t| - .1 L(D(z_s), real, y); D climbs L(D(z_t), real, y) + L(D(z_s), fake, y), one step each."""
 
     Settings = ALKDSettings
@@ -45,7 +45,7 @@ class ALKD(Objective):
         self.discriminator = Discriminator(mlp([pair.classes, *settings.hidden, pair.classes + 2]), settings.lr)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        z_s, z_t = self.settings.prepare(student.logits), self.settings.prepare(teacher.logits)
+        z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
         found = {}
         if self.settings.l1:
             found["alkd_l1"] = self.settings.l1 * (z_s - z_t).abs().mean()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from speakerkd.distill.hooks import LayersSettings, chosen_maps, many_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
-from speakerkd.maths import norm, unit
+from speakerkd.maths import norm, total, unit
 from speakerkd.tensors import Batch, Output
 
 
@@ -30,7 +30,7 @@ def attention(x: Tensor, p: int = 2) -> Tensor:
     return unit(x.pow(p).mean(1).flatten(1))
 
 
-class AT(Objective):
+class AT(Objective[ATSettings]):
     """sum_l mean((Q(F_s^l) - Q(F_t^l))^2), Q the attention map at length 1."""
 
     Settings = ATSettings
@@ -41,7 +41,7 @@ class AT(Objective):
         many_maps(settings, pair)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        return {"at": sum(self.by_layer(*chosen_maps(self.settings, student, teacher)))}
+        return {"at": total(self.by_layer(*chosen_maps(self.settings, student, teacher)))}
 
     def by_layer(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:
         """One scalar a layer."""

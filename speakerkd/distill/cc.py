@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
-from speakerkd.maths import norm, unit
+from speakerkd.maths import norm, total, unit
 from speakerkd.tensors import Batch, Output
 
 
@@ -41,11 +41,11 @@ def correlation(x: Tensor, kernel: Literal["gaussian", "bilinear"], gamma: float
     gram = x @ x.T
     if kernel == "bilinear":
         return gram
-    series = sum((2 * gamma) ** p / math.factorial(p) * gram.pow(p) for p in range(order + 1))
+    series = total((2 * gamma) ** p / math.factorial(p) * gram.pow(p) for p in range(order + 1))
     return math.exp(-2 * gamma) * series
 
 
-class CC(Objective):
+class CC(Objective[CCSettings]):
     """The author's code: differences of neighbouring samples; the paper: distance of the correlation matrices."""
 
     Settings = CCSettings

@@ -45,7 +45,7 @@ def jeffreys(z: Tensor, other: Tensor) -> Tensor:
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1).mean()
 
 
-class CCL(Objective):
+class CCL(Objective[CCLSettings]):
     """Student: NCE(v,m) + NCE(v,t) + divergence. Composition: CE + NCE(v,m) + NCE(m,t) + divergence, v held fixed.
 
     m = f_t + W [norm f_t, norm f_v]. As in the reference, the composition's parts learn from both, the student from
@@ -96,7 +96,10 @@ class CCL(Objective):
                 return a.new_zeros(())
             return self.contrast(a, b, label) + self.contrast(b, a, label)
 
-        apart = chosen.divergence * jeffreys(logits, logits_m) if chosen.divergence else f_v.new_zeros(())
+        apart = f_v.new_zeros(())
+        if chosen.divergence:
+            assert logits is not None  # `requirements` asks for them then
+            apart = chosen.divergence * jeffreys(logits, logits_m)
         return {
             "entropy": F.cross_entropy(logits_m, label),
             "vm": both(f_v, m, chosen.student_composition),

@@ -31,7 +31,7 @@ class ClassifierSettings(ObjectiveSettings):
     quality: QualitySettings | None = Field(None, description="weigh samples by feature norm (Eq. 11)")
 
 
-class Classifier(Objective):
+class Classifier(Objective[ClassifierSettings]):
     """mean_i w_i [ (CE(W F_S,i) + CE(W F_T,i)) / 2 + beta d(W F_S,i, W F_T,i) ], W (K, D) without bias.
 
     The mean over 2B rows of Eq. 10 is the mean over i of half the sum of a pair's two cross-entropies.
@@ -53,7 +53,11 @@ class Classifier(Objective):
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (B, K) of either network's features (B, D) under the shared classifier."""
-        return (self.own if self._shared[0] is None else self._shared[0])(features)
+        shared = self._shared[0]
+        if shared is not None:
+            return shared(features)
+        assert self.own is not None
+        return self.own(features)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         of_student = self.classify(student.embedding)

@@ -29,7 +29,7 @@ def in_batch_entropy(scores: Tensor, target: Tensor) -> Tensor:
     return -(target * scores.log_softmax(1)).sum(1).mean()
 
 
-class CLIP(Objective):
+class CLIP(Objective[CLIPSettings]):
     """(CE(Z) + CE(Z^T)) / 2 with Z = exp(g) cos(student_i, teacher_j)."""
 
     Settings = CLIPSettings
@@ -48,6 +48,7 @@ class CLIP(Objective):
         """Cross-entropy of the rows and of the columns."""
         target = torch.eye(len(scores), dtype=scores.dtype, device=scores.device)
         if self.settings.label_aware:
+            assert label is not None
             same = (label[:, None] == label).to(scores.dtype)
             target = same / same.sum(1, keepdim=True)
         return in_batch_entropy(scores, target), in_batch_entropy(scores.T, target)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.errors import InputError
-from speakerkd.maths import unit
+from speakerkd.maths import total, unit
 from speakerkd.tensors import Batch, Output
 
 EPS = 1e-7
@@ -52,6 +52,9 @@ class OtherClasses(nn.Module):
         self.samples = len(labels)
         in_order = bool((labels.diff() >= 0).all())
         order = None if in_order else labels.argsort(stable=True).int()
+        self.order: Tensor | None
+        self.size: Tensor
+        self.start: Tensor
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("size", size, persistent=False)
         self.register_buffer("start", size.cumsum(0) - size, persistent=False)
@@ -137,7 +140,7 @@ def mean_odds_shared(v: Tensor, own: Tensor, drawn: Tensor, other: Tensor, tempe
     return ((positive + len(drawn) * negative) / (1 + len(drawn))).mean()
 
 
-class CRD(Objective):
+class CRD(Objective[CRDSettings]):
     """l(M_t . v_s) + l(M_s . v_t), with l the noise-contrastive loss of the own entry against K of other classes.
 
     Z is fixed by the first step. The memories, Z and the count of steps are in the state dict; a step writes the
@@ -149,12 +152,17 @@ class CRD(Objective):
 
     def __init__(self, settings: CRDSettings, pair: Pair) -> None:
         super().__init__(settings, pair)
+        assert pair.labels is not None  # `needs` has been checked
         if len(torch.unique(pair.labels)) < 2:
             raise InputError("crd draws negatives of other classes, and there is one class", "crd", "use more classes")
         self.of_student = nn.Linear(pair.student_dim, settings.dim)
         self.of_teacher = nn.Linear(pair.student_dim if settings.project else pair.teacher_dim, settings.dim)
         self.others = OtherClasses(pair.labels)
         reach = 1 / math.sqrt(settings.dim / 3)
+        self.memory_student: Tensor
+        self.memory_teacher: Tensor
+        self.z: Tensor
+        self.steps: Tensor
         for name in ("memory_student", "memory_teacher"):
             self.register_buffer(name, torch.empty(pair.samples, settings.dim).uniform_(-reach, reach))
         self.register_buffer("z", torch.zeros(2))
@@ -171,24 +179,27 @@ class CRD(Objective):
 
     def contrast(self, f_s: Tensor, f_t: Tensor, index: Tensor) -> Tensor:
         """The loss of (B, D_S), (B, D_T) given memory rows (B, 1 + K), the own one first; then the memories' update."""
-        tau, loss = self.settings.temperature, 0.0
         sides = self._sides(f_s, f_t)
+        losses = []
         for side, (v, memory) in enumerate(sides):
-            self._fix(side, lambda v=v, memory=memory: mean_odds_each(v, memory, index, tau))
-            loss = loss + _AgainstEach.apply(v, memory, index, self._rule(side, index.shape[1] - 1))
+            if self._is_first_step:
+                self._fix_constant(side, mean_odds_each(v.detach(), memory, index, self.settings.temperature))
+            losses.append(_AgainstEach.apply(v, memory, index, self._rule(side, index.shape[1] - 1)))
         self._remember(sides, index[:, 0])
-        return loss
+        return total(losses)
 
     def contrast_shared(self, f_s: Tensor, f_t: Tensor, index: Tensor, drawn: Tensor, other: Tensor) -> Tensor:
         """The same given the own rows (B,), rows (K,) drawn for all, and (B, K) where those are of another class."""
-        tau, loss = self.settings.temperature, 0.0
         sides = self._sides(f_s, f_t)
+        losses = []
         for side, (v, memory) in enumerate(sides):
-            rows = memory[index], memory[drawn], other
-            self._fix(side, lambda v=v, rows=rows: mean_odds_shared(v, *rows, tau))
-            loss = loss + against_shared(v, *rows, self._rule(side, len(drawn)))
+            own, negatives = memory[index], memory[drawn]
+            if self._is_first_step:
+                odds = mean_odds_shared(v.detach(), own, negatives, other, self.settings.temperature)
+                self._fix_constant(side, odds)
+            losses.append(against_shared(v, own, negatives, other, self._rule(side, len(drawn))))
         self._remember(sides, index)
-        return loss
+        return total(losses)
 
     def _sides(self, f_s: Tensor, f_t: Tensor) -> list[tuple[Tensor, Tensor]]:
         """The student's embeddings with the teacher's memory, and the other way round."""
@@ -198,11 +209,13 @@ class CRD(Objective):
     def _rule(self, side: int, negatives: int) -> Rule:
         return Rule(negatives / len(self.memory_student), self.z[side].clone(), self.settings.temperature)
 
-    @torch.no_grad()
-    def _fix(self, side: int, mean_odds: Any) -> None:
+    @property
+    def _is_first_step(self) -> bool:
+        return int(self.steps) == 0
+
+    def _fix_constant(self, side: int, mean_odds: Tensor) -> None:
         """Z = n times the mean odds of the first step."""
-        if int(self.steps) == 0:
-            self.z[side] = mean_odds() * len(self.memory_student)
+        self.z[side] = mean_odds * len(self.memory_student)
 
     @torch.no_grad()
     def _remember(self, sides: list[tuple[Tensor, Tensor]], index: Tensor) -> None:

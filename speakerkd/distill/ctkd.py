@@ -44,7 +44,7 @@ def strength(epoch: int, loops: int = 10, curriculum: Literal["cosine", "linear"
     return -(1 - math.cos(math.pi * min(max(epoch, 0), loops) / loops)) / 2
 
 
-class CTKD(Objective):
+class CTKD(Objective[CTKDSettings]):
     """T^2 mean_i KL_i with T = t_start + t_end sigmoid(g); g, one number for all samples, climbs the loss.
 
     g belongs to the run's optimiser, as in the released code.
@@ -62,6 +62,6 @@ class CTKD(Objective):
         return self.settings.temperature + self.settings.span * scale_gradient(self.g, reversal).sigmoid()
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        z_s, z_t = self.settings.prepare(student.logits), self.settings.prepare(teacher.logits)
+        z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
         temperature = self.temperature()
         return {"ctkd": temperature**2 * softened_kl(z_s, z_t, temperature).mean()}

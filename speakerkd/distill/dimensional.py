@@ -75,7 +75,7 @@ def projector(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     )
 
 
-class Dimensional(Objective):
+class Dimensional(Objective[DimensionalSettings]):
     """gamma (SEM + DCM), Eq. 12; the projectors of both sides are trained, the teacher is not."""
 
     Settings = DimensionalSettings
@@ -97,7 +97,7 @@ class Dimensional(Objective):
 
     @classmethod
     def requirements(cls, settings: DimensionalSettings, pair: Pair) -> frozenset[str]:
-        return hook_needs(settings, pair, layout=False) | {"embedding"}
+        return hook_needs(settings.hook, pair, layout=False) | {"embedding"}
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         return {**self._sem(student, teacher), **self._dcm(student, teacher)}

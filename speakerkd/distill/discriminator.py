@@ -36,6 +36,7 @@ class Discriminator(nn.Module):
             self.register_buffer(self.names[name], value.detach().clone())
             self.register_buffer(self.names[name] + "_mean", torch.zeros_like(value))
             self.register_buffer(self.names[name] + "_square", torch.zeros_like(value))
+        self.steps: Tensor
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def _weights(self) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.distill.reversal import scale_gradient
-from speakerkd.maths import cosine
+from speakerkd.maths import cosine, total
 from speakerkd.tensors import Batch, Output
 
 
@@ -49,7 +49,7 @@ class Parts:
     label: Tensor
 
 
-class Disentangled(Objective):
+class Disentangled(Objective[DisentangledSettings]):
     """L_cl + L_adv + L_mod + L_aux + L_perp (Eq. 2-7). The two batches need not be paired, nor of one size."""
 
     Settings = DisentangledSettings
@@ -65,8 +65,11 @@ class Disentangled(Objective):
         self.of_class = nn.Linear(size, pair.classes)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        first, second = (Parts(*output.parts, output.logits, batch.label) for output in (student, teacher))
-        return self.losses(first, second)
+        (a_inv, a_inf, a_irr), (b_inv, b_inf, b_irr) = student.parts, teacher.parts
+        return self.losses(
+            Parts(a_inv, a_inf, a_irr, student.scores, batch.label),
+            Parts(b_inv, b_inf, b_irr, teacher.scores, batch.label),
+        )
 
     def losses(self, first: Parts, second: Parts) -> dict[str, Tensor]:
         """The five terms of two networks' parts, those with factor 0 left out."""
@@ -98,7 +101,7 @@ class Disentangled(Objective):
 
 
 def _sum_of_means(values: list[Tensor]) -> Tensor:
-    return sum(v.mean() for v in values)
+    return total(v.mean() for v in values)
 
 
 def _mean_of_all(values: list[Tensor]) -> Tensor:

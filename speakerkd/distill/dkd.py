@@ -49,7 +49,7 @@ def decoupled(student: Tensor, teacher: Tensor, label: Tensor, temperature: floa
     )
 
 
-class DKD(Objective):
+class DKD(Objective[DKDSettings]):
     """min(epoch / 20, 1) (alpha TCKD + beta NCKD), epochs counted from 1."""
 
     Settings = DKDSettings
@@ -61,6 +61,6 @@ class DKD(Objective):
         return super().factor * (min((int(self.epoch) + 1) / warm_up, 1.0) if warm_up else 1.0)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        z_s, z_t = self.settings.prepare(student.logits), self.settings.prepare(teacher.logits)
+        z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
         of_target, of_others = decoupled(z_s, z_t, batch.label, self.settings.temperature)
         return {"dkd_target": self.settings.alpha * of_target, "dkd_others": self.settings.beta * of_others}

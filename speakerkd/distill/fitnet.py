@@ -55,7 +55,7 @@ def map_regressor(student: Shape, teacher: Shape, relu: bool, geometry: Literal[
     return nn.Sequential(conv, nn.BatchNorm2d(c_t), nn.ReLU() if relu else nn.Identity())
 
 
-class FitNet(Objective):
+class FitNet(Objective[FitNetSettings]):
     """mean((r(F_s) - F_t)^2)."""
 
     Settings = FitNetSettings
@@ -83,7 +83,7 @@ class FitNet(Objective):
 
     @classmethod
     def requirements(cls, settings: FitNetSettings, pair: Pair) -> frozenset[str]:
-        return hook_needs(settings, pair, layout=True)
+        return hook_needs(settings.hook, pair, layout=True)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         f_s, f_t = hooked(self, student, teacher)

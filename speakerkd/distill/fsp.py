@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from speakerkd.distill.hooks import LayersSettings, chosen_maps, many_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.errors import InputError
+from speakerkd.maths import total
 from speakerkd.tensors import Batch, Output
 
 
@@ -38,7 +39,7 @@ def flow(lower: Tensor, upper: Tensor) -> Tensor:
     return upper @ lower.transpose(1, 2) / lower.shape[2]
 
 
-class FSP(Objective):
+class FSP(Objective[FSPSettings]):
     """sum_l mean((M_s^l - M_t^l)^2) over consecutive maps. The networks' maps may differ in size, not in number."""
 
     Settings = FSPSettings
@@ -72,7 +73,7 @@ class FSP(Objective):
         return 0.0 if self.settings.two_stage and self._first_stage else super().task_weight
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        return {"fsp": sum(self.by_pair(*chosen_maps(self.settings, student, teacher)))}
+        return {"fsp": total(self.by_pair(*chosen_maps(self.settings, student, teacher)))}
 
     def by_pair(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:
         """One scalar a pair of consecutive maps."""

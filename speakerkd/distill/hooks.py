@@ -31,13 +31,13 @@ class LayersSettings(ObjectiveSettings):
     teacher_layers: list[int] | None = Field(None, min_length=1, description="which teacher maps; null: all")
 
 
-def hook_needs(settings: HookSettings, pair: Pair, layout: bool) -> frozenset[str]:
+def hook_needs(hook: Literal["auto", "maps", "embedding"], pair: Pair, layout: bool) -> frozenset[str]:
     """What a method with a `hook` needs; `layout`: its maps are compared position by position."""
     of_maps = frozenset({"maps", "layout"} if layout else {"maps"})
-    if settings.hook == "maps":
+    if hook == "maps":
         return of_maps
     maps_given = bool(pair.student_maps and pair.teacher_maps) and (pair.same_layout or not layout)
-    return of_maps if settings.hook == "auto" and maps_given else frozenset({"embedding"})
+    return of_maps if hook == "auto" and maps_given else frozenset({"embedding"})
 
 
 def one_map(settings: HookSettings, pair: Pair) -> tuple[Shape, Shape]:
@@ -102,4 +102,5 @@ def as_map(x: Tensor) -> Tensor:
 def pooled(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Two maps averaged adaptively to the smaller height and the smaller width of both."""
     size = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
-    return tuple(x if x.shape[2:] == size else F.adaptive_avg_pool2d(x, size) for x in (a, b))
+    first, second = (x if x.shape[2:] == size else F.adaptive_avg_pool2d(x, size) for x in (a, b))
+    return first, second

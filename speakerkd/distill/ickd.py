@@ -31,7 +31,7 @@ def correlation(x: Tensor) -> Tensor:
     return unit(x @ x.transpose(1, 2))
 
 
-class ICKD(Objective):
+class ICKD(Objective[ICKDSettings]):
     """sum((G_s - G_t)^2) / (C B), G_s of the student's map after a 1x1 convolution and BatchNorm."""
 
     Settings = ICKDSettings
@@ -45,7 +45,7 @@ class ICKD(Objective):
 
     @classmethod
     def requirements(cls, settings: ICKDSettings, pair: Pair) -> frozenset[str]:
-        return hook_needs(settings, pair, layout=False)
+        return hook_needs(settings.hook, pair, layout=False)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         f_s, f_t = hooked(self, student, teacher)

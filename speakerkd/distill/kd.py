@@ -29,14 +29,14 @@ class KDSettings(SoftenedSettings):
     )
 
 
-class KD(Objective):
+class KD(Objective[KDSettings]):
     """T^2 mean_i KL(p^T(z_t,i) || p^T(z_s,i))."""
 
     Settings = KDSettings
     needs = frozenset({"logits"})
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        z_s, z_t = self.settings.prepare(student.logits), self.settings.prepare(teacher.logits)
+        z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
         temperature = self.settings.temperature
         divergence = softened_kl(z_s, z_t, temperature).mean()
         scale = {"hinton": temperature**2, "mfh": 1.0, "mfh_mean": 1 / z_s.shape[1]}[self.settings.form]

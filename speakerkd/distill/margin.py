@@ -80,7 +80,7 @@ def distances(student: Tensor, teacher: Tensor, kind: Distance) -> Tensor:
     return square.sum(-1) if kind == "l2raw" else square.mean(-1)
 
 
-class Margin(Objective):
+class Margin(Objective[MarginSettings]):
     """mean_i w_i max(d(F_S,i, F_T,i) - m, 0)."""
 
     Settings = MarginSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -104,10 +104,15 @@ class ObjectiveList(nn.Module):
             while (key := name if count == 1 else f"{name}_{count}") in self.objectives:
                 count += 1
             self.objectives[key] = objective
-        self.needs: frozenset[str] = frozenset().union(*(o.needs for o in self.objectives.values()))
+        self.needs: frozenset[str] = frozenset().union(*(objective.needs for _, objective in self._each()))
         self._projected: Tensor | None = None
         if head is not None:
             head.register_forward_hook(self._keep)
+
+    def _each(self) -> Iterator[tuple[str, Objective]]:
+        for key, objective in self.objectives.items():
+            assert isinstance(objective, Objective)
+            yield key, objective
 
     def _keep(self, _: nn.Module, __: tuple[Tensor, ...], projected: Tensor) -> None:
         self._projected = projected.detach()
@@ -127,13 +132,13 @@ class ObjectiveList(nn.Module):
 
     def start_step(self, epoch: float) -> None:
         """Tell every objective the fractional epoch (from 0), before each step."""
-        for objective in self.objectives.values():
+        for _, objective in self._each():
             objective.start_step(epoch)
 
     @property
     def task_weight(self) -> float:
         """What the task loss is multiplied by in this step: the least that an objective asks for, 1 without any."""
-        return min((objective.task_weight for objective in self.objectives.values()), default=1.0)
+        return min((objective.task_weight for _, objective in self._each()), default=1.0)
 
     def teacher_view(self, embedding: Tensor) -> Tensor:
         """Teacher embeddings (B, D_T) as they compare with the student's: through the head, where there is one."""
@@ -144,7 +149,7 @@ class ObjectiveList(nn.Module):
         terms: dict[str, Tensor] = {}
         with torch.autocast(student.embedding.device.type, enabled=False):
             student, teacher = at_least_float32(student), at_least_float32(teacher)
-            for key, objective in self.objectives.items():
+            for key, objective in self._each():
                 suffix = key[len(objective.settings.name) :]
                 for name, value in objective(student, teacher, batch).items():
                     terms[name + suffix] = value
@@ -154,12 +159,12 @@ class ObjectiveList(nn.Module):
 def at_least_float32(output: Output) -> Output:
     """The output with half-precision tensors widened."""
 
-    def wide(x: Tensor | None) -> Tensor | None:
-        return x.float() if x is not None and x.dtype in (torch.float16, torch.bfloat16) else x
+    def wide(x: Tensor) -> Tensor:
+        return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
     return Output(
         wide(output.embedding),
-        wide(output.logits),
+        None if output.logits is None else wide(output.logits),
         [wide(m) for m in output.maps],
         None if output.strong is None else at_least_float32(output.strong),
         [wide(p) for p in output.parts],

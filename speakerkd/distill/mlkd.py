@@ -11,6 +11,7 @@ from torch import Tensor
 
 from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective
+from speakerkd.maths import total
 from speakerkd.tensors import Batch, Output
 
 
@@ -64,7 +65,10 @@ def unsure(teacher: Tensor) -> tuple[Tensor, Tensor]:
     return confidence <= confidence.quantile(0.5), mass <= mass.quantile(0.5)
 
 
-class MLKD(Objective):
+Scores = tuple[Tensor, Tensor]  # the student's and the teacher's, both (B, K)
+
+
+class MLKD(Objective[MLKDSettings]):
     """KL by sample, ||P_s P_s^T - P_t P_t^T||^2 / B and ||P_s^T P_s - P_t^T P_t||^2 / K, summed over temperatures.
 
     The weak view's terms count for the samples and classes of which the teacher is unsure. The released code takes
@@ -76,8 +80,9 @@ class MLKD(Objective):
     needs = frozenset({"logits", "strong"})
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        weak = student.logits, teacher.logits
-        strong = student.strong.logits, (teacher.strong or teacher).logits  # a cached teacher has one view for both
+        assert student.strong is not None  # `needs` has been checked
+        weak = student.scores, teacher.scores
+        strong = student.strong.scores, (teacher.strong or teacher).scores  # a cached teacher has one view for both
         with torch.no_grad():
             samples, classes = (mask.to(weak[0].dtype) for mask in unsure(weak[1]))
         parts = self._reference if self.settings.quirks == "reference" else self._intended
@@ -92,25 +97,29 @@ class MLKD(Objective):
     def _temperatures(self) -> list[float]:
         return [self.settings.temperature, *self.settings.others]
 
-    def _prepared(self, view: tuple[Tensor, Tensor]) -> list[Tensor]:
-        return [self.settings.prepare(logits) for logits in view]
+    def _prepared(self, view: Scores) -> Scores:
+        return self.settings.prepare(view[0]), self.settings.prepare(view[1])
 
-    def _reference(self, weak, strong, samples, classes) -> tuple[Tensor, Tensor, Tensor]:
+    def _reference(
+        self, weak: Scores, strong: Scores, samples: Tensor, classes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         temperatures = self._temperatures()
         weak_kd, strong_kd = self._prepared(weak), self._prepared(strong)
         of_weak = [by_sample(*weak_kd, t).mean() for t in temperatures]
         of_strong = [by_sample(*strong_kd, t).mean() for t in temperatures[:-2]]
-        kd = samples.mean() * sum(of_weak) + sum(of_strong) + sum(of_weak[-2:])
+        kd = samples.mean() * total(of_weak) + total([*of_strong, *of_weak[-2:]])
         pairs = [by_pairs_mean(*weak, t) for t in temperatures]
-        cc = classes.mean() * sum(of_classes for _, of_classes in pairs)
-        bc = samples.mean() * sum(of_samples for of_samples, _ in pairs)
+        cc = classes.mean() * total(of_classes for _, of_classes in pairs)
+        bc = samples.mean() * total(of_samples for of_samples, _ in pairs)
         return kd, cc, bc
 
-    def _intended(self, weak, strong, samples, classes) -> tuple[Tensor, Tensor, Tensor]:
+    def _intended(
+        self, weak: Scores, strong: Scores, samples: Tensor, classes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         temperatures = self._temperatures()
         weak_kd, strong_kd = self._prepared(weak), self._prepared(strong)
-        kd = sum((samples * by_sample(*weak_kd, t)).mean() + by_sample(*strong_kd, t).mean() for t in temperatures)
+        kd = total((samples * by_sample(*weak_kd, t)).mean() + by_sample(*strong_kd, t).mean() for t in temperatures)
         pairs = [(by_pairs(*weak, t), by_pairs(*strong, t)) for t in temperatures]
-        cc = sum((classes * of_weak).mean() + of_strong.mean() for (_, of_weak), (_, of_strong) in pairs)
-        bc = sum((samples * of_weak).mean() + of_strong.mean() for (of_weak, _), (of_strong, _) in pairs)
+        cc = total((classes * of_weak).mean() + of_strong.mean() for (_, of_weak), (_, of_strong) in pairs)
+        bc = total((samples * of_weak).mean() + of_strong.mean() for (of_weak, _), (of_strong, _) in pairs)
         return kd, cc, bc

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from speakerkd.distill.hooks import LayersSettings, chosen_maps, many_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
-from speakerkd.maths import unit
+from speakerkd.maths import total, unit
 from speakerkd.tensors import Batch, Output
 
 
@@ -25,7 +25,7 @@ def kernel_mean(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b.transpose(1, 2)).pow(2).mean()
 
 
-class NST(Objective):
+class NST(Objective[NSTSettings]):
     """sum_l MMD^2 between the students' and the teacher's unit channel maps under k(a, b) = (a . b)^2."""
 
     Settings = NSTSettings
@@ -36,7 +36,7 @@ class NST(Objective):
         many_maps(settings, pair)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        return {"nst": sum(self.by_layer(*chosen_maps(self.settings, student, teacher)))}
+        return {"nst": total(self.by_layer(*chosen_maps(self.settings, student, teacher)))}
 
     def by_layer(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:
         """One scalar a layer."""

@@ -7,12 +7,13 @@ knows nothing of audio, faces or text, owns its trainable parts, and returns nam
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.config import Settings
+from speakerkd.maths import total
 from speakerkd.tensors import Batch, Output
 
 
@@ -58,7 +59,10 @@ class Pair:
     head: nn.Module | None = None
 
 
-class Objective(nn.Module):
+SettingsT = TypeVar("SettingsT", bound=ObjectiveSettings)
+
+
+class Objective(nn.Module, Generic[SettingsT]):
     """Base of the teaching objectives; a method's file defines `terms`.
 
     needs: what the pair must give, of
@@ -73,7 +77,7 @@ class Objective(nn.Module):
     needs: frozenset[str] = frozenset({"embedding"})
     least: ClassVar[int] = 1
 
-    def __init__(self, settings: ObjectiveSettings, pair: Pair) -> None:
+    def __init__(self, settings: SettingsT, pair: Pair) -> None:
         super().__init__()
         self.settings = settings
         self.needs = self.requirements(settings, pair)
@@ -81,7 +85,7 @@ class Objective(nn.Module):
         self._head = (pair.head if settings.project else None,)  # in a tuple: the list owns its parameters, not this
 
     @classmethod
-    def requirements(cls, settings: ObjectiveSettings, pair: Pair) -> frozenset[str]:
+    def requirements(cls, settings: SettingsT, pair: Pair) -> frozenset[str]:
         """`needs` under these settings for this pair."""
         return cls.needs
 
@@ -118,4 +122,4 @@ class Objective(nn.Module):
 def silent(student: Output, module: nn.Module) -> Tensor:
     """0, with gradients 0 for the student and every trainable part, so that no rank waits for an unused parameter."""
     held = [p.sum() for p in module.parameters() if p.requires_grad]
-    return 0.0 * (student.embedding.sum() + sum(held))
+    return 0.0 * total([student.embedding.sum(), *held])

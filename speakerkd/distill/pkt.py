@@ -38,7 +38,7 @@ def neighbourhood(x: Tensor, own: bool = True) -> Tensor:
     return near / near.sum(1, keepdim=True).clamp(min=EPS)
 
 
-class PKT(Objective):
+class PKT(Objective[PKTSettings]):
     """mean_ij q_t log((q_t + eps) / (q_s + eps))."""
 
     Settings = PKTSettings

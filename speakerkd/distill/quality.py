@@ -38,6 +38,9 @@ class Quality(nn.Module):
         self.settings = settings
         mean, deviation = settings.initial or (0.0, 0.0)
         # one entry a modality: student, teacher
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.started: Tensor
         self.register_buffer("mean", torch.full((2,), float(mean)))
         self.register_buffer("deviation", torch.full((2,), float(deviation)))
         self.register_buffer("started", torch.full((2,), settings.initial is not None))

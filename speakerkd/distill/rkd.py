@@ -57,7 +57,7 @@ def angles(square: Tensor) -> Tensor:
     return doubled * (0.5 * inverse[:, :, None]) * inverse[:, None]
 
 
-class RKD(Objective):
+class RKD(Objective[RKDSettings]):
     """25 smooth-L1 of relative distances, mean over B^2, plus 50 smooth-L1 of cosines, mean over B^3."""
 
     Settings = RKDSettings

@@ -50,7 +50,7 @@ def map_regressor(student: Shape, teacher: Shape) -> nn.Sequential:
     )
 
 
-class SemCKD(Objective):
+class SemCKD(Objective[SemCKDSettings]):
     """(1 / (B L_s)) sum_bij att_bij mean((R_ij(F_s^i) - F_t^j)^2)_b, att the softmax over j of query_i . key_j."""
 
     Settings = SemCKDSettings
@@ -87,6 +87,7 @@ class SemCKD(Objective):
             )
         apart = []
         for row, f_s in zip(self.regressors, of_student, strict=True):
+            assert isinstance(row, nn.ModuleList)
             for regressor, f_t in zip(row, of_teacher, strict=True):
                 small_s, small_t = pooled(f_s, f_t)
                 apart.append((regressor(small_s) - small_t).pow(2).flatten(1).mean(1))

@@ -53,7 +53,7 @@ def vector_projector(student: int, teacher: int, factor: int) -> nn.Sequential:
     )
 
 
-class SimKD(Objective):
+class SimKD(Objective[SimKDSettings]):
     """mean((P(pool F_s) - pool F_t)^2)."""
 
     Settings = SimKDSettings
@@ -67,7 +67,7 @@ class SimKD(Objective):
 
     @classmethod
     def requirements(cls, settings: SimKDSettings, pair: Pair) -> frozenset[str]:
-        return hook_needs(settings, pair, layout=True)
+        return hook_needs(settings.hook, pair, layout=True)
 
     def project(self, student: Output, teacher: Output) -> tuple[Tensor, Tensor]:
         """The student's projected features and the teacher's, of one size."""

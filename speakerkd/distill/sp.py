@@ -26,7 +26,7 @@ def similarity(x: Tensor) -> Tensor:
     return unit(x @ x.T)
 
 
-class SP(Objective):
+class SP(Objective[SPSettings]):
     """||G_t - G_s||_F^2 / B^2, G the row-normalised X X^T."""
 
     Settings = SPSettings
@@ -37,7 +37,7 @@ class SP(Objective):
 
     @classmethod
     def requirements(cls, settings: SPSettings, pair: Pair) -> frozenset[str]:
-        return hook_needs(settings, pair, layout=False)
+        return hook_needs(settings.hook, pair, layout=False)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         f_s, f_t = hooked(self, student, teacher)

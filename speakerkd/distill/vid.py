@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.hooks import HOOK, LayersSettings, as_map, chosen_maps, hook_needs, many_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
+from speakerkd.maths import total
 from speakerkd.tensors import Batch, Output
 
 EPS = 1e-5
@@ -47,7 +48,7 @@ class GaussianRegressor(nn.Module):
         return 0.5 * ((self.mean(f_s) - f_t).pow(2) / variance + variance.log()).mean()
 
 
-class VID(Objective):
+class VID(Objective[VIDSettings]):
     """sum_l mean 0.5 ((mu(F_s^l) - F_t^l)^2 / sigma^2 + log sigma^2)."""
 
     Settings = VIDSettings
@@ -65,10 +66,10 @@ class VID(Objective):
 
     @classmethod
     def requirements(cls, settings: VIDSettings, pair: Pair) -> frozenset[str]:
-        return hook_needs(settings, pair, layout=True)
+        return hook_needs(settings.hook, pair, layout=True)
 
     def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
         pairs = [student.embedding], [self.teacher_view(teacher.embedding)]
         if "maps" in self.needs:
             pairs = chosen_maps(self.settings, student, teacher)
-        return {"vid": sum(layer(f_s, f_t) for layer, f_s, f_t in zip(self.layers, *pairs, strict=True))}
+        return {"vid": total(layer(f_s, f_t) for layer, f_s, f_t in zip(self.layers, *pairs, strict=True))}

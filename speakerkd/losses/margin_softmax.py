@@ -19,7 +19,7 @@ from speakerkd.maths import unit
 class MarginSoftmaxSettings(LossSettings):
     """`aam` (cos(theta + m)) or `am` (cos theta - m), times s."""
 
-    name: Literal["aam", "am"] = "aam"
+    name: Literal["aam", "am", "aam_prototypical"] = "aam"
     margin: float = Field(0.2, ge=0, lt=math.pi / 2, description="margin m, in radians for aam")
     scale: float = Field(30.0, gt=0, description="scale s")
     sub_centres: int = Field(1, ge=1, le=10, description="centres a class; the nearest one counts")
@@ -81,6 +81,8 @@ class MarginSoftmax(TaskLoss):
     """Cross-entropy of s cos theta, the target's with a margin; the margin may grow from 0 over a span of epochs."""
 
     Settings = MarginSoftmaxSettings
+    settings: MarginSoftmaxSettings
+    classifier: CosineClassifier
 
     def __init__(self, settings: MarginSoftmaxSettings, dim: int, classes: int) -> None:
         super().__init__(settings, dim, classes)
@@ -111,6 +113,7 @@ class AamPrototypical(MarginSoftmax):
     """Additive angular margin over all utterances, plus the prototypical loss."""
 
     Settings = AamPrototypicalSettings
+    settings: AamPrototypicalSettings
 
     def __init__(self, settings: AamPrototypicalSettings, dim: int, classes: int) -> None:
         super().__init__(settings, dim, classes)

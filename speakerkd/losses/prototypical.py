@@ -19,7 +19,7 @@ LEAST_SCALE = 1e-6
 class PrototypicalSettings(LossSettings):
     """Angular prototypical loss."""
 
-    name: Literal["prototypical"] = "prototypical"
+    name: Literal["prototypical", "softmax_prototypical"] = "prototypical"
     utterances: int = Field(2, ge=2, description="utterances M of a speaker, adjacent in the batch")
     scale: float = Field(10.0, gt=0, description="first value of the learnt scale w")
     offset: float = Field(-5.0, description="first value of the learnt offset b")
@@ -47,6 +47,7 @@ class Prototypical(TaskLoss):
     """Cross-entropy of each query's similarities against its own speaker's prototype."""
 
     Settings = PrototypicalSettings
+    settings: PrototypicalSettings
 
     def __init__(self, settings: PrototypicalSettings, dim: int, classes: int) -> None:
         super().__init__(settings, dim, classes)
@@ -74,6 +75,8 @@ class SoftmaxPrototypical(Prototypical):
     """Cross-entropy of a linear layer on the un-normalised embeddings of all utterances, plus the prototypical loss."""
 
     Settings = SoftmaxPrototypicalSettings
+    settings: SoftmaxPrototypicalSettings
+    classifier: nn.Linear
 
     def __init__(self, settings: SoftmaxPrototypicalSettings, dim: int, classes: int) -> None:
         super().__init__(settings, dim, classes)

@@ -23,6 +23,8 @@ class Softmax(TaskLoss):
     """Cross-entropy of W x + b."""
 
     Settings = SoftmaxSettings
+    settings: SoftmaxSettings
+    classifier: nn.Linear
 
     def __init__(self, settings: SoftmaxSettings, dim: int, classes: int) -> None:
         super().__init__(settings, dim, classes)
