@@ -11,6 +11,7 @@ import numpy as np
 
 from speakerkd.errors import InputError
 from speakerkd.work.files import whole_file
+from speakerkd.work.reading import open_file
 
 
 @dataclass(slots=True)
@@ -102,14 +103,12 @@ def write_scp(path: Path | str, places: dict[str, str]) -> None:
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """A read-only memory map of a whole file; raises InputError where it is missing or empty."""
-    try:
-        with open(path, "rb") as stream:
+    """A read-only memory map of a whole file; raises InputError where it is missing, empty or no regular file."""
+    with open_file(path, "ark file", "write the archive again, or correct the scp that names it") as stream:
+        try:
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise InputError("no such ark file", path, "write the archive again, or mend the scp that names it") from None
-    except ValueError:
-        raise InputError("empty ark file", path, "write the archive again") from None
+        except (ValueError, OSError):
+            raise InputError("empty ark file", path, "write the archive again") from None
 
 
 def gather_bytes(source: mmap.mmap, offsets: np.ndarray, width: int) -> np.ndarray:

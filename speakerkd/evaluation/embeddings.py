@@ -6,9 +6,8 @@ Files are Kaldi ark or scp (a vector, or a matrix crops x D), or `.npz` with the
 from __future__ import annotations
 
 import json
-import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.data.arrays import read_npz
 from speakerkd.data.datadir import read_table, write_table
+from speakerkd.data.kaldi import read_records
 from speakerkd.errors import InputError
 from speakerkd.work.files import whole_file, write_json
+from speakerkd.work.reading import check_file
 
 MEDIA = (".wav", ".flac", ".m4a", ".mp4", ".ogg", ".opus", ".mp3", ".aac", ".sph", ".webm", ".jpg", ".jpeg", ".png")
 MAKE = "make them with `speakerkd embed`"
@@ -79,14 +81,13 @@ def read_embeddings(path: Path | str) -> Embeddings:
     where dimensions or numbers of crops differ.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such embeddings", path, MAKE)
+    check_file(path, "embeddings", MAKE)
     if path.suffix == ".npz":
         keys, values, made, seconds = _read_npz(path)
     else:
         keys, values = _read_kaldi(path)
         record = path.with_suffix(".json")
-        made = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+        made = _parse_made(record.read_text("utf-8", "replace"), record) if record.is_file() else {}
         lengths = path.with_suffix(".utt2dur")
         table = read_table(lengths) if lengths.is_file() else {}
         seconds = np.array([float(table[key]) for key in keys]) if table.keys() >= set(keys) else None
@@ -111,39 +112,48 @@ def check_finite(keys: Sequence[str], values: NDArray, where: object) -> None:
 
 
 def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any], NDArray | None]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = {"utterance", "embedding"} - set(archive.files)
-            if missing:
-                fix = "write the arrays `utterance` (N,) and `embedding` (N, D) or (N, crops, D)"
-                raise InputError(f"no array `{min(missing)}`", path, fix)
-            keys, values = archive["utterance"], archive["embedding"]
-            made = json.loads(str(archive["made"])) if "made" in archive.files else {}
-            seconds = archive["seconds"] if "seconds" in archive.files else None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"not a readable .npz file ({error})", path, MAKE) from error
+    arrays = read_npz(path, ("utterance", "embedding", "made", "seconds"), MAKE)
+    missing = {"utterance", "embedding"} - arrays.keys()
+    if missing:
+        fix = "write the arrays `utterance` (N,) and `embedding` (N, D) or (N, crops, D)"
+        raise InputError(f"no array `{min(missing)}`", path, fix)
+    keys, values, seconds = arrays["utterance"], arrays["embedding"], arrays.get("seconds")
+    made = _parse_made(str(arrays["made"]), path) if "made" in arrays else {}
     if keys.ndim != 1 or values.ndim not in (2, 3) or len(keys) != len(values) or values.size == 0:
         what = f"`utterance` {keys.shape} and `embedding` {values.shape} do not fit"
         raise InputError(what, path, "give (N,) names and (N, D) or (N, crops, D) embeddings")
     if keys.dtype.kind not in "US":
         raise InputError("`utterance` holds no text", path, "write names as text")
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"`embedding` holds {values.dtype}, no numbers", path, "write float32 or float64")
+    if seconds is not None and (seconds.shape != keys.shape or seconds.dtype.kind != "f"):
+        raise InputError(f"`seconds` {seconds.shape} does not fit {len(keys)} recordings", path, MAKE)
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float32)
-    names = keys.tolist()
-    return [n.decode() for n in names] if keys.dtype.kind == "S" else names, values, made, seconds
+    try:
+        names = [n.decode() for n in keys.tolist()] if keys.dtype.kind == "S" else keys.tolist()
+    except UnicodeDecodeError:
+        raise InputError("`utterance` holds names that are not UTF-8", path, "write names as UTF-8 text") from None
+    return names, values, made, seconds
+
+
+def _parse_made(text: str, path: Path) -> dict[str, Any]:
+    """How embeddings were made, as `speakerkd embed` recorded it."""
+    try:
+        made = json.loads(text)
+    except (ValueError, RecursionError):
+        made = None
+    if not isinstance(made, dict):
+        raise InputError("a damaged record of how the embeddings were made", path, MAKE)
+    return made
 
 
 def _read_kaldi(path: Path) -> tuple[list[str], NDArray]:
     keys: list[str] = []
     values: NDArray | None = None
-    for key, record in _kaldi_records(path):
-        value = np.asarray(record)
-        if value.dtype.kind != "f" or value.ndim not in (1, 2) or value.size == 0:
-            raise InputError(f"'{key}' is no vector or matrix of numbers", path, MAKE)
+    for key, value in read_records(path):
         if values is None:
-            # no record is smaller than its numbers, so a file of one kind of record fits without a second copy
-            size = sum(p.stat().st_size for p in _arks(path))
-            values = np.empty((max(1, size // value.nbytes), *value.shape), value.dtype)
+            values = np.empty((_most_records(path, value.nbytes), *value.shape), value.dtype)
         if value.shape != values.shape[1:]:
             what = f"'{key}' has shape {value.shape} where the first has {values.shape[1:]}"
             raise InputError(what, path, "give vectors of one size, or the same number of crops for each recording")
@@ -156,22 +166,12 @@ def _read_kaldi(path: Path) -> tuple[list[str], NDArray]:
     return keys, values[: len(keys)]
 
 
-def _arks(path: Path) -> set[Path]:
-    if path.suffix != ".scp":
-        return {path}
-    with open(path, encoding="utf-8-sig") as stream:
-        return {Path(line.split(None, 1)[1].strip().rpartition(":")[0]) for line in stream if line.strip()}
-
-
-def _kaldi_records(path: Path) -> Iterator[tuple[str, NDArray]]:
-    import kaldiio
-
-    try:
-        yield from kaldiio.load_scp_sequential(str(path)) if path.suffix == ".scp" else kaldiio.load_ark(str(path))
-    except FileNotFoundError as error:
-        raise InputError(f"no such ark file {error.filename}", path, "mend the paths in the scp") from error
-    except (ValueError, RuntimeError, UnicodeDecodeError, EOFError, IndexError, OverflowError, MemoryError) as error:
-        raise InputError(f"not a readable Kaldi file ({error})", path, MAKE) from error
+def _most_records(path: Path, size: int) -> int:
+    """How many records of so many bytes a file holds or names at most, so that they fit without a second copy."""
+    if path.suffix == ".scp":
+        with open(path, "rb") as stream:
+            return sum(1 for _ in stream)
+    return max(1, path.stat().st_size // size)
 
 
 def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
