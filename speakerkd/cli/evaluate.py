@@ -100,6 +100,10 @@ def score(
     category: Annotated[
         list[str] | None, typer.Option(help="noise, music, speech, or all (drawn) [default: all]", show_default=False)
     ] = None,
+    level: Annotated[
+        str,
+        typer.Option(help="exact, or voxceleb_trainer: its floor of 1e-4 weakens noise that is added to quiet speech"),
+    ] = "exact",
     noise_seed: Annotated[int, typer.Option(help="decides, with its key, on a recording's noise")] = 0,
     prior: Annotated[
         list[float] | None, typer.Option(help="of a target, for minDCF [default: 0.01 0.05]", show_default=False)
@@ -159,7 +163,8 @@ def score(
     }
     if noise is not None:
         levels = [level for text in db for level in text.split(",") if level]
-        given["noise"] = {"directory": noise, "levels": levels, "categories": category or ["all"], "seed": noise_seed}
+        named = {"directory": noise, "levels": levels, "categories": category or ["all"]}
+        given["noise"] = named | {"seed": noise_seed, "level": level}
     settings = parse(ScoreSettings, {k: v for k, v in given.items() if v is not None}, "speakerkd score")
     with bar() as progress:
         done = run(settings, progress)

@@ -59,6 +59,9 @@ def match_test(
     *,
     model: Model = None,
     hard: Annotated[bool, typer.Option("--hard", help="refuse a directory without spk2gender")] = False,
+    same_session: Annotated[
+        bool, typer.Option("--same-session", help="let a probe and its right option be of one session (utt2session)")
+    ] = False,
     triples: Annotated[int, typer.Option(help="questions a set", min=1)] = 10_000,
     options: Annotated[
         list[int] | None, typer.Option(help="options a question [default: 2]", show_default=False)
@@ -89,7 +92,7 @@ def match_test(
     """Say how often voices are matched to faces, and faces to voices, over the people of a data directory.
 
     10,000 questions in each direction drawn from the seed, with other people of any gender (O) and of the same one
-    (H); the accuracies go to the model's results.json.
+    (H); the accuracies go to the model's results.json. A probe and its right option are of two sessions.
 
     Example: speakerkd match-test data/test --model exp/margin --centre data/train
     """
@@ -99,6 +102,7 @@ def match_test(
         device,
         json=json,
         hard=hard,
+        same_session=same_session,
         triples=triples,
         choices=options or [2],
         lists=[("audio_to_face", path) for path in voice_to_face or []]
@@ -150,6 +154,9 @@ def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, 
     print(f"{data}: {package.directory}")
     print(f"{'matching':<{width}}  accuracy %   95 % interval   AUC %   questions")
     for name, entry in entries.items():
+        if "left_out" in entry:
+            print(f"{names[name]:<{width}}  left out: {entry['left_out']}")
+            continue
         if "accuracy_percent" in entry:
             ends = entry["interval_percent"]
             interval = f"[{ends[0]:.1f}, {ends[1]:.1f}]" if ends else "-"
@@ -157,7 +164,7 @@ def _over_directory(data: Path, model: Path | None, device: str, *, json: bool, 
         else:
             interval, accuracy, questions = "-", "-", entry["pairs"]
         print(f"{names[name]:<{width}}  {accuracy:>10}  {interval:>14}  {entry['auc_percent']:>6.2f}  {questions:>10,}")
-    for chance in dict.fromkeys(entry["chance_percent"] for entry in entries.values()):
+    for chance in dict.fromkeys(e["chance_percent"] for e in entries.values() if "chance_percent" in e):
         print(f"{'chance':<{width}}  {chance:>10.2f}  {'':>14}  {50:>6.2f}")
     print(f"figures in {path}")
 

@@ -88,12 +88,13 @@ def _noises(settings: ScoreSettings, source: FileSource | ModelSource) -> Iterat
     if settings.noise is None:
         return
     from speakerkd.evaluation.noisy import NoiseAdder, open_bank
+    from speakerkd.frontend.noise import FLOORS
 
     noise = settings.noise
     bank = open_bank(noise.directory, noise.categories, noise.seed, source.fbank.rate)
     for category in noise.categories:
         for level in noise.levels:
-            yield Condition(category, level, NoiseAdder(bank, category, level))
+            yield Condition(category, level, NoiseAdder(bank, category, level, FLOORS[noise.level]))
 
 
 def _scorer(settings: ScoreSettings, tables: Tables) -> Scorer:
@@ -172,7 +173,9 @@ def _one(
         header["normalisation"] = f"{settings.norm}, cohort {settings.cohort} ({len(scorer.cohort)}{nearest})"
     if condition is not None:
         tags.append(str(condition))
-        header["noise"] = f"{settings.noise.directory}, {condition}, seed {settings.noise.seed}"
+        header["noise"] = (
+            f"{settings.noise.directory}, {condition}, seed {settings.noise.seed}, {settings.noise.level} level"
+        )
     if fitted is not None:
         scores, kind = fitted.apply(scores, scorer.qualities(placed, settings.quality)), "llr"
         tags.append("calibrated")

@@ -21,9 +21,13 @@ STEP = 1 << 14  # draws scored at a time
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Items of one modality: identity (n,) int of each, in [0, identities); negative where it is not known."""
+    """Items of one modality: identity (n,) int of each, in [0, identities); negative where it is not known.
+
+    session: (n,) int of each, numbered alike in both modalities, negative where it is not known; None: not kept apart.
+    """
 
     identity: NDArray[np.int64]
+    session: NDArray[np.int64] | None = None
 
     def by_identity(self, identities: int) -> tuple[NDArray, NDArray, NDArray]:
         """Rows in the order of their identities, each identity's first place in it, and how many it has."""
@@ -56,7 +60,9 @@ def draw(
     """Draw questions: an identity, one of its probes, one of its options, and options of choices - 1 other identities.
 
     Everything is drawn uniformly and follows from the seed. group: (identities,) such as gender; wrong options are then
-    of the probe's group (the hard set). Raises InputError where there are too few identities.
+    of the probe's group (the hard set). Where the items have sessions, the probe and its right option are never of one:
+    a recording and the picture of that very video share more than a person.
+    Raises InputError where there are too few identities.
     """
     identities = int(max(probes.identity.max(initial=-1), options.identity.max(initial=-1))) + 1
     own, first, many = options.by_identity(identities)
@@ -67,6 +73,11 @@ def draw(
     sizes = np.bincount(group[able], minlength=group.max(initial=0) + 1)
     starts = np.cumsum(sizes) - sizes
     asked = np.flatnonzero((probe_many > 0) & (many > 0) & (sizes[group] >= choices))
+    if len(asked) and (apart := _sessions_apart(probes, options, identities)) is not None:
+        asked = asked[apart[asked]]
+        if len(asked) == 0:
+            what = "nobody has a voice and a face of two sessions"
+            raise InputError(what, "matching", "give more sessions a person, or allow one with --same-session")
     if len(asked) == 0:
         what = f"no identity has a voice, a face and {choices - 1} others to be told from"
         raise InputError(what, "matching", "give a test set with more identities, or fewer options")
@@ -86,7 +97,32 @@ def draw(
     rows = own[first[identity] + (generator.random(identity.shape) * many[identity]).astype(np.int64)]
     asking = identity[:, 0]
     probe = probe_order[probe_first[asking] + (generator.random(count) * probe_many[asking]).astype(np.int64)]
+    if probes.session is not None and options.session is not None:
+        again = np.flatnonzero(_one_session(probes.session[probe], options.session[rows[:, 0]]))
+        while len(again):  # both anew, so that every allowed pair of a person is equally likely
+            who = asking[again]
+            rows[again, 0] = own[first[who] + (generator.random(len(who)) * many[who]).astype(np.int64)]
+            place = probe_first[who] + (generator.random(len(who)) * probe_many[who]).astype(np.int64)
+            probe[again] = probe_order[place]
+            again = again[_one_session(probes.session[probe[again]], options.session[rows[again, 0]])]
     return Draws(probe, rows, identity)
+
+
+def _one_session(one: NDArray, other: NDArray) -> NDArray[np.bool_]:
+    return (one == other) & (one >= 0)
+
+
+def _sessions_apart(probes: Items, options: Items, identities: int) -> NDArray[np.bool_] | None:
+    """Whether an identity (identities,) has a probe and an option of different sessions; None where none are known."""
+    if probes.session is None or options.session is None:
+        return None
+    identity = np.concatenate([probes.identity, options.identity])
+    session = np.concatenate([probes.session, options.session])
+    known = identity >= 0
+    low, high = np.full(identities, np.iinfo(np.int64).max), np.full(identities, -1)
+    np.minimum.at(low, identity[known], session[known])
+    np.maximum.at(high, identity[known], session[known])
+    return (low < high) | (low < 0)
 
 
 def draw_scores(draws: Draws, probes: NDArray, options: NDArray) -> NDArray:

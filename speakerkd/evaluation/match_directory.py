@@ -41,8 +41,8 @@ class TestSet:
     """Voices and faces of a data directory's people; identities count from 0.
 
     recordings, voices (identity of each); stored (M, D_T) the teacher's embeddings of the faces, faces (M, D) of
-    length 1 as the model compares them, shown (identity of each); gender (identities,) text or None; face_keys and
-    face_row (utterances with a face,) the row of each one's face.
+    length 1 as the model compares them, shown (identity of each); gender (identities,) m, f or "" where it is not
+    known; face_keys and face_row (utterances with a face,) the row of each one's face.
     """
 
     recordings: ArchivedRecordings | AudioRecordings
@@ -51,15 +51,16 @@ class TestSet:
     faces: NDArray[np.float32]
     shown: Items
     people: list[str]
-    gender: NDArray | None
+    gender: NDArray
     face_keys: list[str]
     face_row: NDArray[np.int64]
     made: dict[str, Any] = field(default_factory=dict)
 
 
-def open_test_set(directory: Path | str, package: TrainedModel) -> TestSet:
+def open_test_set(directory: Path | str, package: TrainedModel, *, same_session: bool = False) -> TestSet:
     """Read features (or audio), teacher embeddings and people of a data directory, and project the faces.
 
+    same_session: do not tell sessions (utt2session) apart.
     Raises InputError where one is missing, or the teacher is not the one that taught the model.
     """
     directory = Path(directory)
@@ -84,23 +85,29 @@ def open_test_set(directory: Path | str, package: TrainedModel) -> TestSet:
     for name, identity in (("feats.scp", voices), ("teacher.scp", shown)):
         if (identity < 0).all():
             raise InputError(f"no key of {name} is in utt2spk", directory, "prepare the directory again")
-    gender = None
-    if (directory / "spk2gender").is_file():
-        genders = read_table(directory / "spk2gender")
-        if all(person in genders for person in people):
-            gender = np.array([genders[person] for person in people])
+    genders = _table(directory / "spk2gender")
+    sessions = {} if same_session else _table(directory / "utt2session")
+    numbered = {name: place for place, name in enumerate(dict.fromkeys(sessions.values()))}
+    scene = {key: numbered[name] for key, name in sessions.items()}
+    seen = np.full(len(stored), -1, np.int64)
+    seen[row] = [scene.get(key, -1) for key in keys]
+    heard = np.array([scene.get(key, -1) for key in recordings.keys], np.int64)
     return TestSet(
         recordings,
-        Items(voices),
+        Items(voices, heard if sessions else None),
         stored,
         package.project(torch.from_numpy(stored)).cpu().numpy(),
-        Items(shown),
+        Items(shown, seen if sessions else None),
         people,
-        gender,
+        np.array([genders.get(person, "") for person in people]),
         keys,
         row,
         {"data": str(directory), "model": f"{package.directory} {package.digest}", "speakerkd": speakerkd.__version__},
     )
+
+
+def _table(path: Path) -> dict[str, str]:
+    return read_table(path) if path.is_file() else {}
 
 
 def _check_teacher(directory: Path, package: TrainedModel) -> None:
@@ -120,6 +127,7 @@ def match_directory(
     package: TrainedModel,
     *,
     hard: bool = False,
+    same_session: bool = False,
     triples: int = 10_000,
     seed: int = 0,
     choices: Sequence[int] = (2,),
@@ -133,29 +141,44 @@ def match_directory(
 ) -> dict[str, dict[str, Any]]:
     """Matching accuracies in both directions, original (`_o`) and, where spk2gender tells it, same gender (`_h`).
 
-    hard: refuse a directory without spk2gender. choices: options a question; 2 is the papers'. lists: published lists
-    as (direction, path), pairs: a verification list; both on top. Voices are embedded under `protocol`, those only that
-    a question asks for. centre: a data directory, the training one say, whose mean voice and mean face are taken off
-    (what is common to a modality says nothing about a person); those entries' names end in `_centred`.
-    spaces: where the two modalities' embeddings go, for the report's map of them.
+    hard: refuse a directory without spk2gender; else an entry without a figure says why (`left_out`), and people whose
+    gender is not known are left out of the same-gender sets. same_session: let a probe and its right option be of one
+    session; else they never are, where utt2session tells sessions apart. choices: options a question; 2 is the papers'.
+    lists: published lists as (direction, path), pairs: a verification list; both on top. Voices are embedded under
+    `protocol`, those only that a question asks for. centre: a data directory, the training one say, whose mean voice
+    and mean face are taken off (what is common to a modality says nothing about a person); those entries' names end in
+    `_centred`. spaces: where the two modalities' embeddings go, for the report's map of them.
     Returns {name: entry} with percentages, beside chance and the verification AUC.
     """
-    tests = open_test_set(directory, package)
-    if hard and tests.gender is None:
-        raise InputError("no gender for everyone", Path(directory) / "spk2gender", "write `speaker m|f` lines")
+    tests = open_test_set(directory, package, same_session=same_session)
+    known = tests.gender != ""
+    where = Path(directory) / "spk2gender"
+    if hard and not known.all():
+        missing = "no" if not known.any() else f"{known.size - known.sum()} of {known.size} people without a"
+        raise InputError(f"{missing} gender for everyone", where, "write `speaker m|f` lines")
     questions: dict[str, tuple[Direction, Draws]] = {}
-    sets = [("o", None)] + ([("h", tests.gender)] if tests.gender is not None else [])
+    left_out: dict[str, str] = {}
+    same_gender: set[str] = set()
     for direction in DIRECTIONS:
         sides = _sides(direction, tests.voices, tests.shown)
         for many in choices:
-            for name, group in sets:
-                try:
-                    drawn = draw(*sides, count=triples, seed=seed, choices=many, group=group)
-                except InputError:
-                    if name == "h" and not hard:
-                        continue  # too few people of one gender for this many options
+            ending = "" if many == 2 else f"_{many}"
+            drawn = draw(*sides, count=triples, seed=seed, choices=many)
+            questions[f"acc_match_{direction}_o{ending}"] = direction, drawn
+            name = f"acc_match_{direction}_h{ending}"
+            if not known.any():
+                left_out[name] = f"no gender of anyone, {where}: write `speaker m|f` lines, or give the meta table"
+                continue
+            try:
+                some = [_of_known(items, known) for items in sides]
+                drawn = draw(*some, count=triples, seed=seed, choices=many, group=tests.gender)
+            except InputError as error:
+                if hard:
                     raise
-                questions[f"acc_match_{direction}_{name}" + ("" if many == 2 else f"_{many}")] = direction, drawn
+                left_out[name] = f"{error.what} within one gender ({known.sum()} of {known.size} genders known)"
+                continue
+            questions[name] = direction, drawn
+            same_gender.add(name)
     for direction, path in lists:
         questions[f"acc_match_{direction}_{path.stem.replace('.', '_')}"] = direction, _of_list(path, direction, tests)
     listed = _of_pairs(pairs, tests) if pairs else None
@@ -169,11 +192,14 @@ def match_directory(
         tests.made["centre"] = str(centre)
     if spaces is not None:
         _save_spaces(spaces, tests, voices, used)
-    made = tests.made | {"protocol": str(Protocol(name=protocol))}
+    made = tests.made | {"protocol": str(Protocol(name=protocol)), "sessions": _told(tests, same_session)}
     entries = {}
     for name, (direction, draws) in questions.items():
         matched = evaluate(draws, *_sides(direction, voices, tests.faces), replicates=replicates, seed=seed)
         entries[name] = _entry(matched, draws.options.shape[1]) | {"made": made | {"seed": seed}}
+        if name in same_gender and not known.all():
+            entries[name]["people_left_out"] = int(known.size - known.sum())
+    entries |= {name: {"left_out": why, "made": made} for name, why in left_out.items()}
     if listed:
         scores = np.einsum("nd,nd->n", voices[listed[0]], tests.faces[listed[1]])
         auc = metrics.auc(metrics.sort_scores(scores, listed[2]))
@@ -182,6 +208,18 @@ def match_directory(
     if centre is not None:  # beside the plain figures, not in their place
         entries = {f"{name}_centred": entry for name, entry in entries.items()}
     return entries
+
+
+def _of_known(items: Items, known: NDArray[np.bool_]) -> Items:
+    """The items of people whose gender is known; the others count as unknown people."""
+    mine = (items.identity >= 0) & known[items.identity]
+    return Items(np.where(mine, items.identity, -1), items.session)
+
+
+def _told(tests: TestSet, same_session: bool) -> str:
+    if same_session:
+        return "probe and right option may be of one"
+    return "probe and right option of two" if tests.voices.session is not None else "not known"
 
 
 def _sides(direction: Direction, voices: Any, faces: Any) -> tuple[Any, Any]:
@@ -221,7 +259,7 @@ def _save_spaces(path: Path, tests: TestSet, voices: NDArray[np.float32], used: 
     paired = [paired[i] for i in np.unique(np.linspace(0, len(paired) - 1, MAPPED).astype(int))] if paired else []
     shown = [face_of[keys[place]] for place in paired]
     parts = {"face": tests.stored[shown], "face projected": tests.faces[shown], "voice": voices[paired]}
-    if tests.gender is not None:
+    if (tests.gender != "").any():
         parts["gender"] = tests.gender[tests.voices.identity[paired]].astype(str)
     with whole_file(path, "wb") as stream:
         np.savez(stream, **parts)

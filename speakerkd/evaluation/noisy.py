@@ -27,10 +27,10 @@ def open_bank(directory: Path | str, categories: list[str], seed: int, rate: int
 class NoiseAdder:
     """Adds a recording's noise at a level in dB below it; `category` None draws one for each recording."""
 
-    def __init__(self, bank: NoiseBank, category: str, level: float) -> None:
-        self.bank, self.level = bank, level
+    def __init__(self, bank: NoiseBank, category: str, level: float, floor: float = 0.0) -> None:
+        self.bank, self.level, self.floor = bank, level, floor
         self.category = None if category == ALL else category
 
     def __call__(self, key: str, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         # a list may name recordings with or without an extension; both are the same recording
-        return self.bank.mix(without_extension(key), samples, self.level, self.category)
+        return self.bank.mix(without_extension(key), samples, self.level, self.category, self.floor)

@@ -22,6 +22,9 @@ class NoiseSettings(Settings):
     levels: list[float] = Field(min_length=1, description="speech level minus noise level in dB, one table column each")
     categories: list[str] = Field(["all"], min_length=1, description="noise, music, speech; all: drawn by recording")
     seed: int = Field(0, ge=0, description="with the recording's key it decides on category, file and offset")
+    level: Literal["exact", "voxceleb_trainer"] = Field(
+        "exact", description="how a level is taken: of the mean square, or with voxceleb_trainer's 1e-4 added to it"
+    )
 
 
 class ScoreSettings(Settings):

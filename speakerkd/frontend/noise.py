@@ -15,22 +15,23 @@ from speakerkd.frontend.audio import RATE, read_audio
 
 CATEGORIES = ("noise", "music", "speech")  # MUSAN's
 FORMATS = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
-FLOOR = 1e-4  # added to the mean square before the logarithm, for samples in [-1, 1]
+FLOORS = {"exact": 0.0, "voxceleb_trainer": 1e-4}  # added to the mean square of samples in [-1, 1]
 DRAWS = 16  # places tried in a file before it is taken to be silent
 CACHED = 64  # files kept in memory
 
 
-def level(samples: np.ndarray) -> np.ndarray:
-    """10 log10(mean square + 1e-4) in dB of samples (..., N) in [-1, 1], as (..., 1)."""
-    return 10 * np.log10(np.square(samples, dtype=np.float64).mean(-1, keepdims=True) + FLOOR)
-
-
-def mix_noise(audio: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+def mix_noise(audio: np.ndarray, noise: np.ndarray, snr_db: float, floor: float = 0.0) -> np.ndarray:
     """audio + noise (..., N), the noise scaled so that its level lies `snr_db` dB below the audio's.
 
-    Samples in [-1, 1]: levels are taken with a floor of 1e-4 of mean square, as in voxceleb_trainer's augmentation.
+    That is the first paper's Eq. 13. A level is 10 log10(mean square + floor), samples in [-1, 1]; the floor of 1e-4 is
+    voxceleb_trainer's and makes the noise weaker than asked for where it is itself below some -30 dBFS. Silent audio,
+    or silent noise, leaves the audio as it is.
     """
-    scale = 10 ** ((level(audio) - level(noise) - snr_db) / 20)
+    ours, theirs = (np.square(part, dtype=np.float64).mean(-1, keepdims=True) for part in (audio, noise))
+    ratio = np.divide(
+        ours + floor, theirs + floor, out=np.zeros(np.broadcast_shapes(ours.shape, theirs.shape)), where=theirs > 0
+    )
+    scale = np.where(ours > 0, np.sqrt(ratio * 10 ** (-snr_db / 10)), 0.0)
     return (audio + scale * noise).astype(np.result_type(audio, noise), copy=False)
 
 
@@ -110,6 +111,8 @@ class NoiseBank:
                 return Segment(part, category, file, offset)
         raise InputError("noise that is silent for too long", self.directory / category / file, "remove the file")
 
-    def mix(self, key: str, audio: np.ndarray, snr_db: float, category: str | None = None) -> np.ndarray:
-        """The utterance's samples (N,) with the noise that (seed, key) gives it, `snr_db` dB below it."""
-        return mix_noise(audio, self.segment(key, len(audio), category).samples, snr_db)
+    def mix(
+        self, key: str, audio: np.ndarray, snr_db: float, category: str | None = None, floor: float = 0.0
+    ) -> np.ndarray:
+        """The utterance's samples (N,) with the noise that (seed, key) gives it, `snr_db` dB below it (`mix_noise`)."""
+        return mix_noise(audio, self.segment(key, len(audio), category).samples, snr_db, floor)

@@ -219,9 +219,17 @@ class TestDirectory:
         status, _, err = speakerkd("match-test", data, "--model", model_dir)
         assert status == 1 and "speakerkd embed-teacher" in err
         (data / "teacher.scp").write_bytes((corpus.data / "teacher.scp").read_bytes())
-        assert speakerkd("match-test", data, "--model", model_dir, "--triples", "10")[0] == 0
+        status, out, _ = speakerkd("match-test", data, "--model", model_dir, "--triples", "10")
+        assert status == 0 and out.count("left out: no gender of anyone") == 2
+        entries = json.loads((model_dir / "results.json").read_text())["match"]
+        assert "spk2gender" in entries["acc_match_audio_to_face_h"]["left_out"]
         status, _, err = speakerkd("match-test", data, "--model", model_dir, "--hard")
         assert status == 1 and "spk2gender" in err
+        (data / "spk2gender").write_text("id10000 m\nid10002 m\nid10004 m\n")
+        assert speakerkd("match-test", data, "--model", model_dir, "--triples", "10")[0] == 0
+        entries = json.loads((model_dir / "results.json").read_text())["match"]
+        assert entries["acc_match_audio_to_face_h"]["people_left_out"] == 3
+        assert "accuracy_percent" in entries["acc_match_audio_to_face_h"]
         (data / "teacher.json").write_text('{"name": "ir50", "digest": "t2"}')
         status, _, err = speakerkd("match-test", data, "--model", model_dir)
         assert status == 1 and "another teacher" in err

@@ -56,6 +56,22 @@ def test_unknown_people_are_not_drawn():
     assert set(drawn.probe) == {1, 2} and set(drawn.options.ravel()) == {0, 2}
 
 
+def test_probe_and_right_option_are_never_of_one_session():
+    """Else the voice and the picture of one video are compared: room and compression give the answer away."""
+    # person 0: voices of sessions 0, 0, 1, faces of 0 and 1; person 1: both of session 2 alone; person 2: of 3 and 4
+    voices = Items(np.array([0, 0, 0, 1, 2, 2]), np.array([0, 0, 1, 2, 3, 4]))
+    faces = Items(np.array([0, 0, 1, 2]), np.array([0, 1, 2, 3]))
+    drawn = draw(voices, faces, count=6000)
+    assert set(drawn.identity[:, 0]) == {0, 2} and 1 in drawn.identity[:, 1]
+    pairs = set(zip(drawn.probe.tolist(), drawn.options[:, 0].tolist(), strict=True))
+    assert pairs == {(0, 1), (1, 1), (2, 0), (5, 3)}
+    counts = [(drawn.probe == probe).sum() for probe in (0, 1, 2)]
+    np.testing.assert_allclose(counts, 1000, rtol=0.15)  # each allowed pair of person 0 alike
+    with pytest.raises(InputError, match="same-session"):
+        draw(Items(np.arange(3), np.arange(3)), Items(np.arange(3), np.arange(3)))
+    assert len(draw(Items(np.arange(3)), Items(np.arange(3)), count=5).probe) == 5
+
+
 def test_too_few_people():
     with pytest.raises(InputError, match="2 others to be told from"):
         draw(Items(np.array([0, 1])), Items(np.array([0, 1])), choices=3)

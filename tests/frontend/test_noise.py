@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from speakerkd.errors import InputError
-from speakerkd.frontend.noise import NoiseBank, level, mix_noise
+from speakerkd.frontend.noise import FLOORS, NoiseBank, mix_noise
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +25,26 @@ def musan(tmp_path_factory):
 
 
 @pytest.mark.parametrize("snr", [20, 5, 0, -5])
-def test_the_level_difference_is_the_one_asked_for(snr):
+@pytest.mark.parametrize("loudness", [0.3, 1e-4])
+def test_the_level_difference_is_the_one_asked_for_at_any_loudness(snr, loudness):
     rng = np.random.default_rng(1)
-    speech, noise = rng.normal(0, 0.3, 8000), rng.normal(0, 0.2, 8000)
+    speech, noise = rng.normal(0, loudness, 8000), rng.normal(0, 0.2, 8000)
     added = mix_noise(speech, noise, snr) - speech
-    # far above the floor of 1e-4 the plain definition holds
-    assert abs(10 * np.log10(np.mean(speech**2) / np.mean(added**2)) - snr) < 0.05
+    assert 10 * np.log10(np.mean(speech**2) / np.mean(added**2)) == pytest.approx(snr, abs=1e-6)
 
 
-def test_the_floor_is_counted_for_quiet_speech():
-    # mean squares 1e-4 and 3e-4: levels 10 log10 2e-4 and 10 log10 4e-4, so 0 dB scales the noise by sqrt(1/2)
-    speech, noise = np.full(100, 1e-2), np.full(100, np.sqrt(3e-4))
-    np.testing.assert_allclose(level(speech), 10 * np.log10(2e-4))
-    np.testing.assert_allclose(mix_noise(speech, noise, 0), 1e-2 + np.sqrt(1.5e-4))
+def test_voxceleb_trainers_floor_turns_5_db_into_more_for_quiet_signals():
+    # speech at -26 dBFS, noise at -40: levels -25.83 and -36.99 dB with the floor, so the noise is raised by 6.16 dB to
+    # -33.84 and lies 7.84 dB below the speech
+    speech, noise = np.full(100, 10 ** (-26 / 20)), np.full(100, 10 ** (-40 / 20))
+    added = mix_noise(speech, noise, 5, FLOORS["voxceleb_trainer"]) - speech
+    assert 10 * np.log10(np.mean(speech**2) / np.mean(added**2)) == pytest.approx(7.84, abs=0.02)
+
+
+def test_silence_is_left_as_it_is():
+    silence = np.zeros(100)
+    np.testing.assert_array_equal(mix_noise(silence, np.ones(100), 5), silence)
+    np.testing.assert_array_equal(mix_noise(np.ones(100), silence, 5), np.ones(100))
 
 
 def test_float32_stays_float32(musan):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from speakerkd.frontend.alignment import TEMPLATE, similarity_transform
-from speakerkd.frontend.noise import mix_noise
+from speakerkd.frontend.noise import FLOORS, mix_noise
 
 
 def face_align(arrays, case):
@@ -16,7 +16,8 @@ def face_align(arrays, case):
 
 
 def noise_mix(arrays, case):
-    arrays.check("mixed", mix_noise(arrays["audio"], arrays["noise"], arrays.scalar("hp.snr_db")))
+    mixed = mix_noise(arrays["audio"], arrays["noise"], arrays.scalar("hp.snr_db"), FLOORS["voxceleb_trainer"])
+    arrays.check("mixed", mixed)
 
 
 ADAPTERS = {"face_align": face_align, "noise_mix": noise_mix}
