@@ -5,92 +5,11 @@ from __future__ import annotations
 import copy
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-
-class _Normalise(torch.autograd.Function):
-    """Batch normalisation by given statistics; the gradient knows that they are the batch's own."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight, mean, inverse)
-        y = (x.float() - mean[:, None, None]) * (weight * inverse)[:, None, None] + bias[:, None, None]
-        # never a conversion that changes nothing: torch 2.11, compiling, would lose the gradient
-        return y if y.dtype == x.dtype else y.to(x.dtype)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, mean, inverse = ctx.saved_tensors
-        share = x.shape[1] / x.numel()  # multiplied by: what stands here is computed again for every pixel
-        off = x.float() - mean[:, None, None]
-        # grad is left in its own type: the compiler would keep a float32 copy of the whole map between two passes
-        bias, along = grad.sum((0, 2, 3), dtype=torch.float32), (grad * off).sum((0, 2, 3))
-        weight_grad = along * inverse
-        common = (bias * share)[:, None, None] + off * (weight_grad * inverse * share)[:, None, None]
-        x_grad = (grad - common) * (weight * inverse)[:, None, None]
-        return x_grad if x_grad.dtype == x.dtype else x_grad.to(x.dtype), weight_grad, bias, None, None
-
-
-class _ScaleEach(torch.autograd.Function):
-    """(x - origin) scale + shift, of maps (N, C, H, W), float32 origin (C), and scale and shift (N, C)."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, origin: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        ctx.save_for_backward(x, origin, scale)
-        y = (x.float() - origin[:, None, None]) * scale[:, :, None, None] + shift[:, :, None, None]
-        return y if y.dtype == x.dtype else y.to(x.dtype)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, origin, scale = ctx.saved_tensors
-        shift_grad = sum_over_pixels(grad)
-        scale_grad = sum_over_pixels(grad * (x.float() - origin[:, None, None]))
-        x_grad = grad * scale[:, :, None, None]
-        return x_grad if x_grad.dtype == x.dtype else x_grad.to(x.dtype), None, scale_grad, shift_grad
-
-
-def sum_over_pixels(x: Tensor) -> Tensor:
-    """Of (N, C, H, W) the sums (N, C), in float32 at least; in two steps, as compiled sums of over 4,096 are slow."""
-    return x.sum(3, dtype=torch.promote_types(x.dtype, torch.float32)).sum(2)
-
-
-def middle(x: Tensor) -> Tensor:
-    """The mean (C) of the middle pixels of maps (N, C, H, W), in float32."""
-    return x[:, :, x.shape[2] // 2, x.shape[3] // 2].float().mean(0)
-
-
-class BatchNorm2d(nn.BatchNorm2d):
-    """torch's, with statistics in one plain pass where a processor trains compiled code.
-
-    torch 2.11 compiles the variance into Welford's recurrence, which is slow. Here deviations are taken from the middle
-    pixels' mean, which is near the whole map's, so that the difference of squares keeps its digits. (Not from the
-    running mean: the compiled backward pass would read it after it has moved.)
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.plain(x):
-            return super().forward(x)
-        with torch.no_grad():
-            origin = middle(x)
-            off = x.float() - origin[:, None, None]
-            mean = off.mean((0, 2, 3))
-            variance = (off.square().mean((0, 2, 3)) - mean.square()).clamp(min=0)
-            mean = mean + origin
-            self.follow(mean, variance, x.numel() // x.shape[1])
-        return _Normalise.apply(x, self.weight, self.bias, mean, (variance + self.eps).rsqrt())
-
-    def plain(self, x: Tensor) -> bool:
-        """Whether statistics are taken in the plain way."""
-        return self.training and torch.compiler.is_compiling() and x.device.type == "cpu" and x.dtype != torch.float64
-
-    def follow(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Move the running statistics towards a batch's mean and (biased) variance (C), of `count` values a channel."""
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (count / max(1, count - 1)), self.momentum)
+from speakerkd.models.compiled_blocks import BatchNorm2d, normalise_and_gate, sum_over_pixels
 
 
 class SqueezeExcite(nn.Module):
@@ -102,31 +21,9 @@ class SqueezeExcite(nn.Module):
         self.fc = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
-        # not mean: compiled, its gradient divides every pixel
+        # not x.mean: compiled, its gradient divides every pixel
         mean = sum_over_pixels(x) / (x.shape[2] * x.shape[3])
         return x * self.fc(mean.to(x.dtype))[:, :, None, None]
-
-    def after(self, norm: BatchNorm2d, x: Tensor) -> Tensor:
-        """This of norm(x), as one map: normalising and scaling by a gate are one product and one sum a channel.
-
-        The gate's input, the channel means of norm(x), follows from those of x. Compiled on a processor, where passes
-        over the maps take what convolutions leave, a step of ResNetSE34V2 is 6 % shorter.
-        """
-        if not (self.training and norm.plain(x)):  # a folded network, which never trains, has an Identity for norm
-            return self(norm(x))
-        origin = middle(x.detach())
-        off = x.float() - origin[:, None, None]
-        share = 1 / (x.shape[2] * x.shape[3])
-        first, second = sum_over_pixels(off) * share, sum_over_pixels(off.square()) * share
-        mean = first.mean(0)
-        variance = (second.mean(0) - mean.square()).clamp(min=0)
-        with torch.no_grad():
-            norm.follow(mean + origin, variance, x.numel() // x.shape[1])
-        scale = norm.weight * (variance + norm.eps).rsqrt()
-        shift = norm.bias - mean * scale
-        gate = self.fc(first * scale + shift)
-        gate = gate if gate.dtype == torch.float32 else gate.float()
-        return _ScaleEach.apply(x, origin, gate * scale, gate * shift)
 
 
 class BasicBlock(nn.Module):
@@ -164,8 +61,11 @@ class SqueezeBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        y = self.bn1(functional.relu(self.conv1(x)))
-        return functional.relu(self.se.after(self.bn2, self.conv2(y)) + shortcut)
+        y = self.conv2(self.bn1(functional.relu(self.conv1(x))))
+        # in compiled training on a processor both in one pass over the maps
+        fused = self.training and self.bn2.plain(y)
+        y = normalise_and_gate(self.bn2, self.se.fc, y) if fused else self.se(self.bn2(y))
+        return functional.relu(y + shortcut)
 
 
 SAFE_CHANNELS = 16

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from speakerkd.config import Settings
 from speakerkd.errors import InputError
+from speakerkd.models.face_network import FaceNetwork
+from speakerkd.models.network import Network
 from speakerkd.models.precision import at_least_float32, run_full
 from speakerkd.tensors import Output
 
 
-class DisentangledBranch(nn.Module):
+class DisentangledBranch(Network):
     """Two encoders of one kind and the task classifier over what they keep (third paper, section 3).
 
     z_inv = ReLU(BN(Linear(D, D/2))) of the invariant encoder; z_inf and z_irr are the two halves of the specific one.
@@ -24,7 +26,7 @@ class DisentangledBranch(nn.Module):
     invariant, specific: networks with equal, even `.dim` D. classes: K.
     """
 
-    def __init__(self, invariant: nn.Module, specific: nn.Module, classes: int) -> None:
+    def __init__(self, invariant: Network, specific: Network, classes: int) -> None:
         super().__init__()
         if invariant.dim != specific.dim or invariant.dim % 2:
             raise InputError(
@@ -45,6 +47,7 @@ class DisentangledBranch(nn.Module):
 
     def preprocess(self, crops: Tensor) -> Tensor:
         """The encoders' own preparation of aligned pictures."""
+        assert isinstance(self.invariant, FaceNetwork)
         return self.invariant.preprocess(crops)
 
     def separate(self, shared: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -60,7 +63,7 @@ class DisentangledBranch(nn.Module):
         return Output(embedding, run_full(self.classifier, embedding), shared.maps, parts=list(parts))
 
 
-def build_disentangled(settings: Settings, build: Callable[[Any], nn.Module], classes: int) -> DisentangledBranch:
+def build_disentangled(settings: Settings, build: Callable[[Any], Network], classes: int) -> DisentangledBranch:
     """A branch of two encoders with the same settings and different fresh weights; theirs are without a classifier."""
     if "classes" in type(settings).model_fields:
         settings = settings.model_copy(update={"classes": 0})

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
 
 from speakerkd.config import Settings
+from speakerkd.models.face_network import FaceNetwork
 from speakerkd.models.weights import load_foreign, load_into
 
 # keys that a file has beyond the network: the classifier over the training identities
@@ -27,31 +27,31 @@ class FaceSettings(Settings):
     embedding: int = Field(512, ge=2, le=8192, description="resnet18, resnet34: embedding size D")
 
 
-def _ir50(_: FaceSettings) -> nn.Module:
+def _ir50(_: FaceSettings) -> FaceNetwork:
     from speakerkd.models.face_ir50 import IR50
 
     return IR50()
 
 
-def _mobilefacenet(_: FaceSettings) -> nn.Module:
+def _mobilefacenet(_: FaceSettings) -> FaceNetwork:
     from speakerkd.models.face_mobilefacenet import MobileFaceNet
 
     return MobileFaceNet()
 
 
-def _inception(_: FaceSettings) -> nn.Module:
+def _inception(_: FaceSettings) -> FaceNetwork:
     from speakerkd.models.face_inception import Inception
 
     return Inception()
 
 
-def _resnet(settings: FaceSettings) -> nn.Module:
+def _resnet(settings: FaceSettings) -> FaceNetwork:
     from speakerkd.models.face_resnet import FaceResNet
 
     return FaceResNet(int(settings.name.removeprefix("resnet")), settings.width, settings.embedding)
 
 
-NETWORKS: dict[str, Callable[[FaceSettings], nn.Module]] = {
+NETWORKS: dict[str, Callable[[FaceSettings], FaceNetwork]] = {
     "ir50": _ir50,
     "mobilefacenet": _mobilefacenet,
     "inception": _inception,
@@ -60,7 +60,7 @@ NETWORKS: dict[str, Callable[[FaceSettings], nn.Module]] = {
 }
 
 
-def build_face(settings: FaceSettings) -> nn.Module:
+def build_face(settings: FaceSettings) -> FaceNetwork:
     """The network of `settings`: `.dim` D, `.preprocess(uint8 (B, 112, 112, 3) RGB) -> x`, `forward(x, maps=False)`.
 
     With `weights` it is loaded, every key accounted for, and in eval mode; InputError where the file does not fit.

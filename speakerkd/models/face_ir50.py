@@ -16,6 +16,7 @@ class IRUnit(nn.Module):
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
+        self.shortcut_layer: nn.Module
         if inputs == channels:
             self.shortcut_layer = nn.MaxPool2d(1, stride)
         else:

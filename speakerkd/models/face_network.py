@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from speakerkd.models.network import Network
 from speakerkd.models.precision import at_least_float32
-from speakerkd.tensors import Output
 
 SIDE = 112  # pixels of an aligned picture
 
 
-class FaceNetwork(nn.Module):
+class FaceNetwork(Network):
     """Base of the face networks: `preprocess` aligned pictures, `forward` to an un-normalised embedding (B, D).
 
     The length of an embedding tells the quality of the picture, so it is kept.
     """
 
-    dim: int
-
     @staticmethod
     def preprocess(crops: Tensor) -> Tensor:
         """Aligned RGB pictures uint8 (B, 112, 112, 3) -> the network's input float32 (B, 3, H, W)."""
         return scaled(crops, 127.5)
-
-    def forward(self, x: Tensor, maps: bool = False) -> Output:
-        raise NotImplementedError
 
 
 def scaled(crops: Tensor, divisor: float) -> Tensor:

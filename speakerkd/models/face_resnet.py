@@ -22,6 +22,11 @@ class FaceResNet(FaceNetwork):
     less well apart.
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(self, depth: int, width: float = 1.0, dim: int = 512) -> None:
         super().__init__()
         channels = [max(4, round(c * width)) for c in (64, 128, 256, 512)]

@@ -58,10 +58,11 @@ class MobileNetV2(ImageNetwork):
             channels = outputs
         self.conv2 = nn.Sequential(nn.Conv2d(channels, LAST, 1, bias=False), nn.BatchNorm2d(LAST), nn.ReLU())
         self.dim = LAST
-        self.classifier = nn.Sequential(nn.Linear(LAST, classes))
+        linear = nn.Linear(LAST, classes)
+        self.classifier = nn.Sequential(linear)
         kaiming(self)
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        nn.init.normal_(linear.weight, std=0.01)
+        nn.init.zeros_(linear.bias)
 
     @property
     def head(self) -> nn.Module:

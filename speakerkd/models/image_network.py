@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from speakerkd.models.network import Network
 from speakerkd.models.precision import at_least_float32, run_full
 from speakerkd.tensors import Output
 
 
-class ImageNetwork(nn.Module):
+class ImageNetwork(Network):
     """Base of the image classifiers: normalised images (B, C, H, W) in, embedding (B, D), logits (B, K) out.
 
     A network gives `features` and `head`. The maps are the blocks' outputs, with `stem_map` preceded by the stem's.
     """
 
-    dim: int
     stem_map = False
 
     @property

@@ -46,6 +46,10 @@ class CifarResNet(ImageNetwork):
     channels: of the stem and the three stages; (32, 64, 128, 256) makes the "x4" networks.
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+
     def __init__(self, depth: int, channels: Sequence[int], classes: int, inputs: int = 3, stem: str = "cifar") -> None:
         super().__init__()
         count = (depth - 2) // 6

@@ -48,6 +48,10 @@ class GroupUnit(nn.Module):
 class ShuffleNetV1(ImageNetwork):
     """ShuffleNet with 3 groups (Zhang et al. 2018)."""
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+
     def __init__(self, classes: int, inputs: int = 3, stem: str = "cifar", groups: int = 3) -> None:
         super().__init__()
         self.conv1 = shrinking_stem(inputs, STEM) if stem == "imagenet" else _pointwise(inputs, STEM)
@@ -79,15 +83,15 @@ class SplitUnit(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
-        self.half = half
+        self.channels = half  # of a half
         self.conv1, self.bn1 = _pointwise(half, half), nn.BatchNorm2d(half)
         self.conv2, self.bn2 = _depthwise(half), nn.BatchNorm2d(half)
         self.conv3, self.bn3 = _pointwise(half, half), nn.BatchNorm2d(half)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = relu(self.bn1(self.conv1(x[:, self.half :])))
+        y = relu(self.bn1(self.conv1(x[:, self.channels :])))
         y = relu(self.bn3(self.conv3(self.bn2(self.conv2(y)))))
-        return shuffle(torch.cat([x[:, : self.half], y], 1), 2)
+        return shuffle(torch.cat([x[:, : self.channels], y], 1), 2)
 
 
 class DownUnit(nn.Module):
@@ -110,6 +114,10 @@ class DownUnit(nn.Module):
 
 class ShuffleNetV2(ImageNetwork):
     """ShuffleNetV2 at size 1 (Ma et al. 2018)."""
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
 
     def __init__(self, classes: int, inputs: int = 3, stem: str = "cifar") -> None:
         super().__init__()

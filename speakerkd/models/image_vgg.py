@@ -18,6 +18,12 @@ class Vgg(ImageNetwork):
     RepDistiller's network at 32 and 64 pixels.
     """
 
+    block0: nn.Sequential
+    block1: nn.Sequential
+    block2: nn.Sequential
+    block3: nn.Sequential
+    block4: nn.Sequential
+
     def __init__(self, depth: int, classes: int, inputs: int = 3, stem: str = "cifar") -> None:
         super().__init__()
         for number, width in enumerate(WIDTHS):

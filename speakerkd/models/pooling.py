@@ -54,7 +54,16 @@ def attention_weights(scores: Tensor, lengths: Tensor | None) -> Tensor:
     return scores.softmax(2)
 
 
-class MeanPooling(nn.Module):
+class Pooling(nn.Module):
+    """Frames (B, C, T), of which the first `lengths` (B,) count, to one vector (B, dim)."""
+
+    dim: int
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+class MeanPooling(Pooling):
     """Temporal average pooling: (B, C, T) -> (B, C)."""
 
     def __init__(self, channels: int) -> None:
@@ -66,7 +75,7 @@ class MeanPooling(nn.Module):
         return weighted_mean(x, even_weights(x, lengths))
 
 
-class StatisticsPooling(nn.Module):
+class StatisticsPooling(Pooling):
     """Mean and standard deviation over time: (B, C, T) -> (B, 2C) (Snyder et al. 2018, x-vector)."""
 
     def __init__(self, channels: int) -> None:
@@ -93,7 +102,7 @@ class FrameAttention(nn.Module):
         return attention_weights(scores.transpose(1, 2), lengths)
 
 
-class SelfAttentivePooling(nn.Module):
+class SelfAttentivePooling(Pooling):
     """Mean under one learned weight a frame: (B, C, T) -> (B, C) (SAP, Cai et al. 2018)."""
 
     def __init__(self, channels: int, hidden: int = 128) -> None:
@@ -105,7 +114,7 @@ class SelfAttentivePooling(nn.Module):
         return weighted_mean(at_least_float32(x), self.attention(x, lengths))
 
 
-class AttentiveStatisticsPooling(nn.Module):
+class AttentiveStatisticsPooling(Pooling):
     """Mean and standard deviation under one learned weight a frame: (B, C, T) -> (B, 2C) (ASP, Okabe et al. 2018)."""
 
     def __init__(self, channels: int, hidden: int = 128) -> None:
@@ -117,7 +126,7 @@ class AttentiveStatisticsPooling(nn.Module):
         return torch.cat(weighted_statistics(at_least_float32(x), self.attention(x, lengths)), 1)
 
 
-class ChannelAttentivePooling(nn.Module):
+class ChannelAttentivePooling(Pooling):
     """Mean and standard deviation under one learned weight a frame and channel: (B, C, T) -> (B, 2C).
 
     `between` is what stands between the attention's two 1x1 convolutions: ReLU and BatchNorm (ResNetSE34V2, the
@@ -168,7 +177,7 @@ class ChannelAttentivePooling(nn.Module):
 
 
 # name -> pooling(channels, hidden units of the attention)
-POOLINGS: dict[str, Callable[[int, int], nn.Module]] = {
+POOLINGS: dict[str, Callable[[int, int], Pooling]] = {
     "mean": lambda channels, _: MeanPooling(channels),
     "statistics": lambda channels, _: StatisticsPooling(channels),
     "sap": SelfAttentivePooling,
@@ -178,7 +187,7 @@ POOLINGS: dict[str, Callable[[int, int], nn.Module]] = {
 }
 
 
-def build_pooling(name: str, channels: int, hidden: int = 128) -> nn.Module:
+def build_pooling(name: str, channels: int, hidden: int = 128) -> Pooling:
     """The pooling of this name over (B, channels, T), with `hidden` units in its attention if it has one.
 
     Its `.dim` is the width of what it returns.

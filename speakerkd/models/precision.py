@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,10 +47,11 @@ def keep_freed_memory() -> None:
     mallopt(trim_threshold, 2**31 - 1)
 
 
-def compile_network(network: nn.Module, options: dict[str, object] | None = None) -> nn.Module:
+def compile_network(network: nn.Module, options: dict[str, Any] | None = None) -> Any:
     """`network` under torch.compile for inputs of one shape; options: of the compiler.
 
     torch's cache of compiled code on disk does not ask for how many threads it was made, unless it is told: kernels
     that an earlier run made for one thread would run on one thread here, a third slower as a whole.
     """
-    return torch.compile(network, dynamic=False, options={"cpp.threads": torch.get_num_threads(), **(options or {})})
+    threads: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
+    return torch.compile(network, dynamic=False, options=threads | (options or {}))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from torch import nn
 
 from speakerkd.config import Settings
+from speakerkd.models.network import Network
 from speakerkd.models.speaker_resnet import SpeakerResNet
 from speakerkd.models.speaker_tdnn import Ecapa, XVector
 from speakerkd.models.weights import from_voxceleb_trainer, load_foreign, load_into
@@ -57,7 +57,7 @@ class SpeakerSettings(Settings):
         return 0.5 if self.name == "resnetse34v2" else 1.0
 
 
-def build_speaker(settings: SpeakerSettings) -> nn.Module:
+def build_speaker(settings: SpeakerSettings) -> Network:
     """The network of `settings`: `.dim` D, `forward(x (B, T, F), maps=False) -> Output`.
 
     With `weights` it is loaded, every key accounted for; InputError where the file does not fit.
@@ -71,7 +71,7 @@ def build_speaker(settings: SpeakerSettings) -> nn.Module:
     return network
 
 
-def _fresh(settings: SpeakerSettings) -> nn.Module:
+def _fresh(settings: SpeakerSettings) -> Network:
     channels = [max(1, round(c * settings.share)) for c in (64, 128, 256, 512)]
     if settings.name in ("resnet34", "resnetse34v2"):
         squeeze = settings.name == "resnetse34v2"
@@ -85,6 +85,7 @@ def _fresh(settings: SpeakerSettings) -> nn.Module:
             frequency=settings.frequency,
             normalise=not squeeze if settings.normalise is None else settings.normalise,
         )
+    kind: type[Ecapa] | type[XVector]
     kind, full = (Ecapa, 1024) if settings.name == "ecapa" else (XVector, 512)
     return kind(
         round(full * settings.share),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speakerkd.models.blocks import BasicBlock, BatchNorm2d, SqueezeBlock, kaiming, residual_stage
+from speakerkd.models.network import Network
 from speakerkd.models.pooling import build_pooling
 from speakerkd.models.precision import at_least_float32, run_full
 from speakerkd.tensors import Output
@@ -25,13 +26,18 @@ def normalise_utterance(x: Tensor) -> Tensor:
     return functional.instance_norm(x, eps=1e-5)
 
 
-class SpeakerResNet(nn.Module):
+class SpeakerResNet(Network):
     """ResNet34 over a (frequency, time) map, pooled over time, then one linear layer.
 
     channels: of the four stages. `squeeze` gives voxceleb_trainer's ResNetSE34V2 (squeeze-excite, a stem with bias in
     the order conv-ReLU-BN); else the plain ResNet34. Strides 1, 2, 2, 2 act on both axes. normalise: BatchNorm between
     pooling and the linear layer.
     """
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
+from speakerkd.models.network import Network
 from speakerkd.models.pooling import build_pooling
 from speakerkd.models.precision import run_full
 from speakerkd.models.speaker_resnet import normalise_utterance
@@ -24,7 +25,7 @@ def _check_length(x: Tensor, shortest: int) -> None:
         )
 
 
-class Ecapa(nn.Module):
+class Ecapa(Network):
     """ECAPA-TDNN (Desplanques et al. 2020): Res2Net frame layers, channel attention with context.
 
     channels: of the frame layers, a multiple of 8. The maps are the four blocks' outputs as (B, C, 1, T).
@@ -59,7 +60,7 @@ class Ecapa(nn.Module):
         return Output(embedding, maps=[o[:, :, None] for o in outputs] if maps else [])
 
 
-class XVector(nn.Module):
+class XVector(Network):
     """x-vector (Snyder et al. 2018): five frame layers, mean and standard deviation, one linear layer.
 
     channels: of the first four frame layers; the fifth has 1500/512 of that. The maps are the five layers' outputs as

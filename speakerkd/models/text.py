@@ -6,10 +6,15 @@ import logging
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from speakerkd.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +96,7 @@ def ngram_embeddings(texts: Sequence[str], dim: int = NGRAM_DIM) -> np.ndarray:
     return hashed.transform(list(texts)).toarray().astype(np.float32)
 
 
-def _open_clip():
+def _open_clip() -> ModuleType:
     try:
         import open_clip
     except ImportError as error:
@@ -100,7 +105,7 @@ def _open_clip():
     return open_clip
 
 
-def _load(network, path: Path) -> None:
+def _load(network: nn.Module, path: Path) -> None:
     """Load a checkpoint into a CLIP network, every key accounted for; nothing is unpickled freely."""
     import pickle
 
@@ -125,7 +130,7 @@ def _load(network, path: Path) -> None:
         ) from error
 
 
-def _shorten(network, tokens):
+def _shorten(network: Any, tokens: Tensor) -> Tensor:
     """Tokens (N, L) cut to the longest sentence, and a causal encoder to match: what follows it changes nothing."""
     causal = getattr(network, "attn_mask", None) is not None and hasattr(network, "positional_embedding")
     if not causal or network.text_pool_type != "argmax":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,20 @@ from speakerkd.errors import InputError
 from speakerkd.models.blocks import fold_batch_norms
 from speakerkd.models.disentangled import DisentangledBranch, build_disentangled
 from speakerkd.models.face import FaceSettings, build_face
+from speakerkd.models.face_network import FaceNetwork
 from speakerkd.models.image import ImageSettings, build_image
+from speakerkd.models.network import Network
 from speakerkd.models.precision import compile_network, inference_dtype
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.weights import load_foreign, load_into
+from speakerkd.tensors import Output
 from speakerkd.work.files import digest, whole_file, write_json
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 FORMAT = 1  # of model.json; raised when an older reader would misread it
 
 # task -> settings of its network, and what builds it
-TASKS = {
+TASKS: dict[str, tuple[type[Settings], Callable[[Any], Network]]] = {
     "speaker": (SpeakerSettings, build_speaker),
     "face": (FaceSettings, build_face),
     "image": (ImageSettings, build_image),
@@ -69,7 +73,7 @@ class TrainedModel:
     """
 
     task: str
-    student: nn.Module
+    student: Network
     settings: Settings
     frontend: dict[str, Any] | None = None
     head: nn.Module | None = None
@@ -92,7 +96,7 @@ class TrainedModel:
         """Move to a device, there to compute in `dtype`: by default bf16 where that is fast, else float32."""
         self.device = torch.device(device)
         self.dtype = dtype or inference_dtype(self.device)
-        self.student = self.student.to(self.device, memory_format=torch.channels_last).eval()
+        self.student.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.head = None if self.head is None else self.head.to(self.device).eval()
         # in float32 the network stays as it was trained; in bf16 a BatchNorm folded in is one rounding less
         fast = self.dtype != torch.float32
@@ -113,10 +117,11 @@ class TrainedModel:
         self._run = compile_network(self._network, constants)
         return self
 
-    def outputs(self, x: Tensor):
+    def outputs(self, x: Tensor) -> Output:
         """The network's `Output` of a batch: Fbank (B, T, F), aligned pictures uint8 (B, 112, 112, 3), or images."""
         x = x.to(self.device, non_blocking=True)
         if self.task == "face" and x.dtype == torch.uint8:
+            assert isinstance(self.student, FaceNetwork | DisentangledBranch)
             x = self.student.preprocess(x)
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return self._run(x)
@@ -148,7 +153,7 @@ def save_trained_model(
     directory: Path | str,
     *,
     task: str,
-    student: nn.Module,
+    student: Network,
     settings: Settings,
     frontend: Settings | dict[str, Any] | None = None,
     head: ProjectionHead | None = None,
@@ -162,7 +167,8 @@ def save_trained_model(
     from safetensors.torch import save
 
     directory = Path(directory)
-    parts = {"student": unwrapped(student)} | ({"head": unwrapped(head)} if head is not None else {})
+    network, projection = unwrapped(student), None if head is None else unwrapped(head)
+    parts = {"student": network} | ({} if projection is None else {"head": projection})
     tensors = {
         f"{part}.{name}": value.detach().cpu().contiguous()
         for part, module in parts.items()
@@ -175,9 +181,9 @@ def save_trained_model(
         version=speakerkd.__version__,
         task=task,
         student=settings.model_dump(mode="json", exclude={"weights"}),  # what it started from is no part of it
-        disentangled=parts["student"].classes if isinstance(parts["student"], DisentangledBranch) else None,
+        disentangled=network.classes if isinstance(network, DisentangledBranch) else None,
         frontend=frontend.model_dump(mode="json") if isinstance(frontend, Settings) else frontend,
-        projection=parts["head"].settings.model_dump(mode="json") if head is not None else None,
+        projection=projection.settings.model_dump(mode="json") if isinstance(projection, ProjectionHead) else None,
         teacher=teacher,
         labels=labels or [],
         weights=digest(directory / WEIGHTS),
