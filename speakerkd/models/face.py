@@ -19,7 +19,7 @@ CLASSIFIERS = {"inception": ("logits.",)}
 class FaceSettings(Settings):
     """A face network and its weights."""
 
-    name: Literal["ir50", "mobilefacenet", "inception", "resnet18", "resnet34"] = Field(
+    name: Literal["ir50", "mobilefacenet", "inception", "edgeface", "resnet18", "resnet34"] = Field(
         "ir50", description="the network; resnet18 and resnet34 are the ones that `speakerkd train` can train"
     )
     weights: Path | None = Field(None, description="weights file; null: fresh weights")
@@ -45,6 +45,12 @@ def _inception(_: FaceSettings) -> FaceNetwork:
     return Inception()
 
 
+def _edgeface(settings: FaceSettings) -> FaceNetwork:
+    from speakerkd.models.face_edgeface import EdgeFace
+
+    return EdgeFace(settings.weights)
+
+
 def _resnet(settings: FaceSettings) -> FaceNetwork:
     from speakerkd.models.face_resnet import FaceResNet
 
@@ -55,6 +61,7 @@ NETWORKS: dict[str, Callable[[FaceSettings], FaceNetwork]] = {
     "ir50": _ir50,
     "mobilefacenet": _mobilefacenet,
     "inception": _inception,
+    "edgeface": _edgeface,
     "resnet18": _resnet,
     "resnet34": _resnet,
 }
@@ -66,7 +73,8 @@ def build_face(settings: FaceSettings) -> FaceNetwork:
     With `weights` it is loaded, every key accounted for, and in eval mode; InputError where the file does not fit.
     """
     network = NETWORKS[settings.name](settings)
-    if settings.weights is not None:
+    if settings.weights is not None and settings.name != "edgeface":  # whose size its weights tell
         load_into(network, load_foreign(settings.weights), settings.weights, CLASSIFIERS.get(settings.name, ()))
+    if settings.weights is not None:
         network.eval()
     return network

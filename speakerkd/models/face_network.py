@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -36,7 +38,7 @@ def embed_pictures(network: FaceNetwork, crops: Tensor, mirror: bool = False) ->
 
     `mirror`: the mean over each picture and its mirror image, which has the direction of face.evoLVe's sum.
     """
-    crops = crops.to(next(network.parameters()).device)
+    crops = crops.to(next(itertools.chain(network.parameters(), network.buffers())).device)
     embedding = at_least_float32(network(network.preprocess(crops)).embedding)
     if mirror:
         other = at_least_float32(network(network.preprocess(crops.flip(2))).embedding)

@@ -17,6 +17,7 @@ from speakerkd.errors import InputError
 WRAPPERS = ("state_dict", "net_state_dict", "model_state_dict", "model", "network", "student")
 # front of every key: DataParallel, torch.compile
 PREFIXES = ("module.", "_orig_mod.")
+PACKED = "._packed_params._packed_params"  # weight and bias of a linear layer in int8
 COUNTER = "num_batches_tracked"  # counts training batches; no result depends on it
 
 
@@ -24,7 +25,8 @@ def load_foreign(path: Path | str) -> dict[str, Tensor]:
     """Read a state dict from a `.safetensors` file or a torch checkpoint, `{name: tensor}` on the CPU.
 
     A checkpoint is read with `weights_only=True`: nothing in it is executed. A state dict inside a dictionary
-    (`state_dict`, `net_state_dict`, ...) is taken out, and the prefixes of DataParallel and torch.compile removed.
+    (`state_dict`, `net_state_dict`, ...) is taken out, the prefixes of DataParallel and torch.compile removed, and
+    int8 linear layers unpacked to `weight` and `bias`.
     Raises InputError for a file that is absent, damaged, or holds no tensors.
     """
     path = Path(path)
@@ -38,13 +40,26 @@ def load_foreign(path: Path | str) -> dict[str, Tensor]:
         if isinstance(inner, Mapping) and any(isinstance(v, Tensor) for v in inner.values()):
             found = inner
             break
-    state = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+    state = _unpacked(found)
     if not state:
         keys = ", ".join(list(map(str, found))[:5])
         raise InputError(f"no tensors in it (it has: {keys or 'nothing'})", path, "give a file with a state dict")
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _unpacked(found: Mapping[str, object]) -> dict[str, Tensor]:
+    """The tensors of a state dict, those of torch's int8 linear layers in float."""
+    layers = [str(key).removesuffix(PACKED) for key, value in found.items() if str(key).endswith(PACKED)]
+    steps = {f"{layer}.{name}" for layer in layers for name in ("scale", "zero_point")}  # of activations
+    state = {str(key): value for key, value in found.items() if isinstance(value, Tensor) and key not in steps}
+    for layer in layers:
+        weight, bias = found[layer + PACKED]
+        state[f"{layer}.weight"] = weight.dequantize()
+        if bias is not None:
+            state[f"{layer}.bias"] = bias.detach()
     return state
 
 

