@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from onnx_recogniser import expected, write
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
@@ -145,6 +146,20 @@ def test_an_experiment_is_a_teacher(data, experiment):
         expected = network(network.preprocess(crops_of(data))).embedding
     cosine = torch.cosine_similarity(expected, torch.from_numpy(read_vectors(data / "teacher.scp")[1]))
     assert cosine.min() > 0.999
+
+
+def test_an_onnx_file_teaches_and_is_found_again_by_what_is_recorded(data, tmp_path):
+    weights = write(tmp_path / "net.onnx")
+    embed_teacher(data, "onnx", weights)
+    record = json.loads((data / "teacher.json").read_text())
+    assert (record["name"], record["dim"], record["dtype"]) == ("onnx:rgb,127.5,127.5", 24, "float32")
+    found = read_vectors(data / "teacher.scp")[1]
+    np.testing.assert_allclose(found, expected(crops_of(data)), rtol=1e-4, atol=1e-4)
+    again = find_teacher(record["name"], record["weights"])
+    assert again.digest == record["digest"] and load_teacher(again.name, again.weights).dim == 24
+    assert find_teacher("arcface", weights).name == "arcface"
+    with pytest.raises(InputError, match="'arcface' needs weights.*ONNX file"):
+        find_teacher("arcface")
 
 
 def test_unfit_teachers_are_refused(experiment, weights, tmp_path):
