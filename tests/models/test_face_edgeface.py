@@ -1,4 +1,4 @@
-"""What a user loses if these fail: EdgeFace's published files, which come plain, in int8 and with layers of low rank."""
+"""What a user loses if these fail: the files of EdgeFace, plain, in int8 and with layers of low rank."""
 
 import pytest
 import timm
