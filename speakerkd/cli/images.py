@@ -20,8 +20,25 @@ def register(app: typer.Typer) -> None:
 def images(
     output: Output,
     root: Root = None,
-    kind: Annotated[str, typer.Option(help="cifar10, cifar100, tiny_imagenet, folder, digits; auto looks")] = "auto",
-    download: Annotated[bool, typer.Option(help="fetch CIFAR or Tiny-ImageNet into the root first")] = False,
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="cifar10, cifar100, stl10, fashion_mnist, tiny_imagenet, imagenet, folder, digits; auto looks"
+        ),
+    ] = "auto",
+    download: Annotated[
+        bool, typer.Option(help="fetch CIFAR, STL-10, Fashion-MNIST or Tiny-ImageNet into the root first")
+    ] = False,
+    classes: Annotated[
+        Path | None, typer.Option(help="text file of the classes to take, one a line (ImageNet-100)")
+    ] = None,
+    teacher_root: Annotated[
+        Path | None, typer.Option(help="two sensors: the teacher's tree, with the same relative names as --root")
+    ] = None,
+    sensors: Annotated[
+        str, typer.Option(help="or two folder names in the paths below --root, the student's first: 'radar optical'")
+    ] = "",
+    channels: Annotated[int | None, typer.Option(help="1 for grey, 3 for RGB; the pictures' own")] = None,
     size: Annotated[int | None, typer.Option(help="pixels a side to keep; the pictures' own, at most 256")] = None,
     store: Annotated[str, typer.Option(help="array (memory-mapped), files, or auto: array where it fits")] = "auto",
     test_share: Annotated[float, typer.Option(help="share kept for a test where the corpus has no test split")] = 0.2,
@@ -31,17 +48,33 @@ def images(
 ) -> None:
     """Pictures by class into an image directory: decoded once, with labels and class names.
 
-    Takes CIFAR-10, CIFAR-100 and Tiny-ImageNet-200 as shipped, scikit-learn's 8x8 digits, and any tree with a folder a
-    class, below train/ and test/ or without them. What cannot be read is listed in OUTPUT.rejected.
+    Takes CIFAR-10, CIFAR-100, STL-10, Fashion-MNIST, Tiny-ImageNet-200 and ImageNet as shipped, scikit-learn's 8x8
+    digits, and any tree with a folder a class, below train/ and test/ or without them. Pictures of two sensors are
+    paired by their relative names. Arrays (.npy) and TIFF may have any number of channels. What cannot be read, and
+    what has no partner, is listed in OUTPUT.rejected.
 
     Example: speakerkd prepare images data/cifar100 --kind cifar100 --root downloads --download
+
+    Two sensors: speakerkd prepare images data/ships --root ships --sensors "radar optical"
     """
     from speakerkd.corpora.image_store import store_images
     from speakerkd.corpora.images import find_corpus
 
-    corpus = find_corpus(root, kind, test_share=test_share, seed=seed, download=download)
-    rejected = store_images(corpus, output, size=size, store=store, jobs=jobs, max_rejected=max_rejected)
-    counts = ", ".join(f"{len(split.labels)} {name}" for name, split in corpus.splits.items())
+    corpus = find_corpus(
+        root,
+        kind,
+        test_share=test_share,
+        seed=seed,
+        download=download,
+        classes=classes,
+        teacher_source=teacher_root,
+        sensors=sensors.split(),
+    )
+    rejected = store_images(
+        corpus, output, size=size, channels=channels, store=store, jobs=jobs, max_rejected=max_rejected
+    )
+    unit = " pairs" if corpus.paired else ""
+    counts = ", ".join(f"{len(split.labels)} {name}{unit}" for name, split in corpus.splits.items())
     done = "is up to date" if rejected is None else str(rejected)
     print(f"images {output}: {corpus.kind}, {len(corpus.classes)} classes, {counts}; {done}")
 

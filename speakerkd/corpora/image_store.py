@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.corpora.images import ImageCorpus, Split
-from speakerkd.data.images import Moments
-from speakerkd.data.pixels import image_size, read_image
+from speakerkd.corpora.image_corpus import ImageCorpus, Split
+from speakerkd.data.bands import channels_size, read_channels
+from speakerkd.data.images import PAIRED, Moments
 from speakerkd.errors import InputError
 from speakerkd.work import shards
 from speakerkd.work.files import Stamp, whole_dir, write_json
@@ -26,68 +26,128 @@ def store_images(
     output: Path | str,
     *,
     size: int | None = None,
+    channels: int | None = None,
     store: str = "auto",
     jobs: int = 1,
     max_rejected: float = 0.01,
 ) -> Rejected | None:
     """Write an image directory (see `speakerkd.data.images`), whole or not at all; None where it is up to date.
 
-    size: pixels a side that are kept; None keeps the pictures' own size, or at most 256 where sizes differ.
+    size: pixels a side that are kept; None keeps the pictures' own size, or at most 256 where sizes differ. Of two
+    sensors, None wants every pair of one size, a number brings both to it.
+    channels: 1 for grey, 3 for RGB; None: RGB, and of arrays and TIFF with bands all there are.
     store: `array` decodes into one memory-mapped array a split, `files` keeps the paths, `auto` takes the array where
-    it fills at most half of the free disk space. max_rejected: share of pictures that may be refused.
+    it fills at most half of the free disk space. max_rejected: share of pictures (pairs) that may be refused.
     """
     output = Path(output)
     if store not in ("auto", "array", "files"):
         raise InputError(f"no such way to store pictures '{store}'", "--store", "known: auto, array, files")
     if size is not None and not 8 <= size <= 1024:
         raise InputError(f"a size of {size} pixels", "--size", "give a number from 8 to 1024")
+    exact = corpus.paired and size is None
     size = size or _size(corpus)
-    stamp = Stamp(output, [], kind=corpus.kind, size=size, store=store, listing=_listing(corpus))
+    made = {"kind": corpus.kind, "size": size, "store": store, "listing": _listing(corpus)}
+    stamp = Stamp(output, [], **made, **({} if channels is None else {"channels": channels}))
     if stamp.is_current():
         return None
     as_array = _decide(corpus, output, size) if store == "auto" else store == "array"
     rejected = Rejected(output, max_rejected)
-    moments = Moments()
+    for key, reason in corpus.refused:
+        rejected.refuse(key, reason)
     with whole_dir(output) as folder:
-        counts = {}
+        sides = [_Side(folder, corpus.kind, size, as_array)]
+        if corpus.paired:
+            sides.append(_Side(folder / PAIRED, corpus.kind, size, as_array))
+        trained: list[int] = []
         for name, split in corpus.splits.items():
-            (folder / name).mkdir()
-            writer = _ArrayWriter(folder / name, len(split.labels), size) if as_array else None
+            for side in sides:
+                side.begin(name, len(split.labels))
             kept = []
-            for row, picture in _pictures(split, size, jobs, f"{output.name} {name}"):
-                if isinstance(picture, InputError):
-                    rejected.refuse(split.keys[row], picture)
+            for row, pictures in _pictures(split, size, channels, exact, jobs, f"{output.name} {name}"):
+                fault = pictures if isinstance(pictures, InputError) else _unlike(sides, pictures)
+                if fault is not None:
+                    rejected.refuse(split.keys[row], fault)
                     continue
-                if name == "train":
-                    moments.add(picture)
-                if writer is not None:
-                    writer.add(picture)
+                for side, picture in zip(sides, pictures, strict=True):
+                    side.add(picture)
                 kept.append(row)
-            if writer is not None:
-                writer.close()
-            else:
-                _write_lines(folder / name / "files.txt", [str(split.files[row].absolute()) for row in kept])
+            keys, labels = [split.keys[row] for row in kept], [split.labels[row] for row in kept]
+            for side, files in zip(sides, (split.files, split.paired_files), strict=False):
+                side.end(keys, labels, [files[row] for row in kept] if files else [])
             rejected.take(len(kept))
-            counts[name] = len(kept)
-            _write_lines(folder / name / "keys.txt", [split.keys[row] for row in kept])
-            np.save(folder / name / "labels.npy", np.array([split.labels[row] for row in kept], np.int64))
             if name == "train":
-                _every_class(corpus.classes, [split.labels[row] for row in kept], output)
+                trained = labels
         rejected.close()
-        mean, std = moments.result()
-        about = {"kind": corpus.kind, "size": [size, size], "stored": "array" if as_array else "files"}
-        write_json(folder / "images.json", {**about, "mean": mean, "std": std, "splits": counts})
-        _write_lines(folder / "classes.txt", corpus.classes)
+        _every_class(corpus.classes, trained, output)
+        for side in sides:
+            side.close(corpus.classes)
     stamp.write()
     return rejected
+
+
+class _Side:
+    """One sensor's image directory as it fills, split by split."""
+
+    def __init__(self, folder: Path, kind: str, size: int, as_array: bool) -> None:
+        self.folder, self.kind, self.size, self.as_array = folder, kind, size, as_array
+        self.like: np.ndarray | None = None  # the first picture, which tells channels and type of all
+        self.moments, self.counts = Moments(), {}
+        self.split, self.room = "", 0
+        self.writer: _ArrayWriter | None = None
+
+    def begin(self, split: str, room: int) -> None:
+        self.split, self.room, self.writer = split, room, None
+        (self.folder / split).mkdir(parents=True)
+
+    def add(self, picture: np.ndarray) -> None:
+        if self.like is None:
+            self.like = picture
+        if self.split == "train":
+            self.moments.add(picture)
+        if self.as_array:
+            if self.writer is None:
+                self.writer = _ArrayWriter(self.folder / self.split, self.room, picture)
+            self.writer.add(picture)
+
+    def end(self, keys: list[str], labels: list[int], files: list[Path]) -> None:
+        folder = self.folder / self.split
+        if self.writer is not None:
+            self.writer.close()
+        elif self.as_array:  # an empty split
+            channels = 3 if self.like is None else self.like.shape[2]
+            np.save(folder / "images.npy", np.zeros((0, self.size, self.size, channels), np.uint8))
+        else:
+            _write_lines(folder / "files.txt", [str(path.absolute()) for path in files])
+        _write_lines(folder / "keys.txt", keys)
+        np.save(folder / "labels.npy", np.array(labels, np.int64))
+        self.counts[self.split] = len(keys)
+
+    def close(self, classes: list[str]) -> None:
+        mean, std = self.moments.result()
+        about = {"kind": self.kind, "size": [self.size, self.size], "stored": "array" if self.as_array else "files"}
+        write_json(self.folder / "images.json", {**about, "mean": mean, "std": std, "splits": self.counts})
+        _write_lines(self.folder / "classes.txt", classes)
+
+
+def _unlike(sides: list[_Side], pictures: list[np.ndarray]) -> InputError | None:
+    """Why these pictures do not go with those before them."""
+    for side, picture in zip(sides, pictures, strict=True):
+        like = side.like
+        if like is not None and (picture.shape[2] != like.shape[2] or picture.dtype != like.dtype):
+            return InputError(
+                f"{picture.shape[2]} channels of {picture.dtype}, those before had {like.shape[2]} of {like.dtype}",
+                side.folder.name if side.folder.name == PAIRED else "the picture",
+                "give pictures of one kind",
+            )
+    return None
 
 
 class _ArrayWriter:
     """Fills a memory-mapped array of N pictures, and shortens it at the end where some were refused."""
 
-    def __init__(self, folder: Path, count: int, size: int) -> None:
+    def __init__(self, folder: Path, count: int, like: np.ndarray) -> None:
         self.path = folder / "images.npy"
-        self.array = np.lib.format.open_memmap(self.path, "w+", np.uint8, (count, size, size, 3))
+        self.array = np.lib.format.open_memmap(self.path, "w+", like.dtype, (count, *like.shape))
         self.filled = 0
 
     def add(self, picture: np.ndarray) -> None:
@@ -102,30 +162,52 @@ class _ArrayWriter:
             shorter.replace(self.path)
 
 
-def _pictures(split: Split, size: int, jobs: int, label: str) -> Iterator[tuple[int, np.ndarray | InputError]]:
+def _pictures(
+    split: Split, size: int, channels: int | None, exact: bool, jobs: int, label: str
+) -> Iterator[tuple[int, list[np.ndarray] | InputError]]:
+    """Row and pictures (one, or a pair) of a split, or why they are refused."""
     if split.pixels is not None:
-        if split.pixels.shape[1] != size:
-            own = split.pixels.shape[1]
+        own = split.pixels.shape[1]
+        if own != size:
             raise InputError(
                 f"pictures of {own} pixels, {size} asked for",
                 "--size",
-                "leave it out; image.size in the training config enlarges them",
+                "leave it out; data.view.size in the training config enlarges them",
             )
-        yield from enumerate(split.pixels)
+        sides = [split.pixels] if split.paired_pixels is None else [split.pixels, split.paired_pixels]
+        sides = [side if side.ndim == 4 else side[..., None] for side in sides]
+        yield from ((row, list(pictures)) for row, pictures in enumerate(zip(*sides, strict=True)))
         return
     named = [_nameable(key) for key in split.keys]
-    decoded = shards.each(
-        functools.partial(_read, size=size), zip(split.files, named, strict=True), jobs=jobs, label=label
+    paths = (
+        list(zip(split.files, split.paired_files, strict=True)) if split.paired_files else [(p,) for p in split.files]
     )
-    for row, (_, picture) in enumerate(decoded):
-        yield row, picture
+    read = functools.partial(_read, size=size, channels=channels, exact=exact)
+    for row, (_, pictures) in enumerate(shards.each(read, zip(paths, named, strict=True), jobs=jobs, label=label)):
+        yield row, pictures
 
 
-def _read(item: tuple[Path, bool], size: int) -> np.ndarray:
-    path, nameable = item
+def _read(item: tuple[tuple[Path, ...], bool], size: int, channels: int | None, exact: bool) -> list[np.ndarray]:
+    paths, nameable = item
     if not nameable:
-        raise InputError("a file name that is not UTF-8 text on one line", repr(str(path)), "rename the file")
-    return read_image(path, size)
+        raise InputError("a file name that is not UTF-8 text on one line", repr(str(paths[0])), "rename the file")
+    if len(paths) == 2:
+        _alike(*paths, exact)
+    return [read_channels(path, size, channels) for path in paths]
+
+
+def _alike(first: Path, second: Path, exact: bool) -> None:
+    """Raise InputError where places in two pictures do not correspond: other sizes, or another shape."""
+    sizes = [channels_size(path) for path in (first, second)]
+    if None in sizes:
+        return  # refused, with its reason, when it is read
+    (h, w), (h2, w2) = sizes
+    if exact and (h, w) != (h2, w2):
+        fix = "give --size, which brings both to one size"
+        raise InputError(f"a pair of {w} x {h} and {w2} x {h2} pixels", f"{first} and {second}", fix)
+    if abs(w / h - w2 / h2) > 0.02 * w / h:
+        fix = "cut both to the same scene"
+        raise InputError(f"a pair of other shapes, {w} x {h} and {w2} x {h2}", f"{first} and {second}", fix)
 
 
 def _nameable(key: str) -> bool:
@@ -137,7 +219,7 @@ def _size(corpus: ImageCorpus) -> int:
     train = corpus.splits["train"]
     if train.pixels is not None:
         return train.pixels.shape[1]
-    found = [image_size(path) for path in train.files[:: max(1, len(train.files) // 1000)]]
+    found = [channels_size(path) for path in train.files[:: max(1, len(train.files) // 1000)]]
     sides = [min(shape) for shape in found if shape]
     if not sides:
         raise InputError("no readable picture", train.files[0].parent, "check that the corpus is whole")
@@ -147,7 +229,7 @@ def _size(corpus: ImageCorpus) -> int:
 def _decide(corpus: ImageCorpus, output: Path, size: int) -> bool:
     if any(split.pixels is not None for split in corpus.splits.values()):
         return True
-    need = sum(len(split.labels) for split in corpus.splits.values()) * size * size * 3
+    need = sum(len(split.labels) for split in corpus.splits.values()) * size * size * 3 * (1 + corpus.paired)
     place = next(path for path in output.absolute().parents if path.is_dir())
     return need <= shutil.disk_usage(place).free // 2
 
@@ -166,7 +248,9 @@ def _listing(corpus: ImageCorpus) -> str:
         digest.update(repr((name, split.keys, split.labels)).encode())
         if split.pixels is not None:
             digest.update(np.ascontiguousarray(split.pixels))
-        for path in split.files:
+        if split.paired_pixels is not None:
+            digest.update(np.ascontiguousarray(split.paired_pixels))
+        for path in (*split.files, *split.paired_files):
             try:
                 status = path.stat()
             except OSError:

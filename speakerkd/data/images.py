@@ -1,15 +1,17 @@
 """The image directory: classes, labels and pixels that training reads without decoding.
 
 classes.txt                the name of class k on line k + 1; what a text teacher reads
-images.json                where it came from, size of the pictures, mean and std of the training pixels
+images.json                where it came from, size and channels, mean and std of the training pixels
 <split>/labels.npy         (N,) int64
 <split>/keys.txt           the picture's path below the source, one a line
-<split>/images.npy         (N, H, W, 3) uint8 RGB, read as a memory map; or, where that would not fit,
-<split>/files.txt          the picture's path, one a line, decoded when it is asked for
+<split>/images.npy         (N, H, W, C) uint8 (RGB), uint16 or float32, read as a memory map; or, where that would not
+<split>/files.txt          fit, the picture's path, one a line, decoded when it is asked for
+paired/                    of two sensors: an image directory of the second one's pictures, row by row of the same scene
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,18 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from speakerkd.data.pixels import read_image
+from speakerkd.data.bands import read_channels, unit_scale
 from speakerkd.errors import InputError, nearest
 
-MADE_BY = "make it with `speakerkd prepare images SOURCE DIR`"
+MADE_BY = "make it with `speakerkd prepare images DIR --root SOURCE`"
+PAIRS_MADE_BY = "make it with `speakerkd prepare images DIR --root STUDENT --teacher-root TEACHER`"
+PAIRED = "paired"
 
 
 @dataclass(slots=True)
 class ImageSet:
     """One split of an image directory.
 
-    classes: K names. labels: (N,) int64 in [0, K). size: (H, W). mean, std: (3,) of the training pixels in [0, 1].
-    pixels: (N, H, W, 3) uint8 memory map, or None where pictures are decoded when asked for, from `files`.
+    classes: K names. labels: (N,) int64 in [0, K). size: (H, W). mean, std: (C,) of the training pixels, integers
+    scaled to [0, 1]. pixels: (N, H, W, C) memory map of uint8, uint16 or float32, or None where pictures are decoded
+    when asked for, from `files`.
     """
 
     classes: list[str]
@@ -44,12 +49,18 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def channels(self) -> int:
+        """Channels of a picture, C."""
+        return len(self.mean)
+
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """The pictures at `indices` (B,) as uint8 (B, H, W, 3)."""
+        """The pictures at `indices` (B,), (B, H, W, C), as they are stored."""
         if self.pixels is not None:
             return np.asarray(self.pixels[indices])
         with ThreadPoolExecutor() as pool:  # the decoders leave the interpreter free
-            return np.stack(list(pool.map(lambda i: read_image(self.files[i], self.size[0]), indices)))
+            read = functools.partial(read_channels, size=self.size[0], channels=self.channels)
+            return np.stack(list(pool.map(lambda i: read(self.files[i]), indices)))
 
 
 def read_classes(directory: Path | str) -> list[str]:
@@ -81,7 +92,7 @@ def read_images(directory: Path | str, split: str = "train") -> ImageSet:
     files = _lines(folder / "files.txt") if about["stored"] == "files" else []
     pixels = _array(folder / "images.npy", memory_map=True) if about["stored"] == "array" else None
     counts = {len(labels), len(keys), len(pixels if pixels is not None else files), about["splits"][split]}
-    if len(counts) > 1 or (pixels is not None and pixels.shape[1:] != (height, width, 3)):
+    if len(counts) > 1 or (pixels is not None and pixels.shape[1:] != (height, width, len(about["mean"]))):
         raise InputError(
             "pictures, labels and keys do not belong together", folder, "remove the directory and " + MADE_BY
         )
@@ -92,24 +103,49 @@ def read_images(directory: Path | str, split: str = "train") -> ImageSet:
     )
 
 
+def read_pair(directory: Path | str, split: str = "train") -> tuple[ImageSet, ImageSet]:
+    """Both sensors' pictures of one split: row i of the two shows the same scene.
+
+    Raises InputError where the directory is of one sensor, or the two do not belong together.
+    """
+    directory = Path(directory)
+    if not has_pairs(directory):
+        raise InputError("an image directory of one sensor", directory, PAIRS_MADE_BY)
+    first, second = read_images(directory, split), read_images(directory / PAIRED, split)
+    if first.keys != second.keys or first.classes != second.classes or (first.labels != second.labels).any():
+        raise InputError(
+            "the two sensors' pictures do not belong together", directory, "remove it and " + PAIRS_MADE_BY
+        )
+    return first, second
+
+
+def has_pairs(directory: Path | str) -> bool:
+    """Whether an image directory holds a second sensor's pictures."""
+    return (Path(directory) / PAIRED / "images.json").is_file()
+
+
 class Moments:
-    """Mean and standard deviation a channel of uint8 pictures in [0, 1], summed up exactly as they pass."""
+    """Mean and standard deviation a channel of pictures, integers scaled to [0, 1], summed up as they pass."""
 
     def __init__(self) -> None:
-        self.counts = np.zeros((3, 256), np.int64)
+        self.count, self.scale = 0, 1.0
+        self.total = self.square = np.zeros(0)
 
     def add(self, picture: np.ndarray) -> None:
-        """picture: uint8 (..., 3)."""
-        for channel in range(3):
-            self.counts[channel] += np.bincount(picture[..., channel].ravel(), minlength=256)
+        """picture: (..., C), all of one dtype."""
+        values = picture.reshape(-1, picture.shape[-1]).astype(np.float64)  # sums of whole numbers are exact
+        if not self.count:
+            self.total, self.square = np.zeros((2, values.shape[1]))
+            self.scale = unit_scale(picture.dtype)
+        self.count += len(values)
+        self.total += values.sum(0)
+        self.square += np.einsum("nc,nc->c", values, values)
 
     def result(self) -> tuple[list[float], list[float]]:
-        """(mean, std), three numbers each."""
-        values = np.arange(256) / 255
-        share = self.counts / self.counts.sum(1, keepdims=True)
-        mean = share @ values
-        variance = (share * (values - mean[:, None]) ** 2).sum(1)
-        return mean.tolist(), np.sqrt(variance).tolist()
+        """(mean, std), a number a channel each."""
+        mean = self.total / self.count
+        variance = np.maximum(self.square / self.count - mean**2, 0)
+        return (mean / self.scale).tolist(), (np.sqrt(variance) / self.scale).tolist()
 
 
 def _about(directory: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -111,6 +113,30 @@ def rank_rows(size: int, unit: int, rank: int, ranks: int) -> slice:
 def uniform_draws(seed: int, number: int, size: int, width: int) -> np.ndarray:
     """Uniform numbers (size, width) in [0, 1) for the random views of one batch: a row a sample, whatever the ranks."""
     return np.random.default_rng([seed, number, 0xC4A2]).random((size, width))
+
+
+def sample_draws(seed: int, turn: int, identity: np.ndarray, width: int) -> np.ndarray:
+    """Uniform numbers (B, width) in [0, 1) that follow from seed, pass and each sample's identity (B,) uint64 alone.
+
+    The same sample has the same numbers in a pass whatever batch, row or process it falls into. A counter-based
+    generator: splitmix64 (Steele et al. 2014) of the four numbers.
+    """
+    with np.errstate(over="ignore"):
+        state = _splitmix(identity ^ _splitmix(np.uint64(seed) + (np.uint64(turn) << np.uint64(32))))
+        steps = np.arange(1, width + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return (_splitmix(state[:, None] + steps) >> np.uint64(11)) * 2.0**-53
+
+
+def identities(keys: Sequence[str]) -> np.ndarray:
+    """A number (N,) uint64 for each sample, a digest of its key."""
+    digests = b"".join(hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest() for key in keys)
+    return np.frombuffer(digests, "<u8")
+
+
+def _splitmix(x: np.ndarray) -> np.ndarray:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def _number_of_batches(groups: np.ndarray, speakers: int) -> int:

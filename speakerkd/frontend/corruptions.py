@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from speakerkd.errors import InputError, nearest
+from speakerkd.frontend.degrade import gaussian_blur, sprinkle
 
 Corruption = Callable[[Tensor, float, torch.Generator], Tensor]
 
@@ -21,17 +22,12 @@ def gaussian_noise(view: Tensor, deviation: float, generator: torch.Generator) -
 def salt_pepper(view: Tensor, density: float, generator: torch.Generator) -> Tensor:
     """Turn this share of the pixels, in all channels at once, black or white."""
     draw = torch.rand((view.shape[0], 1, *view.shape[2:]), generator=generator).to(view)
-    return torch.where(draw < density / 2, 0.0, torch.where(draw < density, 1.0, view))
+    return sprinkle(view, density, draw)
 
 
 def blur(view: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Gaussian blur whose standard deviation is this share of the side."""
-    deviation = share * view.shape[-1]
-    reach = max(1, round(3 * deviation))
-    taps = torch.arange(-reach, reach + 1).to(view)
-    kernel = torch.softmax(-(taps**2) / (2 * deviation**2), 0).expand(3, 1, 1, -1)
-    padded = functional.pad(view, (reach,) * 4, mode="replicate")
-    return functional.conv2d(functional.conv2d(padded, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+    return gaussian_blur(view, share * view.shape[-1])
 
 
 def brightness(view: Tensor, shift: float, generator: torch.Generator) -> Tensor:
@@ -63,7 +59,7 @@ CORRUPTIONS: dict[str, tuple[Corruption, tuple[float, ...]]] = {
 
 
 def corrupt(view: Tensor, name: str, strength: int, generator: torch.Generator) -> Tensor:
-    """Pictures (B, 3, S, S) in [0, 1], damaged in one of the ways of CORRUPTIONS; strength: 1 (mild) to 5."""
+    """Pictures (B, C, S, S) in [0, 1], damaged in one of the ways of CORRUPTIONS; strength: 1 (mild) to 5."""
     if name not in CORRUPTIONS:
         raise InputError(f"no such corruption '{name}'", "--corruption", nearest(name, CORRUPTIONS))
     if not 1 <= strength <= 5:

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from speakerkd.config import Settings
+from speakerkd.frontend.degrade import DegradeSettings, value_of_one
 
 TRIALS = 10  # crops that are tried before the centre is taken, as in torchvision
 DRAWS = 3 + 2 * TRIALS  # mirror, place, and an area and a ratio a trial
@@ -33,12 +34,13 @@ class ImageViewSettings(Settings):
     padding: float = Field(0.125, ge=0, le=0.5, description="zero border of a padded crop, as a share of the side")
     flip: bool = Field(True, description="mirror half of the training pictures")
     test_crop: float = Field(0.875, gt=0, le=1, description="centre share of the side for the test view (224 of 256)")
-    mean: tuple[float, float, float] | None = Field(None, description="RGB in [0, 1]; taken from the data where absent")
-    std: tuple[float, float, float] | None = Field(None, description="RGB in [0, 1]; taken from the data where absent")
+    mean: tuple[float, ...] | None = Field(None, description="a channel each, in [0, 1]; taken from the data if absent")
+    std: tuple[float, ...] | None = Field(None, description="a channel each, in [0, 1]; taken from the data if absent")
+    degrade: DegradeSettings | None = Field(None, description="damage done to the pictures first; null: none")
 
 
 def train_view(pictures: Tensor, draws: Tensor, settings: ImageViewSettings) -> Tensor:
-    """Randomly cropped and mirrored pictures: uint8 (B, H, W, 3) to float (B, 3, S, S) in [0, 1].
+    """Randomly cropped and mirrored pictures: (B, H, W, C) to float (B, C, S, S), integers scaled to [0, 1].
 
     draws: (B, DRAWS) float32 uniform in [0, 1), what decides a picture's crop.
     """
@@ -60,7 +62,7 @@ def train_view(pictures: Tensor, draws: Tensor, settings: ImageViewSettings) -> 
 
 
 def test_view(pictures: Tensor, settings: ImageViewSettings) -> Tensor:
-    """The centre of each picture: uint8 (B, H, W, 3) to float (B, 3, S, S) in [0, 1].
+    """The centre of each picture: (B, H, W, C) to float (B, C, S, S), integers scaled to [0, 1].
 
     The shorter side is resized to S / test_crop and the centre S x S kept (Resize 256, CenterCrop 224).
     """
@@ -71,8 +73,8 @@ def test_view(pictures: Tensor, settings: ImageViewSettings) -> Tensor:
 
 
 def normalise(view: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(view - mean) / std a channel: float (B, 3, S, S), (3,), (3,)."""
-    return (view - mean.view(3, 1, 1).to(view)) / std.view(3, 1, 1).to(view)
+    """(view - mean) / std a channel: float (B, C, S, S), (C,), (C,)."""
+    return (view - mean.view(-1, 1, 1).to(view)) / std.view(-1, 1, 1).to(view)
 
 
 def random_boxes(
@@ -101,21 +103,21 @@ def random_boxes(
 def resample(
     pictures: Tensor, boxes: Tensor, size: int, flips: Tensor | None = None, within_box: bool = False
 ) -> Tensor:
-    """Resize a box of each picture to size x size: uint8 (B, H, W, 3) to float (B, 3, size, size) in [0, 1].
+    """Resize a box of each picture to size x size: (B, H, W, C) to float (B, C, size, size), integers scaled to [0, 1].
 
     boxes: (B, 4) top, left, height, width in pixels, fractions allowed; outside the picture is black.
     flips: (B,) bool, mirrored left to right. within_box: the filter sees no pixel outside the box (crop, then
     resize) or those around it too (resize, then crop).
     """
-    count, height, width = pictures.shape[:3]
+    count, height, width, channels = pictures.shape
     boxes = boxes.to(pictures.device, torch.float32)
-    rows = _filter(boxes[:, 0], boxes[:, 2], height, size, within_box) / 255
+    rows = _filter(boxes[:, 0], boxes[:, 2], height, size, within_box) / value_of_one(pictures)
     columns = _filter(boxes[:, 1], boxes[:, 3], width, size, within_box)
     if flips is not None:
         columns = torch.where(flips.to(pictures.device)[:, None, None], columns.flip(1), columns)
-    tall = torch.bmm(rows, pictures.float().view(count, height, width * 3)).view(count, size, width, 3)
-    channels = tall.permute(0, 3, 1, 2).reshape(count, 3 * size, width)
-    return torch.bmm(channels, columns.transpose(1, 2)).view(count, 3, size, size)
+    tall = torch.bmm(rows, pictures.float().reshape(count, height, width * channels)).view(count, size, width, channels)
+    bands = tall.permute(0, 3, 1, 2).reshape(count, channels * size, width)
+    return torch.bmm(bands, columns.transpose(1, 2)).view(count, channels, size, size)
 
 
 def _filter(start: Tensor, extent: Tensor, length: int, size: int, within_box: bool) -> Tensor:

@@ -51,8 +51,8 @@ class ImageStudentSettings(Settings):
         "auto", description="first layer: imagenet divides the size by 4; auto: imagenet from 128 pixels"
     )
 
-    def network(self, classes: int, size: int) -> ImageSettings:
-        return ImageSettings(name=self.name, classes=classes, channels=3, size=size, stem=self.stem)
+    def network(self, classes: int, size: int, channels: int = 3) -> ImageSettings:
+        return ImageSettings(name=self.name, classes=classes, channels=channels, size=size, stem=self.stem)
 
 
 class ImageTask:
@@ -83,11 +83,11 @@ class ImageTask:
         self.view = resolved_view(self.data.view, self.pictures)
 
     def student(self) -> nn.Module:
-        return build_image(self.settings.network(0, self.view.size))
+        return build_image(self.settings.network(0, self.view.size, self.pictures.channels))
 
     def example(self) -> Tensor:
         side = self.view.size
-        return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+        return torch.randn(2, self.pictures.channels, side, side, generator=torch.Generator().manual_seed(0))
 
     def source(self, device: str, strong: bool) -> ImageSource:
         if strong:
@@ -124,7 +124,7 @@ class ImageTask:
 
     def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
         """The student with the classifier of the task loss as its own, and its settings."""
-        settings = self.settings.network(len(self.pictures.classes), self.view.size)
+        settings = self.settings.network(len(self.pictures.classes), self.view.size, self.pictures.channels)
         return with_classifier(student, classifier, settings), settings
 
 
@@ -158,7 +158,7 @@ class ImageSource:
         if device != "cpu":
             self._resident = torch.from_numpy(pictures.read(chosen)).to(device)
         self._seen = 0
-        self._sums = torch.zeros(2, 3, dtype=torch.float64)
+        self._sums = torch.zeros(2, pictures.channels, dtype=torch.float64)
 
     def student(self, indices: np.ndarray, draws: np.ndarray) -> Tensor:
         if self._resident is not None:
@@ -205,7 +205,7 @@ def resolved_view(view: ImageViewSettings, pictures: ImageSet) -> ImageViewSetti
 
 
 def network_input(pictures: Tensor, view: ImageViewSettings) -> Tensor:
-    """The test view, normalised: uint8 (B, H, W, 3) to (B, 3, S, S)."""
+    """The test view, normalised: (B, H, W, C) as stored to (B, C, S, S)."""
     return normalise(test_view(pictures, view), torch.tensor(view.mean), torch.tensor(view.std))
 
 

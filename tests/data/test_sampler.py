@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
-from speakerkd.data.sampler import ShuffleSampler, SpeakerSampler, rank_rows, uniform_draws
+from speakerkd.data.sampler import (
+    ShuffleSampler,
+    SpeakerSampler,
+    identities,
+    rank_rows,
+    sample_draws,
+    uniform_draws,
+)
 from speakerkd.errors import InputError
 
 
@@ -140,3 +148,13 @@ def test_chance_is_of_seed_and_number_alone():
 def test_too_few_speakers_names_a_number_that_works():
     with pytest.raises(InputError, match=r"set train\.speakers to 2 or less"):
         SpeakerSampler(np.array([0, 0, 1, 1, 2]), speakers=3)
+
+
+def test_draws_by_sample_follow_from_seed_pass_and_key_alone():
+    keys = identities([f"train/{n}.png" for n in range(2000)])
+    whole = sample_draws(3, 5, keys, 6)
+    assert (whole[700:703] == sample_draws(3, 5, keys[700:703], 6)).all()
+    for other in (sample_draws(4, 5, keys, 6), sample_draws(3, 6, keys, 6), sample_draws(5, 3, keys, 6)):
+        assert not (whole == other).any()
+    assert kstest(whole.ravel(), "uniform").pvalue > 1e-4
+    assert np.abs(np.corrcoef(whole.T) - np.eye(6)).max() < 0.1

@@ -1,0 +1,126 @@
+"""What an image corpus is to us: class names, and splits of labelled pictures, each perhaps with a second sensor's."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from speakerkd.data.bands import SUFFIXES
+from speakerkd.data.sampler import fraction_of
+from speakerkd.errors import InputError
+
+TRAIN_NAMES = ("train", "training")
+TEST_NAMES = ("test", "val", "valid", "validation")
+
+
+@dataclass(slots=True)
+class Split:
+    """Pictures of one split: keys and labels (N,), and either their files or their pixels (N, H, W[, C]).
+
+    paired_files, paired_pixels: the same of the second sensor, row by row; empty and None where there is one sensor.
+    """
+
+    keys: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    pixels: np.ndarray | None = None
+    paired_files: list[Path] = field(default_factory=list)
+    paired_pixels: np.ndarray | None = None
+
+
+@dataclass(slots=True)
+class ImageCorpus:
+    """A corpus as found: its kind, the class names as people say them, and its splits `train` and `test`.
+
+    refused: (key, reason) of pictures that are left out already, such as those without a partner. folders: the
+    classes' names as the corpus's own folders have them, where they differ.
+    """
+
+    kind: str
+    classes: list[str]
+    splits: dict[str, Split]
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+
+    @property
+    def paired(self) -> bool:
+        """Whether a second sensor saw what the first did."""
+        return any(split.paired_files or split.paired_pixels is not None for split in self.splits.values())
+
+    def with_classes(self, classes: list[str], number: dict[int, int]) -> ImageCorpus:
+        """The pictures of some classes; number: {old label: new label}."""
+        splits = {}
+        for name, split in self.splits.items():
+            rows = np.array([row for row, label in enumerate(split.labels) if label in number], np.int64)
+            splits[name] = _rows(split, rows)
+            splits[name].labels = [number[label] for label in splits[name].labels]
+        return ImageCorpus(self.kind, classes, splits, self.refused)
+
+
+def readable(name: str) -> str:
+    """A class folder's name as words: `aquarium_fish` is `aquarium fish`."""
+    return " ".join(name.replace("_", " ").split())
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted, hidden ones left out."""
+    if not folder.is_dir():
+        raise InputError("no such folder", folder, "give the folder of the corpus")
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Every picture and array below a folder, sorted."""
+    return sorted(
+        Path(place) / name
+        for place, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    )
+
+
+def take(split: Split, root: Path, folder: Path, label: int) -> None:
+    """Add every picture below a class's folder."""
+    found = pictures_below(folder)
+    if not found:
+        raise InputError("a class folder without pictures", folder, "fetch its pictures, or remove the folder")
+    split.files += found
+    split.keys += [str(path.relative_to(root)) for path in found]
+    split.labels += [label] * len(found)
+
+
+def split_off(train: Split, share: float, seed: int) -> Split:
+    """Move a seeded share of each class, at least two pictures, from the training split to a test split."""
+    labels = np.array(train.labels)
+    test = fraction_of(labels, share, seed)
+    left = np.setdiff1d(np.arange(len(labels)), test)
+    emptied = np.setdiff1d(labels, labels[left])
+    if len(emptied):
+        place = train.files[int(np.flatnonzero(labels == emptied[0])[0])].parent
+        raise InputError("too few pictures in a class to keep some for a test", place, "add pictures, or a test folder")
+    moved, kept = _rows(train, test), _rows(train, left)
+    train.files, train.keys, train.labels, train.paired_files = kept.files, kept.keys, kept.labels, kept.paired_files
+    return moved
+
+
+def _rows(split: Split, rows: np.ndarray) -> Split:
+    def chosen(values):
+        return [values[i] for i in rows] if values else []
+
+    def of(pixels: np.ndarray | None) -> np.ndarray | None:
+        return None if pixels is None else pixels[rows]
+
+    lists = [chosen(values) for values in (split.keys, split.labels, split.files)]
+    return Split(*lists, of(split.pixels), chosen(split.paired_files), of(split.paired_pixels))
+
+
+def distinct(names: list[str], where: Path) -> list[str]:
+    """Readable names of class folders; two folders that read the same are an error."""
+    texts = [readable(name) for name in names]
+    for text in texts:
+        if texts.count(text) > 1:
+            raise InputError(f"two class folders read '{text}'", where, "rename one of them")
+    return texts
