@@ -52,29 +52,41 @@ def voxceleb(
     output: Output,
     vox1: Root = None,
     vox2: Root = None,
-    lists: Annotated[Path | None, typer.Option(help="folder of VoxCeleb1's trial lists, if not its root")] = None,
+    lists: Annotated[
+        Path | None, typer.Option(help="folder of the trial lists and meta tables, if not in the corpora's roots")
+    ] = None,
     jobs: Jobs = 0,
     cluster: Cluster = None,
     max_rejected: MaxRejected = 0.01,
 ) -> None:
     """VoxCeleb2 into OUTPUT/train and OUTPUT/test, with faces; VoxCeleb1's trials into OUTPUT/vox1.
 
-    What is broken is listed beside each directory, in train.rejected and so on.
+    What is broken is listed beside each directory, in train.rejected and so on. What is not on the disk is left out,
+    said here and in OUTPUT/left_out.tsv: `speakerkd doctor --corpus voxceleb` shows all parts. Nothing is written into
+    the corpora's folders.
 
     Example: speakerkd prepare voxceleb data --vox1 /corpora/voxceleb1 --vox2 /corpora/voxceleb2
     """
     from speakerkd.corpora.build import Work
-    from speakerkd.corpora.voxceleb import prepare_vox1, prepare_vox2
+    from speakerkd.corpora.parts import LEFT_OUT, write_left_out
+    from speakerkd.corpora.voxceleb import lists_left_out, prepare_vox1, prepare_vox2
+    from speakerkd.corpora.voxceleb_parts import vox1_parts, vox2_parts
     from speakerkd.errors import InputError
 
     if vox1 is None and vox2 is None:
         raise InputError("no corpus named", "prepare voxceleb", "give --vox1 DIR, --vox2 DIR or both")
     work = Work(jobs, cluster, max_rejected)
+    parts = [*(vox2_parts(vox2, lists) if vox2 else []), *(vox1_parts(vox1, lists) if vox1 else [])]
     if vox2 is not None:
-        for built in prepare_vox2(output, vox2, work):
+        for built in prepare_vox2(output, vox2, work, lists):
             print(built)
+    absent = {}
     if vox1 is not None:
         print(prepare_vox1(output, vox1, work, lists))
+        absent = lists_left_out(vox1, lists)
+    more = [(path.name, f"no scores of {path.name}: {why}") for path, why in absent.items()]
+    for sentence in write_left_out(output / LEFT_OUT, parts, more):
+        print(f"left out: {sentence}")
 
 
 @prepare.command()

@@ -2,103 +2,129 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from speakerkd.corpora.build import Built, Recording, Work, build
 from speakerkd.corpora.lists import check_named, names_of_list, numbered_lines, read_gender
+from speakerkd.corpora.parts import first_file, folders_below, packed_below
 from speakerkd.corpora.paths import ending, media_below, need_folder, stem
 from speakerkd.corpora.probe import AUDIO, IMAGE, PICTURE
+from speakerkd.corpora.voxceleb_parts import FACES2, LISTS, META1, META2, SOUND1, SOUND2
 from speakerkd.data.validate import trial_names
 from speakerkd.errors import InputError
 from speakerkd.frontend.audio import SOUNDFILE
 
 PARTS = {"dev": "train", "test": "test"}  # of VoxCeleb2, and the data directories made of them
-LISTS = {
-    "veri_test.txt": "original",
-    "veri_test2.txt": "cleaned",
-    "list_test_all.txt": "extended",
-    "list_test_all2.txt": "extended_cleaned",
-    "list_test_hard.txt": "hard",
-    "list_test_hard2.txt": "hard_cleaned",
-}
-LAYOUT1 = "it holds wav/<id>/<video>/00001.wav (or dev/wav and test/wav) and trial lists such as veri_test.txt"
-LAYOUT2 = "it holds dev/aac/<id>/<video>/00001.m4a, dev/mp4/<id>/<video>/00001.mp4, and the same below test"
+LAYOUT1 = (
+    "it holds wav/<id>/<video>/00001.wav (or dev/wav and test/wav, or vox1_dev_wav/wav) and trial lists such as "
+    "veri_test.txt"
+)
+LAYOUT2 = (
+    "it holds dev/aac/<id>/<video>/00001.m4a (or .wav below dev/wav), dev/mp4/<id>/<video>/00001.mp4, and the same "
+    "below test"
+)
 
 
-def prepare_vox2(output: Path | str, root: Path | str, work: Work) -> list[Built]:
+def prepare_vox2(output: Path | str, root: Path | str, work: Work, lists: Path | str | None = None) -> list[Built]:
     """Write `train` (VoxCeleb2 dev) and `test` (VoxCeleb2 test) below `output`, each with faces where it has them.
 
-    A part that is not there is not written. Raises InputError where the layout is not VoxCeleb2's.
+    A part that is not there is not written. lists: where vox2_meta.csv is looked for before the root.
+    Raises InputError where the layout is not VoxCeleb2's, naming what lies there packed.
     """
     root = need_folder(root, "VoxCeleb2", LAYOUT2)
-    meta = root / "vox2_meta.csv"
+    meta = next(iter(first_file((lists and Path(lists), root), META2)), None)
     built = []
     for part, name in PARTS.items():
-        audio = next((root / part / kind for kind in ("aac", "wav") if (root / part / kind).is_dir()), None)
-        if audio is None:
+        sounds = folders_below(root, SOUND2[part])
+        if not sounds:
             continue
-        recordings, refused = _pairs(audio, root / part / "mp4")
+        recordings, refused = _pairs(sounds, folders_below(root, FACES2[part]))
         if not recordings:
-            raise InputError("no recordings", audio, LAYOUT2)
+            raise InputError("no recordings", sounds[0], LAYOUT2)
         built.append(
             build(
                 Path(output) / name,
                 recordings,
                 work,
-                gender=read_gender(meta) if meta.is_file() else None,
+                gender=read_gender(meta) if meta else None,
                 refused=refused,
-                made_from=[meta],
+                made_from=[meta] if meta else [],
             )
         )
     if not built:
-        raise InputError("neither dev nor test of VoxCeleb2", root, LAYOUT2)
+        raise InputError("neither dev nor test of VoxCeleb2", root, _unpack(root) or LAYOUT2)
     return built
 
 
-def _pairs(audio: Path, faces: Path) -> tuple[list[Recording], list[tuple[str, str]]]:
-    """Every recording with the face video (or picture, or folder of pictures) of the same id, video and utterance."""
+def _unpack(root: Path) -> str:
+    """What to do where the corpus lies there, but packed."""
+    packed = packed_below(root)
+    return f"unpack {packed[0].name}" + (f" and {len(packed) - 1} more there" if packed[1:] else "") if packed else ""
+
+
+def _pairs(sounds: Sequence[Path], faces: Sequence[Path]) -> tuple[list[Recording], list[tuple[str, str]]]:
+    """Every recording with the face video (or picture, or folder of pictures) of the same id, video and utterance.
+
+    Of a recording that lies in several folders, or as wav beside its m4a, the first is taken: wav decodes faster.
+    """
+    face = _faces(faces)
+    recordings: dict[str, Recording] = {}
+    refused = []
+    for audio in sounds:
+        for name in sorted(media_below(audio, AUDIO), key=lambda path: ending(path) not in SOUNDFILE):
+            key = stem(name)
+            parts = key.split("/")
+            if len(parts) != 3:
+                refused.append((key, f"not of the form id/video/utterance, {audio / name}, move it there"))
+                continue
+            recording = Recording(key, f"{audio}/{name}", parts[0], f"{parts[0]}/{parts[1]}", face.get(key, ""))
+            recordings.setdefault(key, recording)
+    return list(recordings.values()), refused
+
+
+def _faces(folders: Sequence[Path]) -> dict[str, str]:
+    """{id/video/utterance: its video, picture, or the middle one of its folder of pictures}."""
     face: dict[str, str] = {}
-    if faces.is_dir():
+    for folder in folders:
         pictures: dict[str, list[str]] = {}
-        for name in media_below(faces, PICTURE):
+        for name in media_below(folder, PICTURE):
             key = stem(name)
             parts = key.split("/")
             if len(parts) == 3:
-                face.setdefault(key, name)
+                face.setdefault(key, f"{folder}/{name}")
             elif len(parts) == 4 and ending(name) in IMAGE:
-                pictures.setdefault("/".join(parts[:3]), []).append(name)
+                pictures.setdefault("/".join(parts[:3]), []).append(f"{folder}/{name}")
         for key, names in pictures.items():
             face.setdefault(key, names[len(names) // 2])
-    recordings: dict[str, Recording] = {}
-    refused = []
-    # Where a wav was made beside its m4a, it comes first: it decodes faster.
-    for name in sorted(media_below(audio, AUDIO), key=lambda path: ending(path) not in SOUNDFILE):
-        key = stem(name)
-        parts = key.split("/")
-        if len(parts) != 3:
-            refused.append((key, f"not of the form id/video/utterance, {audio / name}, move it there"))
-            continue
-        shown = f"{faces}/{face[key]}" if key in face else ""
-        recordings.setdefault(key, Recording(key, f"{audio}/{name}", parts[0], f"{parts[0]}/{parts[1]}", shown))
-    return list(recordings.values()), refused
+    return face
 
 
 def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path | str | None = None) -> Built:
     """Write `vox1` below `output`: the recordings that VoxCeleb1's trial lists name, and those lists.
 
-    lists: the folder of the trial lists, if it is not the root. They become trials_original, trials_cleaned,
-    trials_extended and trials_hard, whichever are found, line for line as they are.
+    lists: where the trial lists and vox1_meta.csv are looked for before the root. They become trials_original,
+    trials_cleaned, trials_extended and trials_hard, whichever are found, line for line as they are. A list of which
+    whole speakers are not on the disk (VoxCeleb1's dev part, say) is left out: see `lists_left_out`.
     Raises InputError where there is no list, or with file and line where one names a recording that is not there.
     """
     root = need_folder(root, "VoxCeleb1", LAYOUT1)
-    lists = need_folder(lists or root, "folder of trial lists", "give --lists DIR")
-    found = {name: lists / file for file, name in LISTS.items() if (lists / file).is_file()}
+    if lists is not None:
+        need_folder(lists, "folder of trial lists", "give --lists DIR")
+    homes = (lists and Path(lists), root)
+    found = {name: path for file, name in LISTS.items() for path in first_file(homes, file)}
     if not found:
-        raise InputError(f"no trial list ({', '.join(LISTS)})", lists, "put one there, or give --lists DIR")
-    named = {path: names_of_list(path, trial_names) for path in found.values()}
-    folders = [f for f in (root / "wav", root / "test" / "wav", root / "dev" / "wav") if f.is_dir()]
+        raise InputError(f"no trial list ({', '.join(LISTS)})", lists or root, "put one there, or give --lists DIR")
+    folders = folders_below(root, SOUND1)
     if not folders:
-        raise InputError("no recordings of VoxCeleb1", root, LAYOUT1)
+        raise InputError("no recordings of VoxCeleb1", root, _unpack(root) or LAYOUT1)
+    named = {path: names_of_list(path, trial_names) for path in found.values()}
+    absent = lists_left_out(root, lists)
+    named = {path: names for path, names in named.items() if path not in absent}
+    if not named:
+        first = next(iter(absent))
+        raise InputError(f"no list whose speakers are all here ({absent[first]})", first, _unpack(root) or LAYOUT1)
     wanted = {stem(name) for names in named.values() for name in names}
     recordings: dict[str, Recording] = {}
     for folder in folders:
@@ -110,12 +136,26 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
                 recordings.setdefault(key, Recording(key, f"{folder}/{name}", speaker, session))
     for path, names in named.items():
         check_named({stem(name): line for name, line in names.items()}, recordings.keys(), path)
-    meta = root / "vox1_meta.csv"
+    meta = next(iter(first_file(homes, META1)), None)
+    kept = {name: path for name, path in found.items() if path in named}
     return build(
         Path(output) / "vox1",
         list(recordings.values()),
         work,
-        gender=read_gender(meta) if meta.is_file() else None,
-        texts={f"trials_{name}": (line for _, line in numbered_lines(path)) for name, path in found.items()},
-        made_from=[meta, *found.values()],
+        gender=read_gender(meta) if meta else None,
+        texts={f"trials_{name}": (line for _, line in numbered_lines(path)) for name, path in kept.items()},
+        made_from=[*([meta] if meta else []), *kept.values()],
     )
+
+
+def lists_left_out(root: Path | str, lists: Path | str | None = None) -> dict[Path, str]:
+    """{trial list: what of its speakers is not on the disk}: those that cannot be scored here."""
+    root = Path(root)
+    here = {entry.name for folder in folders_below(root, SOUND1) for entry in os.scandir(folder) if entry.is_dir()}
+    absent = {}
+    for file in LISTS:
+        for path in first_file((lists and Path(lists), root), file):
+            speakers = {name.split("/")[0] for name in names_of_list(path, trial_names) if "/" in name}
+            if (gone := len(speakers - here)) and here:
+                absent[path] = f"{gone} of its {len(speakers)} speakers are not on the disk"
+    return absent
