@@ -68,10 +68,11 @@ def voxceleb(
     Example: speakerkd prepare voxceleb data --vox1 /corpora/voxceleb1 --vox2 /corpora/voxceleb2
     """
     from speakerkd.corpora.build import Work
-    from speakerkd.corpora.parts import LEFT_OUT, write_left_out
+    from speakerkd.corpora.parts import absences
     from speakerkd.corpora.voxceleb import lists_left_out, prepare_vox1, prepare_vox2
     from speakerkd.corpora.voxceleb_parts import vox1_parts, vox2_parts
     from speakerkd.errors import InputError
+    from speakerkd.work.left_out import FILE, record_left_out
 
     if vox1 is None and vox2 is None:
         raise InputError("no corpus named", "prepare voxceleb", "give --vox1 DIR, --vox2 DIR or both")
@@ -80,12 +81,11 @@ def voxceleb(
     if vox2 is not None:
         for built in prepare_vox2(output, vox2, work, lists):
             print(built)
-    absent = {}
+    lost = absences(parts)
     if vox1 is not None:
         print(prepare_vox1(output, vox1, work, lists))
-        absent = lists_left_out(vox1, lists)
-    more = [(path.name, f"no scores of {path.name}: {why}") for path, why in absent.items()]
-    for sentence in write_left_out(output / LEFT_OUT, parts, more):
+        lost |= {path.name: f"no scores of {path.name}: {why}" for path, why in lists_left_out(vox1, lists).items()}
+    for sentence in record_left_out(output / FILE, lost):
         print(f"left out: {sentence}")
 
 

@@ -7,10 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speakerkd.work.files import whole_file
-
 PACKED = re.compile(r".*\.(zip|tar|tgz|tar\.gz|tar\.bz2|7z|rar)$|.*_part_?[a-z]{2}$", re.IGNORECASE)
-LEFT_OUT = "left_out.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Part:
             fix = f"unpack {self.packed[0]}{more}"
         else:
             fix = f"it is {self.files}, from {self.source}"
-        return f"no {self.name}: without {self.needed}; {fix}"
+        return f"no {self.name}, and so without {self.needed}; {fix}"
 
 
 def packed_below(root: Path | None, words: Sequence[str] = ()) -> tuple[Path, ...]:
@@ -71,19 +68,6 @@ def first_file(folders: Iterable[Path | None], name: str) -> tuple[Path, ...]:
     return next(((f / name,) for f in folders if f is not None and (f / name).is_file()), ())
 
 
-def write_left_out(path: Path, parts: Iterable[Part], more: Iterable[tuple[str, str]] = ()) -> list[str]:
-    """Write `part<tab>what falls away and what to do` of the missing parts, for the report; gives the sentences.
-
-    A file without lines says that nothing is left out. more: (name, sentence) of what else is.
-    """
-    rows = [(part.name, part.told()) for part in parts if part.missing] + list(more)
-    with whole_file(path) as stream:
-        stream.writelines(f"{name}\t{' '.join(text.split())}\n" for name, text in rows)
-    return [text for _, text in rows]
-
-
-def read_left_out(path: Path) -> list[str]:
-    """The sentences of `write_left_out`; [] where there is no such file."""
-    if not path.is_file():
-        return []
-    return [line.partition("\t")[2] for line in path.read_text("utf-8").splitlines() if line.strip()]
+def absences(parts: Iterable[Part]) -> dict[str, str | None]:
+    """{name: what its absence costs, or None where the part is there}, for `work.left_out`."""
+    return {part.name: part.told() if part.missing else None for part in parts}

@@ -132,8 +132,18 @@ def vox1_parts(root: Path | None, lists: Path | None = None) -> list[Part]:
                 first_file((lists, root), name),
             )
         )
-    meta = first_file((lists, root), META1)
-    return [*parts, Part(META1, f"{META1}, likewise", "0.1 MB", f"{SITE}/meta/{META1}", "nothing printed", False, meta)]
+    parts.append(
+        Part(
+            META1,
+            f"{META1} in the root, or in --lists DIR",
+            "0.1 MB",
+            f"{SITE}/meta/{META1}",
+            "genders in data/vox1, which no figure needs",
+            False,
+            first_file((lists, root), META1),
+        )
+    )
+    return parts
 
 
 def other_parts(musan: Path | None, weights: Path | None) -> list[Part]:

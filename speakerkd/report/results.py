@@ -15,7 +15,12 @@ LISTS = {
     "trials_cleaned": "vox1_cleaned",
     "trials_extended": "vox1_e",
     "trials_hard": "vox1_h",
+    "trials_extended_cleaned": "vox1_e_cleaned",
+    "trials_hard_cleaned": "vox1_h_cleaned",
+    "trials_eval": "cnceleb",
+    "trials_concat": "cnceleb_joined",
 }
+NOISY = {"vox1_o": "eer_noise", "vox1_cleaned": "eer_cleaned_noise"}
 SEED_SUFFIX = re.compile(r"-seed\d+$")
 
 
@@ -27,6 +32,11 @@ class Result:
     system: str
     figures: dict[str, float]
     raw: dict[str, Any]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Why figures are missing, each reason once."""
+        return sorted({entry["left_out"] for entry in self.raw.get("match", {}).values() if entry.get("left_out")})
 
 
 def read_result(path: Path | str) -> Result:
@@ -56,8 +66,8 @@ def _figures(raw: dict[str, Any]) -> dict[str, float]:
         if not condition:
             figures[f"eer_{short}"] = entry.get("eer_percent")
             figures[f"mindcf_{short}"] = (entry.get("min_dcf") or {}).get("0.01")
-        elif (noise := re.fullmatch(r"all-(-?[\d.]+)dB", condition)) and short == "vox1_o":
-            figures[f"eer_noise_{noise[1]}db"] = entry.get("eer_percent")
+        elif (noise := re.fullmatch(r"all-(-?[\d.]+)dB", condition)) and short in NOISY:
+            figures[f"{NOISY[short]}_{noise[1]}db"] = entry.get("eer_percent")
     for name, entry in raw.get("match", {}).items():
         figures[name] = entry.get("accuracy_percent")
     figures |= raw.get("classify", {}).get("test", {}).get("figures", {})

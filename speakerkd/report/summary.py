@@ -13,14 +13,20 @@ from speakerkd.report import figures, tables
 from speakerkd.report.page import Section, write_page
 from speakerkd.report.published import published_row
 from speakerkd.report.results import Result, read_result
+from speakerkd.work.left_out import read_left_out
 
 
 def write_report(
-    experiments: Sequence[Path], out: Path | None = None, *, with_published: bool = False
+    experiments: Sequence[Path],
+    out: Path | None = None,
+    *,
+    with_published: bool = False,
+    left_out: Path | None = None,
 ) -> tuple[str, Path]:
     """Collect experiments into one table and one page; gives the table as text and the page's path.
 
-    Experiments named `x-seed1`, `x-seed2` share the row `x`, as mean and sample deviation. Raises InputError for one
+    Experiments named `x-seed1`, `x-seed2` share the row `x`, as mean and sample deviation. left_out: the record that
+    `prepare` makes of what a corpus lacks; its sentences stand below the table. Raises InputError for an experiment
     without results.
     """
     results = [read_result(path) for path in experiments]
@@ -35,10 +41,12 @@ def write_report(
     notes = [f"Mean and sample deviation over up to {seeds} seeds."] if seeds > 1 else ["One seed a system."]
     if with_published:
         notes.append("The papers' rows are on their data, network and training: beside ours, not the same test.")
+    missing = [*(read_left_out(left_out) if left_out else []), *dict.fromkeys(w for r in results for w in r.left_out)]
+    notes += [f"Left out: {sentence}" for sentence in missing]
     sections = [Section("Results", notes, [cells], _pictures(groups, pictures)), _made(results)]
     lead = f"{len(results)} experiments of {len(groups)} systems."
     write_page(page, "speakerkd report", lead, sections)
-    return tables.as_text(cells), page
+    return "\n".join([tables.as_text(cells), *(f"left out: {sentence}" for sentence in missing)]), page
 
 
 def result_table(results: Sequence[Result], *, with_published: bool = False) -> list[list[str]]:

@@ -1,0 +1,78 @@
+"""`speakerkd doctor --corpus`: the parts of a corpus, here or not, and what the recipe's stages will cost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from speakerkd.corpora import voxceleb_parts
+from speakerkd.corpora.parts import Part, absences
+from speakerkd.work.left_out import record_left_out
+
+
+def show_voxceleb(
+    vox1: Path | None,
+    vox2: Path | None,
+    lists: Path | None,
+    musan: Path | None,
+    weights: Path | None,
+    *,
+    systems: int = 2,
+    work: Path | None = None,
+    left_out: Path | None = None,
+    seconds: float = 10.0,
+) -> bool:
+    """Print both tables; True where everything required is there. left_out: a file that records what is not.
+
+    systems: trained networks that the time is told for; 0 with seconds 0: the parts alone.
+    """
+    from speakerkd.training import cost
+
+    parts = [
+        *voxceleb_parts.vox2_parts(vox2, lists),
+        *voxceleb_parts.vox1_parts(vox1, lists),
+        *voxceleb_parts.other_parts(musan, weights),
+    ]
+    _show_parts(parts)
+    if left_out is not None:
+        record_left_out(left_out, absences(parts))
+    if seconds > 0:
+        found = {part.name: part.found for part in parts}
+        dev, test = found["VoxCeleb2 dev, sound"], found["VoxCeleb2 test, sound"]
+        hard = bool(found["VoxCeleb1 dev, sound"]) or not (vox1 or vox2)
+        train = cost.count(dev) if dev else cost.VOX2_DEV
+        tested = cost.count(test) if test else (cost.Size() if vox2 else cost.VOX2_TEST)
+        sound = (*found["VoxCeleb1 test, sound"], *(p for p in found["VoxCeleb1 dev, sound"]))
+        scored = cost.count(tuple(dict.fromkeys(sound))) if sound else (cost.VOX1_ALL if hard else cost.VOX1_TEST)
+        trials = 37_720 + (552_536 if hard else 0)
+        noisy = cost.VOX1_TEST.recordings if found["MUSAN"] or not musan else 0
+        rates = cost.measure(seconds)
+        print(f"\nVoxCeleb2 dev{'' if dev else ', all of it'}: {train.recordings:,} recordings, {train.hours:,.0f} h")
+        print(f"Measured in {seconds:g} s here: {rates}\n")
+        costs = cost.stages(rates, train, tested, scored, systems=systems, noisy=noisy, lines=trials)
+        print("\n".join(cost.tell(costs)))
+        print(f"Training and scoring are those of {systems} systems at full width, 36 epochs, one after another.")
+        _show_disk(sum(one.disk for one in costs), work or Path.cwd())
+    return not any(part.required and part.missing for part in parts)
+
+
+def _show_parts(parts: list[Part]) -> None:
+    width = max(len(part.name) for part in parts)
+    for part in parts:
+        state = "here" if part.found else ("PACKED" if part.packed else ("MISSING" if part.required else "absent"))
+        print(f"{state:<8}{part.name:<{width}}  {part.size}")
+        where = ", ".join(map(str, part.found)) or f"{part.files}"
+        print(f"{'':8}{'':{width}}  {where}")
+        if part.missing:
+            need = "required" if part.required else "optional"
+            print(f"{'':8}{'':{width}}  {need}; lost without it: {part.needed}")
+            fix = f"unpack {', '.join(p.name for p in part.packed)}" if part.packed else f"from {part.source}"
+            print(f"{'':8}{'':{width}}  {fix}")
+
+
+def _show_disk(needed: float, work: Path) -> None:
+    while not work.exists() and work != work.parent:
+        work = work.parent
+    free = shutil.disk_usage(work).free
+    enough = "enough" if free > 1.1 * needed else "NOT ENOUGH"
+    print(f"Free where they go ({work.resolve()}): {free / 1e9:,.0f} GB, {enough}.")
