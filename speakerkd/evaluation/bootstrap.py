@@ -128,17 +128,26 @@ def intervals(
     utt2spk: dict[str, str] | None = None,
     level: float = 0.95,
 ) -> dict[str, Interval] | None:
-    """Percentile intervals of `eer` (a fraction) and `min_dcf_<prior>` at a confidence `level`.
+    """Percentile intervals of the EER and the minimum detection costs, by resampling speakers.
 
-    scores: (n,) of a labelled list. None with fewer than 5 speakers or with one class only.
+    Parameters
+    ----------
+    scores: (n,) of a labelled list. priors: of a target, in (0, 1), one cost each.
+    replicates: bootstrap samples. seed: of the samples. level: of confidence, in (0, 1).
+    utt2spk: {recording: speaker}; without it the target trials tell who is who.
+
+    Returns
+    -------
+    {"eer": Interval of fractions, "min_dcf_<prior>": Interval}; None with fewer than 5 speakers or one class only.
     """
     left, right, speakers = speakers_of_trials(trials, utt2spk)
     present = np.unique(np.concatenate([left, right]))
-    if len(present) < 5 or not ((trials.label == 1).any() and (trials.label == 0).any()):
+    label = trials.label
+    if label is None or len(present) < 5 or not ((label == 1).any() and (label == 0).any()):
         return None
     place = np.zeros(speakers, np.int64)
     place[present] = np.arange(len(present))
-    sample = Resampler(scores, trials.label, place[left], place[right], len(present))
+    sample = Resampler(scores, label, place[left], place[right], len(present))
     generator = np.random.default_rng(seed)
     found: dict[str, list[NDArray]] = {"eer": [], **{f"min_dcf_{p:g}": [] for p in priors}}
     for first in range(0, replicates, BATCH):

@@ -74,7 +74,7 @@ def fit(
         raise InputError("a development list needs target and non-target trials", trials.path, "give a labelled list")
     scores = np.asarray(scores, np.float64).reshape(len(trials), -1)
     names = list(qualities or {})
-    x = np.column_stack([scores, *(column for name in names for column in _combine(*qualities[name]))])
+    x = np.column_stack([scores, *(column for sides in (qualities or {}).values() for column in _combine(*sides))])
     if not np.isfinite(x).all():
         raise InputError("a score or quality is not finite", trials.path, "leave the recording out of the list")
     centre, spread = x.mean(0), x.std(0)

@@ -41,9 +41,20 @@ class OperatingPoint:
 
 
 def sort_scores(scores: ArrayLike, labels: ArrayLike) -> SortedScores:
-    """Sort scores (n,) by class; labels (n,): 1 target, 0 non-target, negative without a label (left out).
+    """Sort the scores of trials by class, once for all figures.
 
-    Raises InputError where the lengths differ or a score is not a number.
+    Parameters
+    ----------
+    scores: (n,), higher is more alike.
+    labels: (n,), 1 for a target trial, 0 for a non-target one; trials with a negative label are left out.
+
+    Raises
+    ------
+    InputError where the lengths differ or a score is nan.
+
+    >>> s = sort_scores([0.9, 0.8, 0.3, 0.7, 0.2, 0.1], [1, 1, 1, 0, 0, 0])
+    >>> s.target.tolist(), s.nontarget.tolist()
+    ([0.3, 0.8, 0.9], [0.1, 0.2, 0.7])
     """
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 1 or scores.shape != labels.shape:
@@ -97,7 +108,10 @@ def eer(s: SortedScores) -> float:
     """Equal error rate in [0, 1]: where the line between neighbouring operating points has FNR = FPR.
 
     Equal scores move from accepted to rejected together, along one line; so ties give the same value in any order,
-    and scores that are all equal give 0.5.
+    and scores that are all equal give 0.5. nan where a class is empty.
+
+    >>> round(eer(sort_scores([0.9, 0.8, 0.3, 0.7, 0.2, 0.1], [1, 1, 1, 0, 0, 0])), 4)  # one of three each way
+    0.3333
     """
     if not s.defined:
         return math.nan
@@ -132,7 +146,20 @@ def _unit_cost(prior: float, c_miss: float, c_fa: float) -> tuple[float, float]:
 def min_dcf(s: SortedScores, prior: float, c_miss: float = 1.0, c_fa: float = 1.0) -> float:
     """Least normalised detection cost over all thresholds between distinct scores, all and none accepted included.
 
-    prior: of a target, in (0, 1). NIST SRE: (c_miss p FNR + c_fa (1-p) FPR) / min(c_miss p, c_fa (1-p)), in [0, 1].
+    NIST SRE: (c_miss p FNR + c_fa (1-p) FPR) / min(c_miss p, c_fa (1-p)).
+
+    Parameters
+    ----------
+    prior: p of a target trial, in (0, 1). VoxCeleb's lists are reported at 0.01 and 0.05.
+    c_miss, c_fa: costs of a miss and of a false accept, above 0.
+
+    Returns
+    -------
+    In [0, 1]; nan where a class is empty.
+
+    >>> s = sort_scores([0.9, 0.8, 0.3, 0.7, 0.2, 0.1], [1, 1, 1, 0, 0, 0])
+    >>> round(min_dcf(s, 0.01), 4)  # at 0.8: one of three missed, nothing falsely accepted
+    0.3333
     """
     return _least_cost(s, prior, c_miss, c_fa)[0]
 

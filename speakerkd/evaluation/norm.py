@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +35,21 @@ def mean_embedding(values: NDArray) -> NDArray:
 
 
 def cohort_statistics(values: NDArray, cohort: NDArray, top: int | None = None) -> CohortStatistics:
-    """Statistics of the cosines between values (U, D) and cohort (K, D): over all K, or over each row's `top` highest.
+    """Mean and deviation of each recording's cosines to a cohort. It is read in blocks: about 60 MB beside the tables.
 
-    The cohort is read in blocks; memory beyond the tables is about 60 MB. The deviation divides by the count.
-    Raises InputError for a cohort smaller than `top` or with fewer than two embeddings.
+    Parameters
+    ----------
+    values: (U, D) embeddings of recordings, of any length.
+    cohort: (K, D) embeddings of the cohort.
+    top: how many of a recording's highest cosines count; None for all K. At least 2.
+
+    Returns
+    -------
+    Mean and standard deviation, (U,) each; the deviation divides by the count.
+
+    Raises
+    ------
+    InputError for a cohort smaller than `top` or than two, or one whose cosines to a recording are all equal.
     """
     if cohort.ndim != 2 or cohort.shape[1] != values.shape[1]:
         what = f"cohort embeddings of shape {cohort.shape}, recordings of size {values.shape[1]}"
@@ -49,19 +61,19 @@ def cohort_statistics(values: NDArray, cohort: NDArray, top: int | None = None) 
     for first in range(0, len(values), ROWS):
         rows = normalize(torch.from_numpy(np.ascontiguousarray(values[first : first + ROWS])), dim=-1)
         part = slice(first, first + len(rows))
-        mean[part], std[part] = (_all if top is None else _nearest)(rows, cohort, top)
+        mean[part], std[part] = _all(rows, cohort) if top is None else _nearest(rows, cohort, top)
     if not (std > 0).all():
         raise InputError("all cohort scores of a recording are equal", "score normalisation", "give another cohort")
     return CohortStatistics(mean, std)
 
 
-def _cosines(rows: torch.Tensor, cohort: NDArray):
+def _cosines(rows: torch.Tensor, cohort: NDArray) -> Iterator[torch.Tensor]:
     for first in range(0, len(cohort), COHORT):
         block = torch.from_numpy(np.ascontiguousarray(cohort[first : first + COHORT]))
         yield rows @ normalize(block, dim=-1).to(rows.dtype).T
 
 
-def _all(rows: torch.Tensor, cohort: NDArray, _) -> tuple[NDArray, NDArray]:
+def _all(rows: torch.Tensor, cohort: NDArray) -> tuple[NDArray, NDArray]:
     total, squares = torch.zeros(len(rows), dtype=torch.float64), torch.zeros(len(rows), dtype=torch.float64)
     for cosines in _cosines(rows, cohort):
         total += cosines.sum(1, dtype=torch.float64)
@@ -80,6 +92,7 @@ def _nearest(rows: torch.Tensor, cohort: NDArray, top: int) -> tuple[NDArray, ND
             found = cosines.topk(many, dim=1, sorted=False).values
             best = found if best is None else torch.cat([best, found], 1)
             best = best.topk(min(top, best.shape[1]), dim=1, sorted=False).values
+    assert best is not None  # a cohort is never empty
     best = best.double()
     return best.mean(1).numpy(), best.std(1, correction=0).numpy()
 
@@ -90,7 +103,16 @@ def s_norm(
     """Symmetric normalisation: the mean of (s - mean_e) / std_e and (s - mean_t) / std_t (Kenny 2010).
 
     With statistics over the nearest of the cohort it is adaptive S-norm (Cumani 2011; Matejka 2017, AS-norm1).
-    scores, rows, columns: (n,), the trial's score and its row in either side's statistics.
+
+    Parameters
+    ----------
+    scores: (n,) cosines of the trials.
+    rows, columns: (n,) each trial's row in the enrolment side's and the test side's statistics.
+    enrol, test: the statistics of both sides' recordings.
+
+    Returns
+    -------
+    (n,) float64, without bounds.
     """
     left = (scores - enrol.mean[rows]) / enrol.std[rows]
     right = (scores - test.mean[columns]) / test.std[columns]

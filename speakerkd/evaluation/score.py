@@ -58,22 +58,37 @@ class _Trials:
         for start in range(self.starts[first], self.starts[last], PART):
             yield self.at(slice(start, min(start + PART, self.starts[last])))
 
-    def at(self, place: slice | NDArray) -> slice | NDArray:
+    def at(self, place: slice) -> slice | NDArray:
         """The trials at these places of the grouped order."""
+        return place if self.order is None else self.order[place]
+
+    def numbers_at(self, place: NDArray) -> NDArray:
+        """The same for any places, as trial numbers."""
         return place if self.order is None else self.order[place]
 
     @property
     def share(self) -> float:
         """Trials over the pairs that their recordings could form; above 1 where trials are repeated."""
-        used = [np.count_nonzero(np.bincount(side)) for side in (self.rows, self.columns)]
+        used = [int(np.count_nonzero(np.bincount(side))) for side in (self.rows, self.columns)]
         return len(self.rows) / max(1, used[0] * used[1])
 
 
 def score_cosine(enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray) -> NDArray:
     """Cosine of each trial: protocols `whole` and `mean`.
 
-    enrol (E, D), test (T, D) float32 or float64; rows, columns (n,) the trial's row in each table.
-    Returns (n,) in [-1, 1].
+    Parameters
+    ----------
+    enrol, test: (E, D), (T, D) embeddings of either side's recordings, float32 or float64, of any length.
+    rows, columns: (n,) each trial's row in the two tables.
+
+    Returns
+    -------
+    (n,) in [-1, 1], higher is more alike; 0 where an embedding is zero.
+
+    >>> import numpy as np
+    >>> table = np.array([[3.0, 4.0], [0.0, 2.0]])
+    >>> score_cosine(table, table, np.array([0, 0]), np.array([0, 1])).round(6).tolist()
+    [1.0, 0.8]
     """
     a, b = _Table.of(enrol), _Table.of(test)
     trials = _Trials.of(rows, columns, len(enrol))
@@ -104,8 +119,21 @@ def _cosine_by_trial(a: _Table, b: _Table, trials: _Trials) -> Iterator[tuple[sl
 def score_crops(enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray) -> NDArray:
     """Minus the mean Euclidean distance between all pairs of L2-normalised crop embeddings: protocol `crops`.
 
-    enrol (E, C, D), test (T, C', D) float32 or float64; rows, columns (n,) the trial's row in each table.
-    Returns (n,) in [-2, 0], higher is more alike (Chung et al. 2020, In defence of metric learning).
+    The published protocol of voxceleb_trainer (Chung et al. 2020, In defence of metric learning).
+
+    Parameters
+    ----------
+    enrol, test: (E, C, D), (T, C', D) crop embeddings of either side's recordings, float32 or float64.
+    rows, columns: (n,) each trial's row in the two tables.
+
+    Returns
+    -------
+    (n,) in [-2, 0], higher is more alike.
+
+    >>> import numpy as np
+    >>> one, other = np.array([[[1.0, 0.0], [0.0, 1.0]]]), np.array([[[1.0, 0.0]]])
+    >>> score_crops(one, other, np.array([0]), np.array([0])).round(4).tolist()  # distances 0 and 1.4142
+    [-0.7071]
     """
     a, b = _Table.of(enrol), _Table.of(test)
     trials = _Trials.of(rows, columns, len(enrol))
@@ -151,7 +179,7 @@ def _crops_by_group(a: _Table, b: _Table, trials: _Trials) -> Iterator[tuple[sli
         cosines = torch.empty(min(step, len(firsts)), C, size * K, dtype=a.values.dtype)
         fetched = torch.empty(min(inner, len(firsts)) * size, K, D, dtype=b.values.dtype)
         for i in range(0, len(firsts), step):
-            trial = trials.at(firsts[i : i + step, None] + np.arange(size))
+            trial = trials.numbers_at(firsts[i : i + step, None] + np.arange(size))
             left, right = _long(trials.rows[trial[:, 0]]), _long(trials.columns[trial].ravel())
             count = len(trial)
             for j in range(0, count, inner):  # what is fetched is multiplied while it is still in the cache

@@ -95,9 +95,9 @@ class Scorer:
         reasons: Mapping[str, str] | None = None,
     ) -> None:
         self.protocol, self.norm, self.top, self.reasons = protocol, norm, top, reasons
-        self.sides = [enrol, enrol if test is enrol else test]
+        self.sides = (enrol, test)
         tables = {id(side): _less(vectors(protocol, side.values), mean) for side in self.sides}
-        self.tables = [tables[id(side)] for side in self.sides]
+        self.tables = (tables[id(enrol)], tables[id(test)])
         self.cohort = cohort if cohort is None else _less(cohort, mean)
         if norm != "none":
             if protocol.kind != "cosine":
@@ -114,11 +114,11 @@ class Scorer:
 
     def place(self, trials: TrialList, skip_missing: bool = False) -> Placed:
         """The trials in this scorer's tables; see `place`."""
-        return place(trials, *self.sides, skip_missing, self.reasons)
+        return place(trials, self.sides[0], self.sides[1], skip_missing, self.reasons)
 
     def scores(self, placed: Placed) -> NDArray:
         """Scores (n,) of placed trials, higher is more alike."""
-        raw = scores(self.protocol, *self.tables, placed.rows, placed.columns)
+        raw = scores(self.protocol, self.tables[0], self.tables[1], placed.rows, placed.columns)
         if self.norm == "none":
             return raw
         return s_norm(raw, placed.rows, placed.columns, *self.statistics(placed))
