@@ -4,54 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from urllib.parse import quote
 
+from speakerkd.data.names import encode_key
+from speakerkd.data.tables import invert, keys_by_value, read_table, write_table
 from speakerkd.errors import InputError
 from speakerkd.work.files import whole_dir, whole_file
+
+__all__ = [
+    "DataDir",
+    "UTTERANCE_TABLES",
+    "encode_key",
+    "invert",
+    "read_table",
+    "require_file",
+    "spell_path",
+    "write_datadir",
+    "write_table",
+]
 
 UTTERANCE_TABLES = (
     "wav.scp", "face.scp", "utt2spk", "utt2dur", "utt2session", "feats.scp", "aligned.scp", "teacher.scp",
 )  # fmt: skip
-
-
-def read_table(path: Path | str) -> dict[str, str]:
-    """Read `key value...` lines as {key: rest of the line}, in file order.
-
-    Raises InputError with file and line for an empty value, a duplicate key or bytes that are not UTF-8.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such table", path, "make it with the verb that writes it (see `speakerkd --help`)")
-    table: dict[str, str] = {}
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            for number, raw in enumerate(stream, 1):
-                line = raw.strip()
-                if not line:
-                    continue
-                key, _, value = line.partition(" ")
-                if not value:
-                    key, _, value = line.partition("\t")
-                if not value.strip():
-                    raise InputError(f"'{key}' has no value", f"{path}:{number}", "write `key value` on every line")
-                if key in table:
-                    raise InputError(f"duplicate key '{key}'", f"{path}:{number}", "keep one line a key")
-                table[key] = value.strip()
-    except UnicodeDecodeError as error:
-        raise InputError("not UTF-8 text", path, "save the table as UTF-8") from error
-    return table
-
-
-def write_table(path: Path | str, table: Mapping[str, str]) -> None:
-    """Write {key: value} as sorted `key value` lines (bytewise, Kaldi's `LC_ALL=C`), whole or not at all."""
-    with whole_file(path) as stream:
-        for key in sorted(table, key=lambda k: k.encode()):
-            stream.write(f"{key} {table[key]}\n")
-
-
-def encode_key(text: str) -> str:
-    """A path as a key: every whitespace character percent-encoded, everything else as it is."""
-    return "".join(quote(letter) if letter.isspace() else letter for letter in text)
 
 
 def spell_path(path: Path | str) -> str:
@@ -64,19 +37,6 @@ def spell_path(path: Path | str) -> str:
     except UnicodeEncodeError as error:
         raise InputError("a path that is not UTF-8", repr(text), "rename it") from error
     return text
-
-
-def invert(utt2spk: Mapping[str, str]) -> dict[str, str]:
-    """The spk2utt table of a utt2spk table: {speaker: its keys, sorted bytewise, blanks between}."""
-    return {speaker: " ".join(keys) for speaker, keys in _lists(utt2spk).items()}
-
-
-def _lists(table: Mapping[str, str]) -> dict[str, list[str]]:
-    """{value: its keys, sorted bytewise}."""
-    lists: dict[str, list[str]] = {}
-    for key in sorted(table, key=lambda k: k.encode()):
-        lists.setdefault(table[key], []).append(key)
-    return lists
 
 
 class DataDir:
@@ -109,12 +69,12 @@ class DataDir:
     @property
     def speakers(self) -> dict[str, list[str]]:
         """{speaker: its utterances}."""
-        return _lists(self.table("utt2spk"))
+        return keys_by_value(self.table("utt2spk"))
 
     @property
     def sessions(self) -> dict[str, list[str]]:
         """{session: its utterances}, a session being what shares one face (`<speaker>/<session>`)."""
-        return _lists(self.table("utt2session"))
+        return keys_by_value(self.table("utt2session"))
 
     @property
     def paired(self) -> list[str]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from speakerkd.config import Settings, parse
+from speakerkd.data.trials import TrialList
 from speakerkd.errors import InputError
-from speakerkd.evaluation.trials import TrialList
 from speakerkd.work.files import digest, write_json
 
 Quality = Literal["duration", "magnitude", "norm"]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import speakerkd
+from speakerkd.data.trials import TrialList, read_models, read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation import calibration, results
 from speakerkd.evaluation.calibration import Calibration
@@ -22,7 +23,6 @@ from speakerkd.evaluation.scorefile import read_header, read_scores, write_score
 from speakerkd.evaluation.scorer import Placed, Scorer
 from speakerkd.evaluation.settings import ScoreSettings, check
 from speakerkd.evaluation.sources import Change, FileSource, ModelSource, Progress, Tables
-from speakerkd.evaluation.trials import TrialList, read_models, read_trials
 from speakerkd.work.files import digest, whole_file
 
 

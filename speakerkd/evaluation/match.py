@@ -217,7 +217,7 @@ def read_pairs(path: Path | str) -> tuple[list[str], list[str], NDArray[np.int8]
     with open(path, encoding="utf-8-sig", errors="replace") as stream:
         head = [name.strip().lower() for name in stream.readline().split(",")]
     if len(head) < 3:
-        from speakerkd.evaluation.trials import read_trials
+        from speakerkd.data.trials import read_trials
 
         trials = read_trials(path)
         if trials.label is None:

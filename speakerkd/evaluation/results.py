@@ -10,10 +10,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from speakerkd.data.trials import TrialList
 from speakerkd.errors import InputError
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import intervals
-from speakerkd.evaluation.trials import TrialList
 from speakerkd.work.files import whole_file, write_json
 
 PRIORS = (0.01, 0.05)

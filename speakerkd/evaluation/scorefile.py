@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.data.trials import TrialList
 from speakerkd.errors import InputError
-from speakerkd.evaluation.trials import TrialList
 from speakerkd.work.files import whole_file
 
 STEP = 1 << 16

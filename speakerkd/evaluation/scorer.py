@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.data.trials import TrialList
 from speakerkd.errors import InputError
 from speakerkd.evaluation.calibration import Quality
 from speakerkd.evaluation.embeddings import Embeddings
 from speakerkd.evaluation.norm import CohortStatistics, cohort_statistics, s_norm
 from speakerkd.evaluation.protocol import Protocol, scores, vectors
 from speakerkd.evaluation.score import GATHERED
-from speakerkd.evaluation.trials import TrialList
 
 Norm = Literal["none", "s-norm", "as-norm"]
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.data.datadir import read_table
+from speakerkd.data.trials import TrialList, read_models
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embeddings import Embeddings, average_models, read_embeddings
 from speakerkd.evaluation.protocol import Protocol, protocol_of
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings, audio_in, audio_under
 from speakerkd.evaluation.settings import ScoreSettings
-from speakerkd.evaluation.trials import TrialList, read_models
 from speakerkd.work.files import digest
 
 if TYPE_CHECKING:

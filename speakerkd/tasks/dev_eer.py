@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation.metrics import eer, sort_scores
-from speakerkd.evaluation.trials import read_trials
 
 
 class EarlyTrials:

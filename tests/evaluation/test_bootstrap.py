@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from speakerkd.data.trials import TrialList
 from speakerkd.evaluation import bootstrap, metrics
-from speakerkd.evaluation.trials import TrialList
 
 
 def simulated(speakers, each, seed=0, spread=1.0):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm as gauss
 
+from speakerkd.data.trials import TrialList, read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.calibration import Calibration, fit, load_calibration, refuse_test_list, save_calibration
 from speakerkd.evaluation.fusion import mean_scores
-from speakerkd.evaluation.trials import TrialList, read_trials
 
 
 def gaussians(n=40_000, seed=0):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation.scorefile import read_header, read_scores, write_scores
-from speakerkd.evaluation.trials import read_trials
 
 
 @pytest.fixture

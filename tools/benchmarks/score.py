@@ -143,7 +143,7 @@ def bench_norm(scale: float, _) -> None:
 
 
 def bench_lists(scale: float, _) -> None:
-    from speakerkd.evaluation.trials import read_trials
+    from speakerkd.data.trials import read_trials
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trials.lst"

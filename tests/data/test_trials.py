@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from speakerkd.data import trials
+from speakerkd.data.trials import read_models, read_trials
 from speakerkd.errors import InputError
-from speakerkd.evaluation import trials
-from speakerkd.evaluation.trials import read_models, read_trials
 
 
 def write(tmp_path, text, name="list.txt"):
