@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-MOST = 30  # known names in a message
-
 
 class InputError(Exception):
     """A fault in what the user gave: what is wrong, where, and what to do about it.
@@ -21,10 +19,7 @@ class InputError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?` for the known name nearest to `name`, else the known names, of many the first few."""
+    """`did you mean 'x'?` for the known name nearest to `name`, else the list of known names."""
     known = sorted(known)
-    close = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    shown = ", ".join(known[:MOST])
-    return f"known: {shown}" + (f" and {len(known) - MOST} more" if len(known) > MOST else "")
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(known)

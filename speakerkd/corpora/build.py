@@ -11,7 +11,7 @@ from speakerkd.corpora.probe import check_picture, duration
 from speakerkd.data.datadir import encode_key, spell_path, write_datadir
 from speakerkd.errors import InputError
 from speakerkd.work import shards
-from speakerkd.work.files import Stamp
+from speakerkd.work.made import Stamp
 from speakerkd.work.rejected import Rejected
 
 CHUNK = 200  # recordings that a process takes at a time

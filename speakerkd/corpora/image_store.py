@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import shutil
@@ -15,7 +16,9 @@ from speakerkd.data.bands import channels_size, read_channels
 from speakerkd.data.images import PAIRED, Moments
 from speakerkd.errors import InputError
 from speakerkd.work import shards
-from speakerkd.work.files import Stamp, whole_dir, write_json
+from speakerkd.work.arrays import RowWriter, whole_array
+from speakerkd.work.files import whole_dir, write_json
+from speakerkd.work.made import Stamp
 from speakerkd.work.rejected import Rejected
 
 LARGEST = 256  # pixels a side where pictures differ in size and none was asked for: enough for crops of 224
@@ -61,7 +64,7 @@ def store_images(
         trained: list[int] = []
         for name, split in corpus.splits.items():
             for side in sides:
-                side.begin(name, len(split.labels))
+                side.begin(name)
             kept = []
             for row, pictures in _pictures(split, size, channels, exact, jobs, f"{output.name} {name}"):
                 fault = pictures if isinstance(pictures, InputError) else _unlike(sides, pictures)
@@ -92,11 +95,12 @@ class _Side:
         self.folder, self.kind, self.size, self.as_array = folder, kind, size, as_array
         self.like: np.ndarray | None = None  # the first picture, which tells channels and type of all
         self.moments, self.counts = Moments(), {}
-        self.split, self.room = "", 0
-        self.writer: _ArrayWriter | None = None
+        self.split = ""
+        self.writer: RowWriter | None = None
+        self.open = contextlib.ExitStack()
 
-    def begin(self, split: str, room: int) -> None:
-        self.split, self.room, self.writer = split, room, None
+    def begin(self, split: str) -> None:
+        self.split, self.writer = split, None
         (self.folder / split).mkdir(parents=True)
 
     def add(self, picture: np.ndarray) -> None:
@@ -106,13 +110,14 @@ class _Side:
             self.moments.add(picture)
         if self.as_array:
             if self.writer is None:
-                self.writer = _ArrayWriter(self.folder / self.split, self.room, picture)
+                path = self.folder / self.split / "images.npy"
+                self.writer = self.open.enter_context(whole_array(path, picture.shape, picture.dtype))
             self.writer.add(picture)
 
     def end(self, keys: list[str], labels: list[int], files: list[Path]) -> None:
         folder = self.folder / self.split
         if self.writer is not None:
-            self.writer.close()
+            self.open.close()
         elif self.as_array:  # an empty split
             channels = 3 if self.like is None else self.like.shape[2]
             np.save(folder / "images.npy", np.zeros((0, self.size, self.size, channels), np.uint8))
@@ -140,26 +145,6 @@ def _unlike(sides: list[_Side], pictures: list[np.ndarray]) -> InputError | None
                 "give pictures of one kind",
             )
     return None
-
-
-class _ArrayWriter:
-    """Fills a memory-mapped array of N pictures, and shortens it at the end where some were refused."""
-
-    def __init__(self, folder: Path, count: int, like: np.ndarray) -> None:
-        self.path = folder / "images.npy"
-        self.array = np.lib.format.open_memmap(self.path, "w+", like.dtype, (count, *like.shape))
-        self.filled = 0
-
-    def add(self, picture: np.ndarray) -> None:
-        self.array[self.filled] = picture
-        self.filled += 1
-
-    def close(self) -> None:
-        self.array.flush()
-        if self.filled < len(self.array):
-            shorter = self.path.with_name("images.part.npy")
-            np.save(shorter, self.array[: self.filled])
-            shorter.replace(self.path)
 
 
 def _pictures(

@@ -274,7 +274,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 def _save_index(scp: Path, index: dict[str, np.ndarray]) -> None:
     # a folder that cannot be written to only costs the reading of the headers next time
-    with contextlib.suppress(OSError), whole_file(index_path(scp), "wb") as stream:
+    with contextlib.suppress(InputError), whole_file(index_path(scp), "wb") as stream:
         np.savez(stream, **index)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Literal
@@ -11,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from speakerkd.config import Settings, parse
+from speakerkd.config import Settings
 from speakerkd.data.trials import TrialList
 from speakerkd.errors import InputError
 from speakerkd.work.files import digest, write_json
+from speakerkd.work.records import read_json
 
 Quality = Literal["duration", "magnitude", "norm"]
 QUALITIES: tuple[Quality, ...] = ("duration", "magnitude", "norm")
@@ -125,10 +125,4 @@ def save_calibration(path: Path | str, calibration: Calibration) -> None:
 
 def load_calibration(path: Path | str) -> Calibration:
     """Read a calibration; raises InputError where the file is not one."""
-    path = Path(path)
-    try:
-        return parse(Calibration, json.loads(path.read_text("utf-8")), path)
-    except FileNotFoundError:
-        raise InputError("no such calibration", path, "make one with `speakerkd score --calibrate`") from None
-    except ValueError as error:
-        raise InputError("not a calibration", path, "make one with `speakerkd score --calibrate`") from error
+    return read_json(path, Calibration, "make one with `speakerkd score --calibrate`")

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerkd.data.arrays import read_npz
 from speakerkd.data.datadir import read_table, write_table
 from speakerkd.data.kaldi import read_records
 from speakerkd.errors import InputError
+from speakerkd.work.arrays import read_npz
 from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.reading import check_file
+from speakerkd.work.records import parse_json, read_json
 
 MEDIA = (".wav", ".flac", ".m4a", ".mp4", ".ogg", ".opus", ".mp3", ".aac", ".sph", ".webm", ".jpg", ".jpeg", ".png")
 MAKE = "make them with `speakerkd embed`"
@@ -87,7 +88,7 @@ def read_embeddings(path: Path | str) -> Embeddings:
     else:
         keys, values = _read_kaldi(path)
         record = path.with_suffix(".json")
-        made = _parse_made(record.read_text("utf-8", "replace"), record) if record.is_file() else {}
+        made = read_json(record, dict[str, Any], MAKE) if record.is_file() else {}
         lengths = path.with_suffix(".utt2dur")
         table = read_table(lengths) if lengths.is_file() else {}
         seconds = np.array([float(table[key]) for key in keys]) if table.keys() >= set(keys) else None
@@ -118,7 +119,7 @@ def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any], NDArray |
         fix = "write the arrays `utterance` (N,) and `embedding` (N, D) or (N, crops, D)"
         raise InputError(f"no array `{min(missing)}`", path, fix)
     keys, values, seconds = arrays["utterance"], arrays["embedding"], arrays.get("seconds")
-    made = _parse_made(str(arrays["made"]), path) if "made" in arrays else {}
+    made = parse_json(str(arrays["made"]), dict[str, Any], path, MAKE) if "made" in arrays else {}
     if keys.ndim != 1 or values.ndim not in (2, 3) or len(keys) != len(values) or values.size == 0:
         what = f"`utterance` {keys.shape} and `embedding` {values.shape} do not fit"
         raise InputError(what, path, "give (N,) names and (N, D) or (N, crops, D) embeddings")
@@ -135,17 +136,6 @@ def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any], NDArray |
     except UnicodeDecodeError:
         raise InputError("`utterance` holds names that are not UTF-8", path, "write names as UTF-8 text") from None
     return names, values, made, seconds
-
-
-def _parse_made(text: str, path: Path) -> dict[str, Any]:
-    """How embeddings were made, as `speakerkd embed` recorded it."""
-    try:
-        made = json.loads(text)
-    except (ValueError, RecursionError):
-        made = None
-    if not isinstance(made, dict):
-        raise InputError("a damaged record of how the embeddings were made", path, MAKE)
-    return made
 
 
 def _read_kaldi(path: Path) -> tuple[list[str], NDArray]:

@@ -10,6 +10,7 @@ from speakerkd.config import parse
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank import FbankSettings
 from speakerkd.work.files import below
+from speakerkd.work.records import read_text
 
 if TYPE_CHECKING:
     from speakerkd.models.trained_model import TrainedModel
@@ -31,7 +32,7 @@ def find_model(given: Path | str | None = None) -> Path:
     if LATEST.is_dir():
         return LATEST.resolve()
     if LATEST.is_file():  # where links cannot be made, a file holds the name
-        return _checked(below(LATEST.parent, LATEST.read_text("utf-8").strip()), LATEST)
+        return _checked(below(LATEST.parent, read_text(LATEST, GET_ONE, 4096).strip()), LATEST)
     raise InputError("no model: --model is not given, SPEAKERKD_MODEL is not set", f"no {LATEST} here", GET_ONE)
 
 

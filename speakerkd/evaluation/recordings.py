@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
@@ -14,6 +14,7 @@ from speakerkd.data.archive import FeatureArchive
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank import FbankSettings
+from speakerkd.work.records import read_json
 
 AUDIO = (".wav", ".flac", ".m4a", ".mp4", ".ogg", ".opus", ".mp3", ".aac", ".sph", ".webm")
 
@@ -50,7 +51,7 @@ def _check_settings(record: Path, settings: FbankSettings) -> None:
     """Raises InputError where features were made with other settings than a model's."""
     if not record.is_file():
         return
-    theirs = json.loads(record.read_text("utf-8"))
+    theirs = read_json(record, dict[str, Any], "run `speakerkd fbank` again")
     wanted = settings.model_dump()
     other = {name: value for name, value in theirs.items() if name in wanted and wanted[name] != value}
     if other:

@@ -10,7 +10,8 @@ import numpy as np
 
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
-from speakerkd.work.files import Stamp, whole_file
+from speakerkd.work.arrays import read_array, whole_array
+from speakerkd.work.made import Stamp
 
 SIDE = 112
 
@@ -30,16 +31,16 @@ def crop_map(directory: Path | str) -> tuple[dict[str, int], np.ndarray]:
     if not stamp.is_current():
         _write(output, paths)
         stamp.write()
-    return {key: place[path] for key, path in table.items()}, np.load(output, mmap_mode="r", allow_pickle=False)
+    fix = f"remove {output} and run this again"
+    crops = read_array(output, fix, "u", (len(paths), SIDE, SIDE, 3), memory_map=True)
+    return {key: place[path] for key, path in table.items()}, crops
 
 
 def _write(output: Path, paths: Sequence[str]) -> None:
-    with whole_file(output, "wb") as stream, ThreadPoolExecutor() as pool:
-        shape = (len(paths), SIDE, SIDE, 3)
-        np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with whole_array(output, (SIDE, SIDE, 3), np.uint8) as array, ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), 256):  # in blocks, so that memory stays flat; PIL decodes outside the lock
             for crop in pool.map(_read, paths[start : start + 256]):
-                stream.write(crop.tobytes())
+                array.add(crop)
 
 
 def _read(path: str) -> np.ndarray:

@@ -17,8 +17,10 @@ from speakerkd.frontend.alignment import SIDE
 from speakerkd.frontend.faces import FRAMES, DetectorSettings, Face, detector
 from speakerkd.frontend.pictures import is_video, read_picture, video_frames
 from speakerkd.work import shards
-from speakerkd.work.files import Stamp, whole_file
-from speakerkd.work.ledger import Ledger, signature, summary, write_batch
+from speakerkd.work.files import whole_file
+from speakerkd.work.ledger import Ledger, write_batch
+from speakerkd.work.lock import working_in
+from speakerkd.work.made import Stamp, signature, summary
 from speakerkd.work.rejected import Rejected
 
 BATCH = 32  # sessions
@@ -48,11 +50,35 @@ def align_faces(
     """
     directory, settings = Path(directory), settings or DetectorSettings()
     sessions, members = _sessions(directory)
+    with working_in(directory / "faces", "speakerkd faces"):
+        return _align(
+            directory,
+            settings,
+            sessions,
+            members,
+            detect=detect,
+            jobs=jobs,
+            cluster=cluster,
+            max_rejected=max_rejected,
+        )
+
+
+def _align(
+    directory: Path,
+    settings: DetectorSettings,
+    sessions: dict[str, list[str]],
+    members: dict[str, str],
+    *,
+    detect: bool,
+    jobs: int,
+    cluster: str | None,
+    max_rejected: float,
+) -> Rejected:
     crops, folder = (directory / "aligned").absolute(), directory / "faces"
-    folder.mkdir(exist_ok=True)
     paths = {session: crops / f"{session}.png" for session in sessions}
     signatures = {session: signature(sources) for session, sources in sessions.items()}
-    ledger = Ledger(folder, settings.model_dump(exclude={"batch"}) | {"detect": detect})
+    aligned_by = settings.model_dump(exclude={"batch"}) | {"detect": detect}
+    ledger: Ledger[str] = Ledger(folder, aligned_by, str)
     for session in [s for s in ledger.done if s in paths and not paths[s].is_file()]:
         del ledger.done[session]
     pending = ledger.pending(signatures)
@@ -62,17 +88,17 @@ def align_faces(
         for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
-    work = functools.partial(_align_batch, settings=settings if detect else None, recorded=ledger.settings)
+    work = functools.partial(_align_batch, settings=settings if detect else None, made=ledger.origin)
     for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="faces"):
         if isinstance(result, InputError):
             raise result
         ledger.add(path)
 
     rejected = Rejected(directory / "faces", max_rejected)
-    notes: dict[str, Any] = {}
+    notes: dict[str, str] = {}
     done: set[str] = set()
     for session, sign in signatures.items():
-        if ledger.done.get(session, ("",))[0] == sign:
+        if session in ledger.done and ledger.done[session][0] == sign:
             done.add(session)
             if ledger.done[session][1]:
                 notes[session] = ledger.done[session][1]
@@ -84,7 +110,7 @@ def align_faces(
         stream.writelines(f"{session}\t{note}\n" for session, note in sorted(notes.items()))
     write_table(directory / "aligned.scp", {key: str(paths[s]) for key, s in members.items() if s in done})
     # tells readers of the crops that one has changed under an unchanged name
-    Stamp(directory / "aligned.scp", [], **ledger.settings, pictures=summary(signatures)).write()
+    Stamp(directory / "aligned.scp", [], **aligned_by, pictures=summary(signatures)).write()
     ledger.sweep(signatures)
     return rejected
 
@@ -129,7 +155,7 @@ class Session:
                 self.faults.append(str(error))
 
 
-def _align_batch(batch: tuple[Path, list[Session]], settings: DetectorSettings | None, recorded: dict) -> None:
+def _align_batch(batch: tuple[Path, list[Session]], settings: DetectorSettings | None, made: dict[str, Any]) -> None:
     """Write the crops of some sessions and their record; runs in a worker."""
     path, sessions = batch
     done: dict[str, tuple[str, str]] = {}
@@ -152,7 +178,7 @@ def _align_batch(batch: tuple[Path, list[Session]], settings: DetectorSettings |
             else:
                 _write_picture(session.path, crop if isinstance(crop, np.ndarray) else crop.crop)
                 done[session.name] = (session.signature, _note(session, crop, tried[session.name]))
-    write_batch(path, recorded, done, refused)
+    write_batch(path, made, done, refused)
 
 
 def _crops(tries, settings: DetectorSettings | None) -> list[Face | np.ndarray | None]:

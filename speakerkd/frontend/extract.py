@@ -13,13 +13,16 @@ from speakerkd.errors import InputError
 from speakerkd.frontend.audio import read_audio
 from speakerkd.frontend.fbank import FbankSettings, fbank
 from speakerkd.work import shards
-from speakerkd.work.files import Stamp, below, write_json
-from speakerkd.work.ledger import Ledger, signature, summary, write_batch
+from speakerkd.work.files import write_json
+from speakerkd.work.ledger import Ledger, write_batch
+from speakerkd.work.lock import working_in
+from speakerkd.work.made import Stamp, signature, summary
 from speakerkd.work.rejected import Rejected
 
 LEAST_BATCH = 64
 WORTH_A_PROCESS = 1000  # recordings: with fewer, starting another process costs more than it saves
 MOST_ARKS = 256  # a reader maps each ark
+Place = tuple[int, int, int]  # of a recording: offset in its ark, frames, samples
 
 
 def extract_fbank(
@@ -41,9 +44,22 @@ def extract_fbank(
     if not sources:
         raise InputError("no recordings", directory / "wav.scp", "make it with `speakerkd prepare`")
     folder = (directory / "fbank").absolute()
-    folder.mkdir(exist_ok=True)
+    with working_in(folder, "speakerkd fbank"):
+        return _extract(directory, folder, sources, settings, jobs=jobs, cluster=cluster, max_rejected=max_rejected)
+
+
+def _extract(
+    directory: Path,
+    folder: Path,
+    sources: dict[str, str],
+    settings: FbankSettings,
+    *,
+    jobs: int,
+    cluster: str | None,
+    max_rejected: float,
+) -> Rejected:
     signatures = {key: signature([path]) for key, path in sources.items()}
-    ledger = Ledger(folder, settings.model_dump())
+    ledger: Ledger[Place] = Ledger(folder, settings.model_dump(), Place)
     pending = ledger.pending(signatures)
     size = max(LEAST_BATCH, -(-len(sources) // MOST_ARKS))
     groups = [pending[start : start + size] for start in range(0, len(pending), size)]
@@ -52,29 +68,28 @@ def extract_fbank(
         for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
-    work = functools.partial(_extract_batch, settings=settings, recorded=ledger.settings)
+    work = functools.partial(_extract_batch, settings=settings, made=ledger.origin)
     for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="fbank"):
         if isinstance(result, InputError):
             raise result
         ledger.add(path)
 
     rejected = Rejected(directory / "fbank", max_rejected)
-    done: dict[str, Any] = {}
+    done: dict[str, Place] = {}
     for key, sign in signatures.items():
-        if ledger.done.get(key, ("",))[0] == sign:
+        if key in ledger.done and ledger.done[key][0] == sign:
             done[key] = ledger.done[key][1]
         else:
             rejected.refuse(key, ledger.refused[key][1])
     rejected.take(len(done))
     rejected.close()
-    places = {key: f"{below(folder, ark)}:{offset}" for key, (ark, offset, _, _) in done.items()}
+    places = {key: f"{ledger.file(key, '.ark')}:{offset}" for key, (offset, _, _) in done.items()}
     if pending or not _names(directory / "feats.scp", places):
         write_scp(directory / "feats.scp", places)
-    write_table(directory / "utt2num_frames", {key: str(value[2]) for key, value in done.items()})
-    write_table(directory / "utt2dur", {key: f"{value[3] / settings.rate:.3f}" for key, value in done.items()})
+    write_table(directory / "utt2num_frames", {key: str(frames) for key, (_, frames, _) in done.items()})
+    write_table(directory / "utt2dur", {key: f"{count / settings.rate:.3f}" for key, (_, _, count) in done.items()})
     write_json(directory / "feats.json", settings.model_dump())
-    stamp = Stamp(directory / "feats.scp", [], **settings.model_dump(), recordings=summary(signatures))
-    stamp.write()
+    Stamp(directory / "feats.scp", [], **settings.model_dump(), recordings=summary(signatures)).write()
     ledger.sweep(signatures)
     FeatureArchive(directory / "feats.scp")  # checks all, and caches the index while the headers are at hand
     return rejected
@@ -88,7 +103,9 @@ def _names(scp: Path, places: dict[str, str]) -> bool:
         return False
 
 
-def _extract_batch(batch: tuple[Path, list[tuple[str, str, str]]], settings: FbankSettings, recorded: dict) -> None:
+def _extract_batch(
+    batch: tuple[Path, list[tuple[str, str, str]]], settings: FbankSettings, made: dict[str, Any]
+) -> None:
     """Write one ark and its record; runs in a worker."""
     import torch
 
@@ -118,8 +135,8 @@ def _extract_batch(batch: tuple[Path, list[tuple[str, str, str]]], settings: Fba
     if not places:
         ark.unlink()
     done = {
-        key: (sign, (ark.name, int(places[key].rpartition(":")[2]), frames[key], samples[key]))
+        key: (sign, (int(places[key].rpartition(":")[2]), frames[key], samples[key]))
         for key, _, sign in utterances
         if key in places
     }
-    write_batch(path, recorded, done, refused, [ark.name] if places else [])
+    write_batch(path, made, done, refused, [ark] if places else [])

@@ -12,7 +12,8 @@ import numpy as np
 from speakerkd.data.archive import read_shared_vectors
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
-from speakerkd.work.files import Stamp, whole_file
+from speakerkd.work.files import whole_file
+from speakerkd.work.made import Stamp
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,8 +18,11 @@ from speakerkd.frontend.alignment import SIDE
 from speakerkd.frontend.pictures import read_picture
 from speakerkd.teachers.load import TeacherFile, find_teacher, load_teacher
 from speakerkd.work import shards
-from speakerkd.work.files import Stamp, below, whole_file, write_json
-from speakerkd.work.ledger import Ledger, signature, summary, write_batch
+from speakerkd.work.arrays import read_array
+from speakerkd.work.files import whole_file, write_json
+from speakerkd.work.ledger import Ledger, write_batch
+from speakerkd.work.lock import working_in
+from speakerkd.work.made import Stamp, signature, summary
 from speakerkd.work.rejected import Rejected
 
 if TYPE_CHECKING:
@@ -59,30 +62,30 @@ def embed_teacher(
     dtype = "float32" if found.onnx else _dtype(precision, chosen)
     settings = {"teacher": found.name, "digest": found.digest, "flip": flip, "dtype": dtype}
     folder = directory / "teacher"
-    folder.mkdir(exist_ok=True)
-    signatures = {path: signature([path]) for path in dict.fromkeys(aligned.values())}
-    ledger = Ledger(folder, settings)
-    pending = ledger.pending(signatures)
-    if pending:
-        network = load_teacher(found.name, found.weights).to(chosen)
-        groups = [pending[start : start + BATCH] for start in range(0, len(pending), BATCH)]
-        batches = list(zip(ledger.next_batches(len(groups)), groups, strict=True))
-        embed = functools.partial(_embed, network, flip=flip, batch=batch, dtype=dtype)
-        work = functools.partial(_embed_batch, embed=embed, signatures=signatures, recorded=ledger.settings)
-        for (path, _), result in shards.each(work, batches, label="embed-teacher"):
-            if isinstance(result, InputError):
-                raise result
-            ledger.add(path)
+    with working_in(folder, "speakerkd embed-teacher"):
+        signatures = {path: signature([path]) for path in dict.fromkeys(aligned.values())}
+        ledger: Ledger[int] = Ledger(folder, settings, int)
+        pending = ledger.pending(signatures)
+        if pending:
+            network = load_teacher(found.name, found.weights).to(chosen)
+            groups = [pending[start : start + BATCH] for start in range(0, len(pending), BATCH)]
+            batches = list(zip(ledger.next_batches(len(groups)), groups, strict=True))
+            embed = functools.partial(_embed, network, flip=flip, batch=batch, dtype=dtype)
+            work = functools.partial(_embed_batch, embed=embed, signatures=signatures, made=ledger.origin)
+            for (path, _), result in shards.each(work, batches, label="embed-teacher"):
+                if isinstance(result, InputError):
+                    raise result
+                ledger.add(path)
 
-    rejected = Rejected(directory / "teacher", max_rejected)
-    place = {path: ledger.done[path][1] for path, sign in signatures.items() if ledger.done.get(path, ("",))[0] == sign}
-    for path in signatures.keys() - place.keys():
-        rejected.refuse(path, ledger.refused[path][1])
-    rejected.take(len(place))
-    rejected.close()
-    settings["crops"] = summary(signatures)
-    _publish(directory, found, settings, aligned, _collect(folder, place))
-    ledger.sweep(signatures)
+        rejected = Rejected(directory / "teacher", max_rejected)
+        done = [path for path, sign in signatures.items() if path in ledger.done and ledger.done[path][0] == sign]
+        for path in signatures.keys() - set(done):
+            rejected.refuse(path, ledger.refused[path][1])
+        rejected.take(len(done))
+        rejected.close()
+        settings["crops"] = summary(signatures)
+        _publish(directory, found, settings, aligned, _collect(ledger, done))
+        ledger.sweep(signatures)
     return rejected
 
 
@@ -115,7 +118,7 @@ def _embed(network: FaceNetwork, crops: np.ndarray, flip: bool, batch: int, dtyp
     return torch.cat(parts).numpy()
 
 
-def _embed_batch(item: tuple[Path, list[str]], embed, signatures: Mapping[str, str], recorded: dict) -> None:
+def _embed_batch(item: tuple[Path, list[str]], embed, signatures: Mapping[str, str], made: dict[str, Any]) -> None:
     """Embed some crops and record them."""
     path, sources = item
     with ThreadPoolExecutor(8) as pool:  # Pillow decodes outside the interpreter's lock
@@ -123,17 +126,17 @@ def _embed_batch(item: tuple[Path, list[str]], embed, signatures: Mapping[str, s
     good = [(source, crop) for source, crop in zip(sources, crops, strict=True) if not isinstance(crop, InputError)]
     refused = {s: (signatures[s], str(c)) for s, c in zip(sources, crops, strict=True) if isinstance(c, InputError)}
     done: dict[str, tuple[str, Any]] = {}
-    name = path.with_suffix(".npy").name
+    file = path.with_suffix(".npy")
     if good:
         vectors = embed(np.stack([crop for _, crop in good]))
         for row, (source, _) in enumerate(good):
             if np.isfinite(vectors[row]).all() and vectors[row].any():
-                done[source] = (signatures[source], (name, row))
+                done[source] = (signatures[source], row)
             else:
                 refused[source] = (signatures[source], f"the teacher's embedding is zero or not finite, {source}")
-        with whole_file(path.with_suffix(".npy"), "wb") as stream:
+        with whole_file(file, "wb") as stream:
             np.save(stream, vectors)
-    write_batch(path, recorded, done, refused, [name] if good else [])
+    write_batch(path, made, done, refused, [file] if good else [])
 
 
 def _read(path: str) -> np.ndarray | InputError:
@@ -146,10 +149,14 @@ def _read(path: str) -> np.ndarray | InputError:
     return crop
 
 
-def _collect(folder: Path, place: Mapping[str, tuple[str, int]]) -> dict[str, np.ndarray]:
+def _collect(ledger: Ledger[int], done: Sequence[str]) -> dict[str, np.ndarray]:
     """{crop: embedding (D,)} from the batches on disk."""
-    files = {name: np.load(below(folder, name), allow_pickle=False) for name in {name for name, _ in place.values()}}
-    return {path: files[name][row] for path, (name, row) in place.items()}
+    files = {path: ledger.file(path, ".npy") for path in done}
+    fix = f"remove {ledger.folder} and run `speakerkd embed-teacher` again"
+    rows = {file: read_array(file, fix, "f", ("crops", "D")) for file in dict.fromkeys(files.values())}
+    if any(not 0 <= ledger.done[path][1] < len(rows[file]) for path, file in files.items()):
+        raise InputError("a batch names a row that its vectors do not have", ledger.folder, fix)
+    return {path: rows[file][ledger.done[path][1]] for path, file in files.items()}
 
 
 def _publish(
@@ -159,7 +166,7 @@ def _publish(
     aligned: Mapping[str, str],
     vectors: Mapping[str, np.ndarray],
 ) -> None:
-    stamp = Stamp(directory / "teacher.scp", [directory / "aligned.scp"], **settings)
+    stamp = Stamp(directory / "teacher.scp", [directory / "aligned.scp"], ["teacher.ark"], **settings)
     dim = len(next(iter(vectors.values())))
     if not stamp.is_current():
         first: dict[str, str] = {}  # crop -> the key that its vector is stored under

@@ -11,7 +11,8 @@ from speakerkd.errors import InputError, nearest
 from speakerkd.frontend.prompts import fill, prompt_set
 from speakerkd.models.text import CLIP_MODEL, CLIP_WEIGHTS, clip_embeddings, clip_weights, ngram_embeddings
 from speakerkd.teachers.text_table import TextTable, read_text_table, write_text_table
-from speakerkd.work.files import Stamp, digest, write_json
+from speakerkd.work.files import digest, write_json
+from speakerkd.work.made import Stamp
 
 TEACHERS = ("clip", "ngrams", "auto")
 

@@ -63,13 +63,12 @@ def save_checkpoint(
                 files[file.name] = {"bytes": file.stat().st_size, "sha256": digest(file)}
             record = {**state, "step": step, "version": speakerkd.__version__, "files": files}
             write_json(part / "state.json", record)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except (InputError, SafetensorError) as error:
+        reason = error.what if isinstance(error, InputError) else str(error)
         last = newest_step(folder)
         kept = f"the last good checkpoint is step-{last}" if last is not None else "no checkpoint is there yet"
-        raise InputError(
-            f"cannot write a checkpoint ({reason})", path, f"free space or mend the rights, then --resume; {kept}"
-        ) from error
+        fix = f"free space there, or check its rights, then --resume; {kept}"
+        raise InputError(f"the checkpoint {reason}", path, fix) from error
     return path
 
 

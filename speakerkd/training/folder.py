@@ -63,12 +63,8 @@ def look_into_folder(folder: Path, experiment: Experiment, resume: bool) -> Lite
 
 def begin_folder(folder: Path, experiment: Experiment) -> None:
     """Make the directory of a new run, with the resolved config.yaml."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / "config.yaml") as stream:
-            stream.write(to_yaml(experiment))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    with whole_file(folder / "config.yaml") as stream:
+        stream.write(to_yaml(experiment))
 
 
 def _unwritable(folder: Path, error: OSError) -> InputError:

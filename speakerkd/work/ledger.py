@@ -2,93 +2,82 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import speakerkd
+from pydantic import BaseModel
+
 from speakerkd.errors import InputError
-from speakerkd.work.files import below, write_json
+from speakerkd.work.files import remove_parts, write_json
+from speakerkd.work.made import NO_FIX, origin
+from speakerkd.work.records import read_json
+
+Value = TypeVar("Value")
 
 
-def signature(paths: Sequence[str]) -> str:
-    """Names files as they are now: their paths, sizes and times of change."""
-    parts = []
-    for path in paths:
-        try:
-            stat = Path(path).stat()
-            parts.append(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}")
-        except (OSError, ValueError):
-            parts.append(f"{path}\0missing")
-    return hashlib.blake2b("\0\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+class Batch(BaseModel, Generic[Value]):
+    """A finished batch: how it was made, {ending: size} of the files beside it, and what became of each key.
 
+    done: {key: (signature of its sources, value)}; refused: {key: (signature, reason)}.
+    """
 
-def summary(signatures: Mapping[str, str]) -> str:
-    """One digest of all signatures."""
-    parts = (f"{key}\0{sign}" for key, sign in sorted(signatures.items()))
-    return hashlib.blake2b("\0\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    origin: dict[str, Any]
+    files: dict[str, int]
+    done: dict[str, tuple[str, Value]]
+    refused: dict[str, tuple[str, str]]
 
 
 def write_batch(
     path: Path,
-    settings: Mapping[str, Any],
+    made: Mapping[str, Any],
     done: Mapping[str, tuple[str, Any]],
     refused: Mapping[str, tuple[str, str]],
-    files: Sequence[str] = (),
+    files: Iterable[Path] = (),
 ) -> None:
-    """Record a finished batch with the ledger's settings; it counts only while `files` beside it are there."""
-    write_json(path, {"settings": settings, "files": list(files), "done": done, "refused": refused})
+    """Record a finished batch with the ledger's `origin`; it counts only while its files are as they are now."""
+    sizes = {file.suffix: file.stat().st_size for file in files}
+    write_json(path, {"origin": made, "files": sizes, "done": done, "refused": refused})
 
 
-class Ledger:
+class Ledger(Generic[Value]):
     """The batches that earlier runs finished in a folder, with the same settings and version of this package.
 
-    done: {key: (signature of its sources, value)}; refused: {key: (signature, reason)}. A batch `<n>.json` counts
-    only where the files it names are still there.
+    Batch n is `n.json` and the files that are called n too, so no record has to name a file. kind: type of the values.
+    A batch that is damaged, of other settings, or whose files are gone or cut counts as not done.
     """
 
-    def __init__(self, folder: Path | str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path | str, settings: Mapping[str, Any], kind: Any) -> None:
         self.folder = Path(folder)
-        self.settings = {"version": speakerkd.__version__} | json.loads(json.dumps(dict(settings), default=str))
-        self.done: dict[str, tuple[str, Any]] = {}
+        self.origin = origin([], settings)
+        self.done: dict[str, tuple[str, Value]] = {}
         self.refused: dict[str, tuple[str, str]] = {}
-        self._batches: dict[Path, list[str]] = {}
-        self._files: dict[Path, list[Path]] = {}
-        for path in sorted(self.folder.glob("*.json")):
-            if path.stem.isdigit():
+        self._kind = Batch[kind]
+        self._batch: dict[str, Path] = {}  # of every key
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: _number(path) or 0):
+            if _number(path) is not None:
                 self.add(path)
 
     def add(self, path: Path) -> None:
-        """Take in a batch that was just written, or pass over one that is damaged or of other settings."""
-        self._batches[path], self._files[path] = [], []
+        """Take in a batch that was just written, or pass over one that is damaged or of another origin."""
         try:
-            batch = json.loads(path.read_text("utf-8"))
-            self._files[path] = [self.file(path, name) for name in batch["files"]]
-            if batch["settings"] != self.settings or not all(file.is_file() for file in self._files[path]):
-                return
-            done = {key: (str(sign), value) for key, (sign, value) in batch["done"].items()}
-            refused = {key: (str(sign), str(reason)) for key, (sign, reason) in batch["refused"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
+            batch = read_json(path, self._kind, NO_FIX)
+        except InputError:
             return
-        for key in done:
+        if batch.origin != self.origin or not all(_is_whole(path, *file) for file in batch.files.items()):
+            return
+        for key in batch.done:
             self.refused.pop(key, None)
-        for key in refused:
+        for key in batch.refused:
             self.done.pop(key, None)
-        self.done |= done
-        self.refused |= refused
-        self._batches[path] = [*done, *refused]
+        self.done |= batch.done
+        self.refused |= batch.refused
+        self._batch |= dict.fromkeys([*batch.done, *batch.refused], path)
 
-    def file(self, batch: Path, name: object) -> Path:
-        """A file that a batch names as its own: in this folder, and called as the batch is.
-
-        Raises InputError for any other name.
-        """
-        path = below(self.folder, name)
-        if path.parent != self.folder or path.stem != batch.stem or path.suffix == ".json":
-            raise InputError(f"a batch names '{path.name}', which is not its own", batch, "remove the batch")
-        return path
+    def file(self, key: str, suffix: str) -> Path:
+        """The file with this ending that the batch of a done key wrote."""
+        return self._batch[key].with_suffix(suffix)
 
     def pending(self, signatures: Mapping[str, str]) -> list[str]:
         """The keys that were neither done nor refused, or whose sources have changed since."""
@@ -97,22 +86,30 @@ class Ledger:
 
     def next_batches(self, count: int) -> list[Path]:
         """Paths of `count` batches that no file has yet."""
-        taken = [int(path.stem) for path in self.folder.glob("*") if path.stem.isdigit()]
+        taken = [number for path in self.folder.glob("*") if (number := _number(path)) is not None]
         first = max(taken, default=-1) + 1
         return [self.folder / f"{number:06d}.json" for number in range(first, first + count)]
 
     def sweep(self, live: Mapping[str, Any]) -> None:
         """Remove batches, with their files, that hold none of the `live` keys or whose keys were all done again.
 
-        Removes what a killed run left unfinished in the folder too.
+        Files without a batch, and what a killed run left half-written in the folder, go too.
         """
-        newest: dict[str, Path] = {}
-        for path, keys in self._batches.items():
-            newest |= dict.fromkeys((key for key in keys if key in live), path)
-        wanted = set(newest.values())
-        for path in self._batches.keys() - wanted:
-            for file in self._files[path]:
-                file.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-        for path in self.folder.glob(".*.part"):
-            path.unlink(missing_ok=True)
+        wanted = {path.stem for key, path in self._batch.items() if key in live}
+        for path in self.folder.glob("*"):
+            if _number(path) is not None and path.stem not in wanted and path.is_file():
+                path.unlink(missing_ok=True)
+        remove_parts(self.folder)
+
+
+def _number(path: Path) -> int | None:
+    """The number of the batch that a file belongs to, None where its name is no batch's."""
+    return int(path.stem) if re.fullmatch(r"[0-9]{6,12}", path.stem) else None
+
+
+def _is_whole(batch: Path, suffix: str, size: int) -> bool:
+    """Whether a batch's file with this ending has the size that it was written with."""
+    if suffix == ".json" or not re.fullmatch(r"\.[a-z]+", suffix):
+        return False
+    file = batch.with_suffix(suffix)
+    return file.is_file() and file.stat().st_size == size

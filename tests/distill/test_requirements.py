@@ -14,6 +14,7 @@ def voice_and_face(**values):
         "same_layout": False,
         "teacher_maps": [],
         "teacher_classes": None,
+        "strong_view": False,
         "disentangled": False,
     }
     return toys.pair(**{**given, **values})
@@ -57,7 +58,7 @@ def test_where_maps_do_not_correspond_the_hook_falls_to_the_embeddings(name):
 def test_maps_of_a_cached_teacher_need_it_online():
     with pytest.raises(InputError, match=r"teacher\.online: true"):
         build([{"name": "fsp"}], voice_and_face())
-    with pytest.raises(InputError, match=r"teacher\.online: true, .*, or hook: embedding"):
+    with pytest.raises(InputError, match=r"teacher\.online: true, or hook: embedding"):
         build([{"name": "ickd", "hook": "maps"}], voice_and_face())
 
 
@@ -92,6 +93,11 @@ def test_the_others_take_embeddings_of_different_sizes_as_they_are(name):
 def test_a_head_that_nothing_would_train_is_refused(spec):
     with pytest.raises(InputError, match="leave out project: true"):
         build([{**spec, "project": True}], toys.pair())
+
+
+def test_a_second_view_must_be_there():
+    with pytest.raises(InputError, match="strongly augmented view"):
+        build([{"name": "mlkd"}], voice_and_face(teacher_classes=toys.CLASSES))
 
 
 def test_a_memory_needs_every_label():

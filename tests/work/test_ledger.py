@@ -4,71 +4,80 @@ import json
 
 import pytest
 
-from speakerkd.errors import InputError
-from speakerkd.work.files import below
 from speakerkd.work.ledger import Ledger, write_batch
+
+SIGNS = {"a": "sign", "b": "sign"}
+
+
+def ledger(folder, **settings):
+    return Ledger(folder, settings, int)
 
 
 @pytest.fixture
-def outside(tmp_path):
-    file = tmp_path / "precious.txt"
-    file.write_text("keep")
-    return file
-
-
-@pytest.mark.parametrize("name", ["../precious.txt", "{outside}", "link/precious.txt", "./../precious.txt"])
-def test_a_batch_that_names_a_file_outside_its_folder_removes_nothing_there(tmp_path, outside, name):
+def batch(tmp_path):
+    """A batch that did `a` and refused `b`, with an ark of its own."""
     folder = tmp_path / "fbank"
     folder.mkdir()
-    (folder / "link").symlink_to(tmp_path)
-    ledger = Ledger(folder, {})
-    path = ledger.next_batches(1)[0]
-    write_batch(path, ledger.settings, {"a": ("sign", 1)}, {}, [name.format(outside=outside)])
+    path = ledger(folder).next_batches(1)[0]
+    path.with_suffix(".ark").write_text("features")
+    made = ledger(folder).origin
+    write_batch(path, made, {"a": ("sign", 7)}, {"b": ("sign", "too short")}, [path.with_suffix(".ark")])
+    return path
 
-    reopened = Ledger(folder, {})
-    assert reopened.pending({"a": "sign"}) == ["a"]
-    reopened.sweep({})
+
+def test_what_an_earlier_run_did_is_not_done_again(batch):
+    found = ledger(batch.parent)
+    assert found.pending(SIGNS) == []
+    assert found.pending({"a": "another", "c": "sign"}) == ["a", "c"]
+    assert found.done == {"a": ("sign", 7)} and found.refused == {"b": ("sign", "too short")}
+    assert found.file("a", ".ark") == batch.with_suffix(".ark")
+    assert ledger(batch.parent, mels=40).pending(SIGNS) == ["a", "b"]
+
+
+def test_a_batch_whose_file_is_cut_or_gone_counts_as_not_done(batch):
+    batch.with_suffix(".ark").write_text("feat")
+    assert ledger(batch.parent).pending(SIGNS) == ["a", "b"]
+    batch.with_suffix(".ark").unlink()
+    assert ledger(batch.parent).pending(SIGNS) == ["a", "b"]
+
+
+def test_sweeping_removes_old_batches_and_leftovers_and_keeps_the_rest(batch):
+    folder = batch.parent
+    (folder / "000007.ark").write_text("its record was never written")
+    (folder / ".000008.json.abc.part").write_text("half")
+    (folder / "notes.txt").write_text("not of a batch")
+    ledger(folder).sweep({"a": "sign"})
+    assert sorted(path.name for path in folder.iterdir()) == ["000000.ark", "000000.json", "notes.txt"]
+    ledger(folder).sweep({})
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("ending", ["/../../precious.txt", ".ark/../../../precious.txt", "../precious.txt", ""])
+def test_a_batch_that_names_a_file_outside_its_folder_removes_nothing_there(batch, tmp_path, ending):
+    outside = tmp_path / "precious.txt"
+    outside.write_text("keep")
+    record = json.loads(batch.read_text())
+    record["files"] = {ending: 4, str(outside): 4}
+    batch.write_text(json.dumps(record))
+
+    found = ledger(batch.parent)
+    assert found.pending(SIGNS) == ["a", "b"]
+    found.sweep({})
 
     assert outside.read_text() == "keep"
-    assert not path.exists()
+    assert list(batch.parent.iterdir()) == []
 
 
-def test_a_batch_cannot_claim_the_files_of_another(tmp_path):
-    ledger = Ledger(tmp_path, {})
-    first, second = ledger.next_batches(2)
-    first.with_suffix(".ark").write_text("features")
-    write_batch(first, ledger.settings, {"a": ("sign", 1)}, {}, [first.with_suffix(".ark").name])
-    write_batch(second, ledger.settings, {"b": ("sign", 1)}, {}, [first.with_suffix(".ark").name])
-
-    reopened = Ledger(tmp_path, {})
-    reopened.sweep({"a": "sign"})
-
-    assert first.with_suffix(".ark").exists()
-    assert Ledger(tmp_path, {}).pending({"a": "sign", "b": "sign"}) == ["b"]
+@pytest.mark.parametrize("part", ["origin", "files", "done", "refused"])
+@pytest.mark.parametrize("value", [None, [], 7, "text", {"a": 1}, {"a": []}, {"a": [1, 2, 3]}])
+def test_a_batch_of_another_shape_counts_as_not_done(batch, part, value):
+    record = json.loads(batch.read_text())
+    record[part] = value
+    batch.write_text(json.dumps(record))
+    assert set(ledger(batch.parent).pending(SIGNS)) in ({"a", "b"}, {"b"} if part == "refused" else {"a", "b"})
 
 
-@pytest.mark.parametrize("name", ["", ".", "/etc/passwd", "../x", "a/../../x", "a\0b", 7, None, "link/x"])
-def test_a_name_that_leads_out_of_its_folder_is_refused(tmp_path, name):
-    (tmp_path / "inside").mkdir()
-    (tmp_path / "inside/link").symlink_to(tmp_path)
-    with pytest.raises(InputError, match="not a file of this folder"):
-        below(tmp_path / "inside", name)
-
-
-def test_a_name_in_the_folder_or_in_one_below_it_is_given_its_path(tmp_path):
-    assert below(tmp_path, "000001.ark") == tmp_path / "000001.ark"
-    assert below(tmp_path, "step-1/state.json") == tmp_path / "step-1/state.json"
-
-
-def test_a_ledger_nested_ten_thousand_deep_counts_as_nothing_done(tmp_path):
-    (tmp_path / "000000.json").write_text("[" * 10000)
-    assert Ledger(tmp_path, {}).pending({"a": "sign"}) == ["a"]
-
-
-def test_a_batch_of_another_shape_counts_as_nothing_done(tmp_path):
-    settings = Ledger(tmp_path, {}).settings
-    for done in ([], {"a": 1}, {"a": []}, "text", None):
-        (tmp_path / "000000.json").write_text(
-            json.dumps({"settings": settings, "files": [], "done": done, "refused": {}})
-        )
-        assert Ledger(tmp_path, {}).pending({"a": "sign"}) == ["a"]
+@pytest.mark.parametrize("text", ["", "{", "[" * 10000, "null", "\0", "9" * 6001])
+def test_a_damaged_batch_counts_as_not_done(batch, text):
+    batch.write_text(text)
+    assert ledger(batch.parent).pending(SIGNS) == ["a", "b"]
