@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from speakerkd.config import Settings
+from speakerkd.frontend.fbank_settings import FbankSettings
+from speakerkd.frontend.mel import kaldi_filters
+from speakerkd.frontend.published_fbank import published_fbank
+
+__all__ = ["FbankSettings", "fbank"]
 
 SCALE = 32768.0  # Kaldi's features are of 16-bit sample values
 FLOOR = 1.1920928955078125e-07  # float32 epsilon, Kaldi's least energy before the logarithm
@@ -17,47 +19,18 @@ CPU_FRAMES = 512  # at a time: their spectra stay in the cache
 DEVICE_FRAMES = 1 << 16  # at a time over the whole batch: 0.3 GB of spectra
 
 
-class FbankSettings(Settings):
-    """How recordings become features; stored with a model, since its input must not change."""
-
-    mels: int = Field(40, ge=8, le=256, description="number of mel bands")
-    rate: int = Field(16000, ge=4000, le=96000, description="sample rate in Hz; other recordings are resampled to it")
-    frame_length: float = Field(25.0, gt=1, le=200, description="window in ms")
-    frame_shift: float = Field(10.0, gt=0.5, le=100, description="hop in ms")
-    window: Literal["hamming", "hanning", "povey"] = Field("hamming", description="window function")
-    preemphasis: float = Field(0.97, ge=0, lt=1, description="y[t] = x[t] - preemphasis * x[t-1]")
-    low: float = Field(20.0, ge=0, description="lower edge of the lowest band in Hz")
-    high: float = Field(0.0, description="upper edge of the highest band in Hz; 0 or less counts down from rate / 2")
-
-    @property
-    def window_size(self) -> int:
-        """Samples a window."""
-        return int(self.rate * self.frame_length * 0.001)
-
-    @property
-    def window_shift(self) -> int:
-        """Samples a hop."""
-        return int(self.rate * self.frame_shift * 0.001)
-
-    @property
-    def fft_size(self) -> int:
-        """Samples of the Fourier transform: the next power of two."""
-        return 1 << (self.window_size - 1).bit_length()
-
-    def frames(self, samples: int) -> int:
-        """Frames of a recording of so many samples; only whole windows count."""
-        return max(0, 1 + (samples - self.window_size) // self.window_shift)
-
-
 def fbank(waves: Tensor, settings: FbankSettings | None = None) -> Tensor:
     """Log mel energies (B, T, F) of recordings (B, N) float32 in [-1, 1]; T is 0 for less than one window.
 
-    Without dither; the mean of each window is removed before pre-emphasis; power spectrum; natural logarithm. Equal to
-    torchaudio.compliance.kaldi.fbank of the samples times 32768 to 1e-4.
+    Kind `kaldi`: without dither; the mean of each window is removed before pre-emphasis; power spectrum; natural
+    logarithm. Equal to torchaudio.compliance.kaldi.fbank of the samples times 32768 to 1e-4. Other kinds: see
+    `published_fbank`.
     """
     settings = settings or FbankSettings()
     if waves.ndim != 2:
         raise ValueError(f"waves must be (B, N), not {tuple(waves.shape)}")
+    if settings.kind != "kaldi":
+        return published_fbank(waves, settings)
     batch, frames = len(waves), settings.frames(waves.shape[1])
     result = waves.new_empty((batch, frames, settings.mels))
     if result.numel() == 0:
@@ -94,8 +67,6 @@ def _energies(windows: Tensor, settings: FbankSettings, step: int, out: Tensor) 
 @functools.lru_cache(maxsize=16)
 def _tables(described: str, device: torch.device) -> tuple[Tensor, Tensor]:
     """The window (size,) and the bands' weights for squared real and imaginary parts, (fft_size + 2, mels)."""
-    from torchaudio.compliance import kaldi
-
     settings = FbankSettings.model_validate_json(described)
     size = settings.window_size
     window = {
@@ -103,9 +74,6 @@ def _tables(described: str, device: torch.device) -> tuple[Tensor, Tensor]:
         "hanning": lambda: torch.hann_window(size, periodic=False),
         "povey": lambda: torch.hann_window(size, periodic=False).pow(0.85),
     }[settings.window]()
-    # the last three arguments are vocal tract length warping, which is not used: its cut-offs and factor 1
-    banks, _ = kaldi.get_mel_banks(
-        settings.mels, settings.fft_size, settings.rate, settings.low, settings.high, 100.0, -500.0, 1.0
-    )
+    banks = kaldi_filters(settings.mels, settings.fft_size, settings.rate, settings.low, settings.high)
     mel = torch.nn.functional.pad(banks, (0, 1)).T.repeat_interleave(2, 0).contiguous()
     return window.to(device), mel.to(device)

@@ -30,6 +30,7 @@ class BasicBlock(nn.Module):
     """conv-BN-ReLU-conv-BN, shortcut, ReLU (He et al. 2016)."""
 
     folds = (("conv1", "bn1"), ("conv2", "bn2"))
+    expansion = 1
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -45,10 +46,34 @@ class BasicBlock(nn.Module):
         return functional.relu(self.bn2(self.conv2(y)) + shortcut)
 
 
+class Bottleneck(nn.Module):
+    """1x1, 3x3 with the stride, 1x1 to four times the channels, each with BatchNorm (He et al. 2016)."""
+
+    folds = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+    expansion = 4
+
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, channels, 1, bias=False)
+        self.bn1 = BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
+        self.bn2 = BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels, 4 * channels, 1, bias=False)
+        self.bn3 = BatchNorm2d(4 * channels)
+        self.downsample = projection(inputs, 4 * channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = functional.relu(self.bn1(self.conv1(x)))
+        y = functional.relu(self.bn2(self.conv2(y)))
+        return functional.relu(self.bn3(self.conv3(y)) + shortcut)
+
+
 class SqueezeBlock(nn.Module):
     """conv-ReLU-BN-conv-BN-SE, shortcut, ReLU: the order of voxceleb_trainer's ResNetSE networks."""
 
     folds = (("conv2", "bn2"),)
+    expansion = 1
 
     def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -92,8 +117,9 @@ def projection(inputs: int, channels: int, stride: int) -> nn.Sequential | None:
 
 
 def residual_stage(block: type[nn.Module], inputs: int, channels: int, count: int, stride: int) -> nn.Sequential:
-    """`count` blocks, the first of which changes channels and size."""
-    return nn.Sequential(block(inputs, channels, stride), *(block(channels, channels, 1) for _ in range(count - 1)))
+    """`count` blocks, the first of which changes channels and size; a block gives `expansion` times `channels`."""
+    outputs = channels * getattr(block, "expansion", 1)
+    return nn.Sequential(block(inputs, channels, stride), *(block(outputs, channels, 1) for _ in range(count - 1)))
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:

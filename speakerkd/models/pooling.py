@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from speakerkd.models.precision import at_least_float32
 
+SMALL = 1e-7  # wespeaker's floor
 FLOOR = 1e-5  # smallest variance; keeps the gradient of the square root finite on constant frames
 
 
@@ -36,6 +37,14 @@ def weighted_statistics(x: Tensor, weight: Tensor, floor: float = FLOOR) -> tupl
     mean = weighted_mean(x, weight)
     variance = (weight * (x - mean[:, :, None]).square()).sum(2)
     return mean, variance.clamp(min=floor).sqrt()
+
+
+def unbiased_variance(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and unbiased variance, both (B, C), of frames (B, C, T); weight: `even_weights` of them."""
+    frames = (weight > 0).sum(2)
+    mean = weighted_mean(x, weight)
+    variance = (weight * (x - mean[:, :, None]).square()).sum(2) * frames / (frames - 1).clamp(min=1)
+    return mean, variance
 
 
 def even_weights(x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -85,6 +94,19 @@ class StatisticsPooling(Pooling):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         x = at_least_float32(x)
         return torch.cat(weighted_statistics(x, even_weights(x, lengths)), 1)
+
+
+class UnbiasedStatisticsPooling(Pooling):
+    """Mean and the root of the unbiased variance plus 1e-7: (B, C, T) -> (B, 2C) (wespeaker's TSTP)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.dim = 2 * channels
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        x = at_least_float32(x)
+        mean, variance = unbiased_variance(x, even_weights(x, lengths))
+        return torch.cat([mean, (variance + SMALL).sqrt()], 1)
 
 
 class FrameAttention(nn.Module):
@@ -170,9 +192,7 @@ class ChannelAttentivePooling(Pooling):
     def _context(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         if self.context == "ecapa":
             return weighted_statistics(x, weight, self.floor)
-        frames = (weight > 0).sum(2)
-        mean = weighted_mean(x, weight)
-        variance = (weight * (x - mean[:, :, None]).square()).sum(2) * frames / (frames - 1).clamp(min=1)
+        mean, variance = unbiased_variance(x, weight)
         return mean, (variance + self.floor).sqrt()
 
 
@@ -184,6 +204,10 @@ POOLINGS: dict[str, Callable[[int, int], Pooling]] = {
     "asp": AttentiveStatisticsPooling,
     "asp_channel": ChannelAttentivePooling,
     "asp_context": lambda channels, hidden: ChannelAttentivePooling(channels, hidden, "relu-bn-tanh", "ecapa"),
+    # wespeaker's
+    "tstp": lambda channels, _: UnbiasedStatisticsPooling(channels),
+    "astp": lambda channels, hidden: ChannelAttentivePooling(channels, hidden, "tanh", floor=SMALL),
+    "astp_context": lambda channels, hidden: ChannelAttentivePooling(channels, hidden, "tanh", "astp", SMALL),
 }
 
 

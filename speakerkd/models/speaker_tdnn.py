@@ -12,7 +12,7 @@ from speakerkd.errors import InputError
 from speakerkd.models.network import Network
 from speakerkd.models.pooling import build_pooling
 from speakerkd.models.precision import run_full
-from speakerkd.models.speaker_resnet import normalise_utterance
+from speakerkd.models.speaker_resnet import NORMS
 from speakerkd.tensors import Output
 
 
@@ -34,7 +34,14 @@ class Ecapa(Network):
     shortest = 5  # frames; the widest dilated kernel reflects 4
 
     def __init__(
-        self, channels: int, *, mels: int = 40, dim: int = 512, attention: int = 128, pooling: str | None = None
+        self,
+        channels: int,
+        *,
+        mels: int = 40,
+        dim: int = 512,
+        attention: int = 128,
+        pooling: str | None = None,
+        norm: str = "mean_variance",
     ) -> None:
         super().__init__()
         from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
@@ -42,6 +49,7 @@ class Ecapa(Network):
         channels = max(8, round(channels / 8) * 8)
         parts = ECAPA_TDNN(mels, lin_neurons=dim, channels=[channels] * 4 + [3 * channels])
         self.dim = dim
+        self.input_norm = NORMS[norm]
         self.blocks, self.mfa = parts.blocks, parts.mfa
         self.pooling = build_pooling(pooling or "asp_context", 3 * channels, attention)
         self.norm = nn.BatchNorm1d(self.pooling.dim)
@@ -50,7 +58,7 @@ class Ecapa(Network):
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embed log-Fbank (B, T, F), T at least `shortest`."""
         _check_length(x, self.shortest)
-        x = normalise_utterance(x.transpose(1, 2)).to(self.fc.weight.dtype)
+        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)
         outputs = []
         for block in self.blocks:
             x = block(x)
@@ -70,7 +78,14 @@ class XVector(Network):
     shortest = 4  # frames; the widest dilated kernel reflects 3
 
     def __init__(
-        self, channels: int = 512, *, mels: int = 40, dim: int = 512, attention: int = 128, pooling: str | None = None
+        self,
+        channels: int = 512,
+        *,
+        mels: int = 40,
+        dim: int = 512,
+        attention: int = 128,
+        pooling: str | None = None,
+        norm: str = "mean_variance",
     ) -> None:
         super().__init__()
         from speechbrain.lobes.models.Xvector import Xvector
@@ -78,6 +93,7 @@ class XVector(Network):
         last = round(channels * 1500 / 512)
         parts = Xvector(in_channels=mels, tdnn_channels=[channels] * 4 + [last], lin_neurons=dim)
         self.dim = dim
+        self.input_norm = NORMS[norm]
         layers = list(parts.blocks)[:-2]  # without its pooling and linear layer
         self.frames = nn.ModuleList(nn.Sequential(*layers[i : i + 3]) for i in range(0, len(layers), 3))
         self.pooling = build_pooling(pooling or "statistics", last, attention)
@@ -86,7 +102,7 @@ class XVector(Network):
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embed log-Fbank (B, T, F), T at least `shortest`."""
         _check_length(x, self.shortest)
-        x = normalise_utterance(x.transpose(1, 2)).transpose(1, 2).to(self.fc.weight.dtype)
+        x = self.input_norm(x.transpose(1, 2)).transpose(1, 2).to(self.fc.weight.dtype)
         outputs = []
         for layer in self.frames:
             x = layer(x)
