@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -49,6 +49,14 @@ class TeacherRecord(Settings):
     digest: str | None = Field(None, description="digest of that file")
 
 
+class Origin(Settings):
+    """Where an imported model comes from."""
+
+    project: str = Field(description="the project that published it")
+    file: str = Field(description="name of the file it was imported from")
+    digest: str = Field(description="digest of that file")
+
+
 class Description(Settings):
     """Content of `model.json`."""
 
@@ -61,6 +69,8 @@ class Description(Settings):
     projection: dict[str, Any] | None = Field(None, description="settings of the projection head, null without one")
     teacher: TeacherRecord | None = Field(None, description="its teacher, null without one")
     labels: list[str] = Field(default_factory=list, description="training classes, in the order of their numbers")
+    protocol: Literal["crops", "whole", "mean"] = Field("crops", description="how it is scored unless told otherwise")
+    origin: Origin | None = Field(None, description="where an imported model comes from, null for one trained here")
     weights: str = Field(description="digest of model.safetensors")
 
 
@@ -69,7 +79,8 @@ class TrainedModel:
     """A trained network and its projection head, in eval mode on one device.
 
     task: `speaker`, `face` or `image`. settings: of the network. frontend: of the features, as written, or None.
-    head: maps teacher embeddings (B, D_T) to (B, D), or None. labels: training classes.
+    head: maps teacher embeddings (B, D_T) to (B, D), or None. labels: training classes. protocol: how it is scored
+    unless told otherwise.
     """
 
     task: str
@@ -79,6 +90,7 @@ class TrainedModel:
     head: nn.Module | None = None
     teacher: TeacherRecord | None = None
     labels: list[str] = field(default_factory=list)
+    protocol: Literal["crops", "whole", "mean"] = "crops"
     version: str = speakerkd.__version__
     directory: Path | None = None
     digest: str = ""
@@ -159,6 +171,8 @@ def save_trained_model(
     head: ProjectionHead | None = None,
     teacher: TeacherRecord | dict[str, Any] | None = None,
     labels: list[str] | None = None,
+    protocol: Literal["crops", "whole", "mean"] = "crops",
+    origin: Origin | None = None,
 ) -> None:
     """Write `model.safetensors` (`student.*`, `head.*`) and `model.json` into a directory, each whole or not at all.
 
@@ -186,6 +200,8 @@ def save_trained_model(
         projection=projection.settings.model_dump(mode="json") if isinstance(projection, ProjectionHead) else None,
         teacher=teacher,
         labels=labels or [],
+        protocol=protocol,
+        origin=origin,
         weights=digest(directory / WEIGHTS),
     )
     write_json(directory / DESCRIPTION, description.model_dump(mode="json"))
@@ -225,6 +241,7 @@ def load_trained_model(
         frontend=description.frontend,
         teacher=description.teacher,
         labels=description.labels,
+        protocol=description.protocol,
         version=description.version,
         directory=directory,
         digest=description.weights,

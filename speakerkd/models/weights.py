@@ -30,11 +30,7 @@ def load_foreign(path: Path | str) -> dict[str, Tensor]:
     Raises InputError for a file that is absent, damaged, or holds no tensors.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError("a folder, not a weights file", path, "give the file inside it")
-    if not path.is_file():
-        raise InputError("no such weights file", path, "check the path")
-    found = _read(path)
+    found = read_checkpoint(path)
     for name in WRAPPERS:
         inner = found.get(name)
         if isinstance(inner, Mapping) and any(isinstance(v, Tensor) for v in inner.values()):
@@ -63,10 +59,15 @@ def _unpacked(found: Mapping[str, object]) -> dict[str, Tensor]:
     return state
 
 
-def _read(path: Path) -> Mapping[str, object]:
+def read_checkpoint(path: Path) -> Mapping[str, object]:
+    """All that a weights file holds, nothing in it executed; raises InputError as `load_foreign` does."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if path.is_dir():
+        raise InputError("a folder, not a weights file", path, "give the file inside it")
+    if not path.is_file():
+        raise InputError("no such weights file", path, "check the path")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

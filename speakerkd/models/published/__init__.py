@@ -1,0 +1,1 @@
+"""Published speaker networks as models of ours: one project a file."""
