@@ -15,19 +15,26 @@ MELS = 16
 
 
 def make_corpus(
-    directory: Path, speakers: int = 6, utterances: int = 5, *, seed: int = 0, frames: int = 60, teacher: float = 1.0
+    directory: Path,
+    speakers: int = 6,
+    utterances: int = 5,
+    *,
+    seed: int = 0,
+    frames: int = 60,
+    teacher: float = 1.0,
+    mels: int = MELS,
 ) -> Path:
     """A data directory whose speakers differ in mean; `teacher` is the share of utterances with a teacher embedding."""
     rng = np.random.default_rng(seed)
     directory.mkdir(parents=True, exist_ok=True)
     keys = [f"id{s:03d}/video{u // 2}/{u:05d}" for s in range(speakers) for u in range(utterances)]
     speaker = {key: key.split("/")[0] for key in keys}
-    voice = {name: rng.normal(size=(1, MELS)) for name in sorted(set(speaker.values()))}
-    slope = {name: rng.normal(size=(1, MELS)) for name in sorted(set(speaker.values()))}
+    voice = {name: rng.normal(size=(1, mels)) for name in sorted(set(speaker.values()))}
+    slope = {name: rng.normal(size=(1, mels)) for name in sorted(set(speaker.values()))}
     features = []
     for key in keys:
         time = np.linspace(0, 6, int(rng.integers(frames // 2, 2 * frames)))[:, None]
-        values = voice[speaker[key]] * np.sin(time * slope[speaker[key]]) * 3 + rng.normal(size=(len(time), MELS))
+        values = voice[speaker[key]] * np.sin(time * slope[speaker[key]]) * 3 + rng.normal(size=(len(time), mels))
         features.append((key, values.astype(np.float32)))
     write_features(directory, "feats", features)
     write_table(directory / "utt2spk", speaker)

@@ -18,7 +18,9 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 ProtocolName = Annotated[
     str | None,
     typer.Option(
-        "--protocol", help="crops, whole or mean [default: crops, or what the embeddings are]", show_default=False
+        "--protocol",
+        help="crops, whole or mean [default: the model's, crops if trained here; or what the embeddings are]",
+        show_default=False,
     ),
 ]
 
@@ -34,7 +36,7 @@ def embed(
     directory: Annotated[Path, typer.Argument(help="data directory with feats.scp or wav.scp", show_default=False)],
     out: Annotated[Path, typer.Option(help="file to write, .npz, or .ark or .scp for Kaldi's", show_default=False)],
     model: Model = None,
-    protocol: ProtocolName = "crops",
+    protocol: ProtocolName = None,
     device: Device = "auto",
     max_rejected: Annotated[float, typer.Option(help="largest share of the input that may be lost")] = 0.01,
 ) -> None:

@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
 def fbank(
     directory: Directory,
     *,
-    mels: Annotated[int, typer.Option(help="number of mel bands")] = 40,
+    mels: Annotated[int | None, typer.Option(help="number of mel bands [default: 40]", show_default=False)] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="experiment directory: the features that its network reads", show_default=False)
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="another setting of the features, such as low=60 (repeatable)")
     ] = None,
@@ -41,8 +44,12 @@ def fbank(
     from speakerkd.config import apply_overrides, parse
     from speakerkd.frontend.extract import extract_fbank
     from speakerkd.frontend.fbank import FbankSettings
+    from speakerkd.models.trained_model import front_end_of
 
-    chosen = parse(FbankSettings, apply_overrides({"mels": mels}, settings or []), "--set")
+    base = {} if like is None else front_end_of(like)
+    if mels is not None:
+        base["mels"] = mels
+    chosen = parse(FbankSettings, apply_overrides(base, settings or []), "--set")
     rejected = extract_fbank(directory, chosen, jobs=jobs, cluster=cluster, max_rejected=max_rejected)
     print(f"fbank {directory}: {rejected}")
 

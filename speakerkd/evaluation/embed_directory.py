@@ -48,7 +48,7 @@ def embed_directory(
     embeddings = embed(
         package,
         recordings,
-        Protocol(name=protocol or "crops"),
+        Protocol(name=protocol or package.protocol),
         refuse=rejected.refuse,
         progress=progress("embed") if progress else None,
     )

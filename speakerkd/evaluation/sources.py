@@ -65,7 +65,7 @@ class ModelSource:
         self.settings, self.progress = settings, progress
         self.package: TrainedModel = load_speaker_model(settings.model, settings.device)
         self.fbank = fbank_settings(self.package)
-        self.protocol = Protocol(name=settings.protocol or "crops")
+        self.protocol = Protocol(name=settings.protocol or self.package.protocol)
         self.model, self.model_digest = str(self.package.directory), self.package.digest
         self.data = str(settings.data or settings.audio_root)
         self.out = settings.out or self.package.directory

@@ -259,6 +259,14 @@ def _parts(package: TrainedModel) -> dict[str, nn.Module]:
     return {"student": package.student} | ({"head": package.head} if package.head is not None else {})
 
 
+def front_end_of(directory: Path | str) -> dict[str, Any]:
+    """The settings of the features that a speech model reads; raises InputError for a model of another task."""
+    description = read_description(directory)
+    if description.task != "speaker":
+        raise InputError(f"a model of the task '{description.task}'", directory, "give a speech model")
+    return dict(description.frontend or {})
+
+
 def read_description(directory: Path | str) -> Description:
     """The checked content of a model's `model.json`."""
     where = Path(directory) / DESCRIPTION

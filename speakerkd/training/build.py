@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 from dataclasses import dataclass
@@ -16,17 +15,12 @@ from speakerkd.data.sampler import Sampler, ShuffleSampler, SpeakerSampler
 from speakerkd.distill import METHODS, ObjectiveList, Pair, build, parse_specs
 from speakerkd.errors import InputError
 from speakerkd.losses import TaskLoss, build_loss
-from speakerkd.models.trained_model import read_description
-from speakerkd.models.weights import load_foreign
 from speakerkd.tasks.base import Task
 from speakerkd.tasks.source import Source
 from speakerkd.tasks.table import TASKS
 from speakerkd.teachers.module import Teacher, build_branches, build_teacher, map_shapes
-from speakerkd.training.checkpoint import load_newest, load_strictly
 from speakerkd.training.experiment import Experiment
-from speakerkd.training.folder import checkpoints
-
-log = logging.getLogger(__name__)
+from speakerkd.training.initial import start_from
 
 
 @dataclass(slots=True)
@@ -120,7 +114,15 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     steps = max(round(settings.epochs * per_epoch), 1)
     parts = Parts(experiment, task, source, sampler, unit, student, loss, teacher, objectives, per_epoch, steps)
     if settings.init is not None:
-        _start_from(Path(settings.init), parts)
+        start_from(
+            Path(settings.init),
+            experiment,
+            student=student,
+            loss=loss,
+            objectives=objectives,
+            classes=source.names,
+            frontend=task.metadata().get("frontend"),
+        )
     return parts
 
 
@@ -148,34 +150,3 @@ def _sampler(experiment: Experiment, labels: np.ndarray) -> tuple[Sampler, int]:
 def _wants(experiment: Experiment, need: str) -> bool:
     """Whether an objective of the run has this need."""
     return any(need in METHODS[spec.name].needs for spec in parse_specs(experiment.distill))
-
-
-def _start_from(folder: Path, parts: Parts) -> None:
-    """Take the weights of another experiment: of its newest checkpoint, or of its model alone.
-
-    The task loss and the objectives come along where that was of the same classes; else they start afresh, which is
-    logged.
-    """
-    found = load_newest(checkpoints(folder))
-    described = (folder / "model.json").is_file()
-    if found is None and not described:
-        raise InputError(
-            "no weights to start from", folder, "give an experiment folder: one with checkpoints/ or a model"
-        )
-    if found is None:
-        stored = load_foreign(folder / "model.safetensors")
-        weights = {"student": {k.removeprefix("student."): v for k, v in stored.items() if k.startswith("student.")}}
-    else:
-        weights = found.weights
-        if "ema" in weights:
-            averaged = weights["ema"].items()
-            front = "network.student."
-            weights["student"] = {k.removeprefix(front): v for k, v in averaged if k.startswith(front)}
-    load_strictly(parts.student, weights["student"], f"student of {folder}")
-    classes = read_description(folder).labels if described else list(parts.source.names)
-    if classes != list(parts.source.names):
-        log.warning("%s knows other classes: its task loss and objectives start afresh", folder)
-    elif "loss" in weights:
-        load_strictly(parts.loss, weights["loss"], f"loss of {folder}")
-        if len(parts.objectives) and weights.get("objectives"):
-            load_strictly(parts.objectives, weights["objectives"], f"objectives of {folder}")

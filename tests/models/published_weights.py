@@ -1,4 +1,4 @@
-"""Weights and sounds that can be made again anywhere: what the golden embeddings of published networks were made with."""
+"""Weights and sounds that can be made again anywhere: golden embeddings of published networks are of these."""
 
 import zlib
 

@@ -54,7 +54,7 @@ def convert(
 
     project: wespeaker, speechbrain, voxceleb_trainer or redimnet. checkpoint: its weights, or a folder with them under
     the project's usual names. config: its YAML, where the checkpoint is not in one folder with it. Nothing in the
-    files is executed. Writes model.safetensors, model.json and finetune.yaml (a layer for `speakerkd train --over`).
+    files is executed. Writes model.safetensors, model.json and finetune.yaml, to be laid over a training config.
 
     Raises InputError for unknown projects and networks, weights whose keys or shapes do not all fit, and a directory
     that holds a model already.
@@ -87,7 +87,7 @@ def convert(
     )
     with whole_file(directory / FINETUNE) as stream:
         stream.write(
-            "# Laid over a training config, this starts from the imported network: `speakerkd train C --over`.\n"
+            "# Laid over a training config, this starts from the imported network: `speakerkd train CONFIG THIS`.\n"
         )
         student = "".join(f"  {line}\n" for line in to_yaml(published.settings).splitlines() if line[:8] != "weights:")
         stream.write(
