@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speakerkd.corpora.build import Built, Recording, Work, build
-from speakerkd.corpora.lists import check_named, names_of_list, numbered_lines
+from speakerkd.corpora.lists import check_named, names_of_list, names_of_trials
 from speakerkd.corpora.paths import media_below, need_folder, stem
 from speakerkd.corpora.probe import AUDIO
-from speakerkd.data.validate import find_key, trial_names
+from speakerkd.data.text import numbered_lines
 from speakerkd.errors import InputError
 
 LAYOUT1 = "it holds data/<id>/*.flac, dev/dev.lst and eval/{enroll,test,lists}"
@@ -75,9 +75,7 @@ def _prepare_eval(output: Path, root: Path, work: Work) -> Built:
             found[key] = _recording(key, f"{home / part}/{name}", name.split("-")[0])
     joined = _joined(lists["enroll.lst"], found)
     models = _models(lists["enroll.map"], root / "data", found) if lists["enroll.map"].is_file() else dict(joined)
-    named = names_of_list(lists["trials.lst"], trial_names)
-    known = {*models, *found}
-    check_named({find_key(name, known) or name: line for name, line in named.items()}, known, lists["trials.lst"])
+    check_named(names_of_trials(lists["trials.lst"]), {*models, *found}, lists["trials.lst"])
     return build(
         output,
         list(found.values()),

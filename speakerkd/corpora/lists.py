@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+import numpy as np
+
+from speakerkd.data.names import NameIndex
+from speakerkd.data.text import numbered_lines
+from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 
 
@@ -18,7 +23,7 @@ def names_of_list(path: Path, names: Callable[[str], tuple[str, ...] | None]) ->
     for number, line in numbered_lines(path):
         given = names(line)
         if given is None:
-            raise InputError(f"broken line {line[:60]!r}", f"{path}:{number}", "mend the list")
+            raise InputError(f"broken line {line[:60]!r}", f"{path}:{number}", "correct the list")
         for name in given:
             found.setdefault(name, number)
     if not found:
@@ -26,27 +31,35 @@ def names_of_list(path: Path, names: Callable[[str], tuple[str, ...] | None]) ->
     return found
 
 
-def check_named(names: Mapping[str, int], there: Set[str], where: Path, what: str = "recording") -> None:
-    """Raises InputError, with file, line and count, when a list names what is not there. names: {name: line}."""
-    missing = [name for name in names if name not in there]
+def names_of_trials(path: Path) -> dict[str, int]:
+    """{name: first line} of the recordings and models that a trial list names; raises InputError as `read_trials`."""
+    trials = read_trials(path)
+    found: dict[str, int] = {}
+    for names, index in ((trials.enrol_names, trials.enrol), (trials.test_names, trials.test)):
+        first = np.unique(index, return_index=True)[1]
+        for name, trial in zip(names, first.tolist(), strict=True):
+            line = trials.line(trial)
+            found[name] = min(found.get(name, line), line)
+    return found
+
+
+def check_named(
+    names: Mapping[str, int], there: Collection[str], where: Path, what: str = "recording"
+) -> dict[str, str]:
+    """{name: the key of `there` that it means} of what a list names, by the rules of `NameIndex`.
+
+    names: {name: line}. Raises InputError, with file, line and count, for names that mean none.
+    """
+    index = NameIndex(list(there))
+    positions = dict(zip(names, index.locate(list(names)).tolist(), strict=True))
+    missing = [name for name, position in positions.items() if position < 0]
     if missing:
         first = min(missing, key=names.__getitem__)
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        fix = "unpack all of the corpus, or mend the list"
-        raise InputError(f"{what} '{first}' is not there{more}", f"{where}:{names[first]}", fix)
-
-
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file, numbered from 1, without line ends, byte-order mark and blank lines."""
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-    except FileNotFoundError as error:
-        raise InputError("no such list", path, "check the path, or unpack all of the corpus") from error
-    except UnicodeDecodeError as error:
-        raise InputError("not UTF-8 text", path, "save it as UTF-8") from error
+        why = index.explain(first) or f"{what} '{first}' is not there"
+        fix = "unpack all of the corpus, or correct the list"
+        raise InputError(f"{why}{more}", f"{where}:{names[first]}", fix)
+    return {name: index.keys[position] for name, position in positions.items()}
 
 
 def read_gender(path: Path) -> dict[str, str]:
@@ -65,6 +78,6 @@ def read_gender(path: Path) -> dict[str, str]:
             continue
         value = fields[column].lower()[:1] if len(fields) > column else ""
         if value not in ("m", "f"):
-            raise InputError("a line without a gender m or f", f"{path}:{number}", "mend the table")
+            raise InputError("a line without a gender m or f", f"{path}:{number}", "correct the table")
         gender[fields[0]] = value
     return gender

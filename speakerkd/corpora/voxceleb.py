@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speakerkd.corpora.build import Built, Recording, Work, build
-from speakerkd.corpora.lists import check_named, names_of_list, numbered_lines, read_gender
+from speakerkd.corpora.lists import check_named, names_of_trials, read_gender
 from speakerkd.corpora.parts import first_file, folders_below, packed_below
 from speakerkd.corpora.paths import ending, media_below, need_folder, stem
 from speakerkd.corpora.probe import AUDIO, IMAGE, PICTURE
 from speakerkd.corpora.voxceleb_parts import FACES2, LISTS, META1, META2, SOUND1, SOUND2
-from speakerkd.data.validate import trial_names
+from speakerkd.data.names import plain_name
+from speakerkd.data.text import numbered_lines
 from speakerkd.errors import InputError
 from speakerkd.frontend.audio import SOUNDFILE
 
@@ -119,13 +120,13 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
     folders = folders_below(root, SOUND1)
     if not folders:
         raise InputError("no recordings of VoxCeleb1", root, _unpack(root) or LAYOUT1)
-    named = {path: names_of_list(path, trial_names) for path in found.values()}
+    named = {path: names_of_trials(path) for path in found.values()}
     absent = lists_left_out(root, lists)
     named = {path: names for path, names in named.items() if path not in absent}
     if not named:
         first = next(iter(absent))
         raise InputError(f"no list whose speakers are all here ({absent[first]})", first, _unpack(root) or LAYOUT1)
-    wanted = {stem(name) for names in named.values() for name in names}
+    wanted = {plain_name(name) for names in named.values() for name in names}
     recordings: dict[str, Recording] = {}
     for folder in folders:
         for name in media_below(folder, AUDIO):
@@ -135,7 +136,7 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
                 session = f"{speaker}/{rest.split('/')[0]}"
                 recordings.setdefault(key, Recording(key, f"{folder}/{name}", speaker, session))
     for path, names in named.items():
-        check_named({stem(name): line for name, line in names.items()}, recordings.keys(), path)
+        check_named(names, recordings.keys(), path)
     meta = next(iter(first_file(homes, META1)), None)
     kept = {name: path for name, path in found.items() if path in named}
     return build(
@@ -155,7 +156,7 @@ def lists_left_out(root: Path | str, lists: Path | str | None = None) -> dict[Pa
     absent = {}
     for file in LISTS:
         for path in first_file((lists and Path(lists), root), file):
-            speakers = {name.split("/")[0] for name in names_of_list(path, trial_names) if "/" in name}
+            speakers = {name.split("/")[0] for name in names_of_trials(path) if "/" in name}
             if (gone := len(speakers - here)) and here:
                 absent[path] = f"{gone} of its {len(speakers)} speakers are not on the disk"
     return absent

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.data.tables import read_table
-from speakerkd.data.text import real_number
+from speakerkd.data.text import fields_of, real_number
 from speakerkd.errors import InputError
 
 SEGMENT = "write `utterance recording start end` on every line, times in seconds, the end after the start"
@@ -51,6 +51,15 @@ class Sound:
         return self.path if self.is_whole else f"{self.path}[{self.start:g}:{end}]"
 
 
+def is_command(value: str) -> bool:
+    """Whether a value of `wav.scp` is a command line in Kaldi's way (`sox a.sph |`): such a line is never run.
+
+    >>> is_command("sph2pipe a.sph |"), is_command("/data/a.wav")
+    (True, False)
+    """
+    return value.startswith("|") or value.endswith("|")
+
+
 def parse_segment(value: str) -> tuple[str, float, float | None] | None:
     """Recording, start and end of the value `recording start end` of `segments`; None for one of another form.
 
@@ -59,7 +68,7 @@ def parse_segment(value: str) -> tuple[str, float, float | None] | None:
     >>> parse_segment("talk 0.5 2"), parse_segment("talk 3 -1"), parse_segment("talk 2 1")
     (('talk', 0.5, 2.0), ('talk', 3.0, None), None)
     """
-    fields = value.split()
+    fields = fields_of(value)
     if len(fields) != 3:
         return None
     start, end = real_number(fields[1]), real_number(fields[2])
@@ -84,7 +93,7 @@ def read_sounds(directory: Path | str) -> dict[str, Sound]:
     directory = Path(directory)
     recordings = read_table(directory / "wav.scp")
     for key, value in recordings.items():
-        if value.endswith("|") or value.startswith("|"):
+        if is_command(value):
             what = f"'{key}' is a command line, which is never run, where a recording's path is meant"
             raise InputError(what, directory / "wav.scp", "write the recordings to files, and name those")
     listed = directory / "segments"

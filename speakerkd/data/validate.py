@@ -1,20 +1,35 @@
-"""Does a data directory keep the contract? Every rule, with the file and line that break it."""
+"""Does a data directory keep the contract? Every rule, with the file and line that break it.
+
+Tables, lists and archives are read by the functions that the other verbs read them with, so that what is valid here is
+read there; this adds what Kaldi's own tools ask for (order, line ends) and what holds between files.
+"""
 
 from __future__ import annotations
 
-import math
+import os
+import stat
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from speakerkd.data.datadir import UTTERANCE_TABLES, invert
-from speakerkd.errors import InputError
+import numpy as np
 
-SAME_KEYS = ("wav.scp", "utt2dur", "utt2session")  # the same utterances as utt2spk; other tables may hold fewer
+from speakerkd.data.archive import FeatureArchive
+from speakerkd.data.datadir import UTTERANCE_TABLES
+from speakerkd.data.names import AMBIGUOUS, NameIndex, composed
+from speakerkd.data.sounds import is_command, parse_segment
+from speakerkd.data.tables import NAMED_VALUES, invert, parse_table
+from speakerkd.data.text import BYTE_ORDER_MARK, fields_of, read_text, real_number, whole_number
+from speakerkd.data.trials import read_trials
+from speakerkd.data.vectors import read_shared_vectors
+from speakerkd.errors import InputError, one_line
+
+SAME_KEYS = ("wav.scp", "segments", "utt2session")  # the same utterances as utt2spk; other tables may hold fewer
 FILES = ("wav.scp", "face.scp", "aligned.scp")
-OFFSETS = ("feats.scp", "teacher.scp")
-LABELS = {"0", "1", "target", "nontarget"}
+OPENED: dict[str, Callable[[Path], object]] = {"feats.scp": FeatureArchive, "teacher.scp": read_shared_vectors}
 SHOWN = 20  # of one rule in one file; the rest are counted
 
 
@@ -27,54 +42,78 @@ class Problem:
     rule: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.rule}" if self.line else f"{self.file}: {self.rule}"
+        place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
+        return one_line(f"{place}: {self.rule}")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with the line that each key stands on."""
+    """A table's records. The line of a key is looked up when a rule is broken, so a sound table costs nothing more."""
 
     path: Path
     values: dict[str, str]
-    lines: dict[str, int]
+
+    @cached_property
+    def lines(self) -> dict[str, int]:
+        """{key: its first line}, in the file's order."""
+        found: dict[str, int] = {}
+        for number, line in enumerate(read_text(self.path).split(b"\n"), 1):
+            if line.strip():
+                found.setdefault(composed(line.split(None, 1)[0].decode()), number)
+        return found
 
 
 def validate(path: Path | str) -> list[Problem]:
     """Check a data directory against the contract; an empty list means that it holds.
 
-    Rules: tables are UTF-8, sorted bytewise, without duplicate keys or lines that are no record; wav.scp, utt2dur and
-    utt2session have the keys of utt2spk, other tables no others; spk2utt is the inverse of utt2spk; files exist and
-    are not empty; durations are positive; genders are m or f; a session belongs to its speaker and has one aligned
-    face and one teacher embedding; trials and enrolment models name recordings that are there.
+    Rules: tables are UTF-8, sorted bytewise, without duplicate keys or lines that are no record, names composed (NFC);
+    wav.scp (or segments, where that is there) and utt2session have the keys of utt2spk, other tables no others; what
+    has features has a duration; spk2utt is the inverse of utt2spk; files exist, are not empty, and no recording stands
+    there twice; archives hold the records that are named; durations are positive; genders are m or f; a session belongs
+    to its speaker and has one aligned face and one teacher embedding; trial lists are read by `score`, and they and
+    enrolment models name recordings that are there.
+
+    Parameters
+    ----------
+    path : the data directory.
+
+    Returns
+    -------
+    The broken rules, file by file; of one rule in one file the first 20, and how many more.
+
+    Raises
+    ------
+    InputError
+        Where there is no such directory.
     """
     path = Path(path)
     if not path.is_dir():
         raise InputError("no such data directory", path, "make it with `speakerkd prepare`")
     report = _Report()
     for name in ("utt2spk", "spk2utt"):
-        if not (path / name).is_file():
+        if not (path / name).exists():
             report(path / name, 0, "missing: every data directory has it")
-    tables = {
-        name: _read(path / name, report)
-        for name in (*UTTERANCE_TABLES, "spk2utt", "spk2gender", "enroll.map")
-        if (path / name).is_file()
-    }
-    if not any(name in tables for name in ("wav.scp", "face.scp", "feats.scp")):
+    names = (*UTTERANCE_TABLES, "segments", "spk2utt", "spk2gender", "enroll.map")
+    found = {name: _read(path / name, report) for name in names if (path / name).exists()}
+    tables = {name: table for name, table in found.items() if table is not None}
+    if not any(name in found for name in ("wav.scp", "face.scp", "feats.scp")):
         report(path, 0, "no recordings and no pictures: it needs wav.scp, face.scp or feats.scp")
     if "utt2spk" in tables:
         _check_keys(tables, report)
         _check_speakers(tables, report)
         _check_sessions(tables, report)
+    if "segments" in tables:
+        _check_segments(tables["segments"], tables.get("wav.scp"), report)
     for name, table in tables.items():
         if name in FILES:
             _check_files(table, report)
-        elif name in OFFSETS:
-            _check_offsets(table, report)
+        elif name in OPENED:
+            _check_archive(table, OPENED[name], report)
         elif name in VALUES:
             _check_values(table, *VALUES[name], report)
     if "utt2spk" in tables:
         models = tables["enroll.map"].values if "enroll.map" in tables else {}
-        known = {*tables["utt2spk"].values, *models}
+        known = NameIndex(list({**tables["utt2spk"].values, **models}))
         for file in sorted(path.glob("trials_*")):
             _check_trials(file, known, report)
     return report.problems
@@ -93,6 +132,11 @@ class _Report:
         if self._count[kind] <= SHOWN:
             self._found.setdefault(kind, []).append(Problem(file, line, f"{rule}: {detail}" if detail else rule))
 
+    def fault(self, file: Path, error: InputError) -> None:
+        """Note what another verb would say about a file; the line, where it names one, ends its `where`."""
+        line = whole_number(error.where.removeprefix(f"{file}:")) or 0
+        self(file, line, f"{error.what} ({error.fix})" if error.fix else error.what)
+
     @property
     def problems(self) -> list[Problem]:
         result: list[Problem] = []
@@ -104,75 +148,85 @@ class _Report:
         return result
 
 
-def _read(path: Path, report: _Report) -> Table:
-    """Read a table, reporting whatever its form breaks; broken lines are left out."""
-    table = Table(path, {}, {})
-    before = b""
-    for number, line in _lines(path, report):
-        key, _, value = line.replace("\t", " ").partition(" ")
-        if not key or not value.strip():
-            report(path, number, "a line is `key value`", repr(line[:80]))
-            continue
-        if key in table.values:
-            report(path, number, "a key stands once", f"'{key}' is on line {table.lines[key]} too")
-            continue
-        if key.encode() < before:
-            report(path, number, "keys are sorted bytewise (LC_ALL=C)", f"'{key}' comes too late")
-        before = max(before, key.encode())
-        table.values[key], table.lines[key] = value.strip(), number
-    if not table.values:
+def _read(path: Path, report: _Report) -> Table | None:
+    """Read a table, reporting whatever its form breaks; None where it cannot be read at all."""
+    try:
+        content = read_text(path, "table")
+    except InputError as error:
+        report.fault(path, error)
+        return None
+    values = parse_table(content, path.name, lambda line, rule, detail: report(path, line, rule, detail))
+    _check_form(path, content, report)
+    if not values:
         report(path, 0, "a table is not empty")
-    return table
+    return Table(path, values)
 
 
-def _lines(path: Path, report: _Report) -> Iterator[tuple[int, str]]:
-    """The lines that are UTF-8 and not blank, numbered from 1, reporting the others."""
+def _check_form(path: Path, content: bytes, report: _Report) -> None:
+    """What Kaldi's tools ask of a table beyond its records; each is looked for in the whole content first."""
     with open(path, "rb") as stream:
-        for number, raw in enumerate(stream, 1):
-            if not raw.endswith(b"\n"):
-                report(path, number, "the last line ends in a line feed")
-            if raw.endswith(b"\r\n"):
+        if stream.read(3) == BYTE_ORDER_MARK:
+            report(path, 1, "a table has no byte-order mark")
+    lines = content.split(b"\n")
+    if content and lines.pop():
+        report(path, len(lines) + 1, "the last line ends in a line feed")
+        lines = content.split(b"\n")
+    if b"\r\n" in content:
+        for number, line in enumerate(lines, 1):
+            if line.endswith(b"\r"):
                 report(path, number, "lines end in a line feed alone, not in CR LF")
-            try:
-                line = raw.decode().rstrip("\r\n")
-            except UnicodeDecodeError:
-                report(path, number, "text is UTF-8")
-                continue
-            if line.startswith("\ufeff"):
-                report(path, number, "a table has no byte-order mark")
-                line = line[1:]
-            if not line.strip():
+    keys = [fields[0] if (fields := line.split(None, 1)) else b"" for line in lines]
+    if b"" in keys:
+        for number, key in enumerate(keys, 1):
+            if not key:
                 report(path, number, "no blank lines")
-                continue
-            yield number, line
+    before = b""
+    for number, key in enumerate(keys, 1) if any(a > b for a, b in zip(keys, keys[1:], strict=False)) else ():
+        if key and key < before:
+            report(path, number, "keys are sorted bytewise (LC_ALL=C)", f"'{key.decode()}' comes too late")
+        before = max(before, key)
+    if not content.isascii() and not unicodedata.is_normalized("NFC", content.decode()):
+        for number, line in enumerate(lines, 1):
+            named = line if path.name in NAMED_VALUES else keys[number - 1]
+            if not unicodedata.is_normalized("NFC", named.decode()):
+                report(path, number, "names are in Unicode's composed form (NFC)", f"'{keys[number - 1].decode()}'")
 
 
 def _check_keys(tables: Mapping[str, Table], report: _Report) -> None:
     owners = tables["utt2spk"]
-    for name in UTTERANCE_TABLES:
+    same = [name for name in SAME_KEYS if name in tables and not (name == "wav.scp" and "segments" in tables)]
+    for name in (*UTTERANCE_TABLES, "segments"):
         table = tables.get(name)
-        if table is None or name == "utt2spk":
+        if table is None or name == "utt2spk" or (name == "wav.scp" and "segments" in tables):
             continue
         for key in _in_order(table, table.values.keys() - owners.values.keys()):
             report(table.path, table.lines[key], "utterances are those of utt2spk", f"'{key}' is not there")
-        if name in SAME_KEYS:
+        if name in same:
             for key in _in_order(owners, owners.values.keys() - table.values.keys()):
                 report(owners.path, owners.lines[key], f"every utterance is in {name}", f"'{key}' is not")
+    durations, features = tables.get("utt2dur"), tables.get("feats.scp")
+    if durations is not None and features is not None:
+        for key in _in_order(features, features.values.keys() - durations.values.keys()):
+            report(features.path, features.lines[key], "what has features has a duration in utt2dur", f"'{key}'")
 
 
 def _in_order(table: Table, keys: Collection[str]) -> list[str]:
-    return sorted(keys, key=table.lines.__getitem__)
+    return sorted(keys, key=table.lines.__getitem__) if keys else []
 
 
 def _check_speakers(tables: Mapping[str, Table], report: _Report) -> None:
     owners = tables["utt2spk"]
     speakers = invert(owners.values)
+    for name in ("utt2spk", "utt2session"):
+        for key, value in tables[name].values.items() if name in tables else ():
+            if " " in value or "\t" in value:
+                report(tables[name].path, tables[name].lines[key], "a speaker or session is one name", f"'{value}'")
     listed = tables.get("spk2utt")
     if listed is not None:
         for speaker, keys in listed.values.items():
             if speaker not in speakers:
                 report(listed.path, listed.lines[speaker], "spk2utt is the inverse of utt2spk", f"no '{speaker}' there")
-            elif " ".join(keys.split()) != speakers[speaker]:
+            elif keys != speakers[speaker] and " ".join(fields_of(keys)) != speakers[speaker]:
                 report(
                     listed.path, listed.lines[speaker], "spk2utt is the inverse of utt2spk", f"'{speaker}' lists others"
                 )
@@ -185,9 +239,10 @@ def _check_speakers(tables: Mapping[str, Table], report: _Report) -> None:
             report(gender.path, gender.lines[speaker], "speakers are those of utt2spk", f"'{speaker}' is not there")
     models = tables.get("enroll.map")
     if models is not None:
+        index = NameIndex(list(owners.values))
         for model, keys in models.values.items():
-            for key in keys.split():
-                if key not in owners.values:
+            for key in fields_of(keys):
+                if index.find(key) < 0:
                     report(models.path, models.lines[model], "models name utterances of utt2spk", f"'{key}'")
 
 
@@ -201,35 +256,78 @@ def _check_sessions(tables: Mapping[str, Table], report: _Report) -> None:
             report(sessions.path, sessions.lines[key], "a session is `<speaker>/<session>`", f"'{session}'")
     for name, what in (("aligned.scp", "face"), ("teacher.scp", "teacher embedding")):
         table = tables.get(name)
+        if table is None:
+            continue
         seen: dict[str, str] = {}
-        for key, value in table.values.items() if table else ():
+        for key, value in table.values.items():
             session = sessions.values.get(key, key)
             if seen.setdefault(session, value) != value:
                 report(table.path, table.lines[key], f"a session has one {what}", f"'{session}' has a second one")
 
 
+def _check_segments(segments: Table, recordings: Table | None, report: _Report) -> None:
+    known: Collection[str] = recordings.values if recordings else ()
+    for key, value in segments.values.items():
+        segment = parse_segment(value)
+        if segment is None:
+            report(segments.path, segments.lines[key], "a segment is `utterance recording start end`", f"'{value}'")
+        elif segment[0] not in known:
+            report(segments.path, segments.lines[key], "segments are of recordings of wav.scp", f"'{segment[0]}'")
+
+
 def _check_files(table: Table, report: _Report) -> None:
-    for key, value in table.values.items():
-        file = Path(value)
-        if not file.is_absolute():
-            report(table.path, table.lines[key], "paths are absolute", f"'{value}'")
-        elif not file.is_file():
-            report(table.path, table.lines[key], "files exist", f"'{value}' does not")
-        elif file.stat().st_size == 0:
-            report(table.path, table.lines[key], "files are not empty", f"'{value}' is")
-
-
-def _check_offsets(table: Table, report: _Report) -> None:
-    sizes: dict[str, int] = {}
-    for key, value in table.values.items():
-        file, _, offset = value.rpartition(":")
-        if not offset.isdigit():
-            report(table.path, table.lines[key], "a value is `archive:offset`", f"'{value}'")
+    """Files that exist, in one look at each; of recordings, those that two keys name by any path or link."""
+    keys = list(table.values)
+    files = np.zeros((len(keys), 2), np.uint64)  # device and number of each file
+    for place, (key, value) in enumerate(table.values.items()):
+        if is_command(value):
+            report(table.path, table.lines[key], "values are paths, not command lines (never run)", f"'{value}'")
             continue
+        if not value.startswith("/"):
+            report(table.path, table.lines[key], "paths are absolute", f"'{value}'")
+            continue
+        try:
+            status = os.stat(value)
+        except (OSError, ValueError):
+            report(table.path, table.lines[key], "files exist", f"'{value}' does not")
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            report(table.path, table.lines[key], "files are regular files", f"'{value}' is not")
+        elif status.st_size == 0:
+            report(table.path, table.lines[key], "files are not empty", f"'{value}' is")
+        else:
+            files[place] = status.st_dev, status.st_ino
+    if table.path.name != "wav.scp":
+        return  # several utterances may share a picture
+    order = np.lexsort(files.T)
+    again = np.flatnonzero((files[order[1:]] == files[order[:-1]]).all(1) & (files[order[1:]] != 0).any(1))
+    for first, second in zip(order[again].tolist(), order[again + 1].tolist(), strict=True):
+        detail = f"'{keys[second]}' is the file of '{keys[first]}'"
+        report(table.path, table.lines[keys[second]], "a recording stands once", detail)
+
+
+def _check_archive(table: Table, open_archive: Callable[[Path], object], report: _Report) -> None:
+    """Records that are in their archives: first where they should lie, line by line; then what their headers say."""
+    sizes: dict[str, int] = {}
+    is_sound = True
+    for key, value in table.values.items():
+        file, _, text = value.rpartition(":")
+        offset = whole_number(text)
         if file not in sizes:
-            sizes[file] = Path(file).stat().st_size if Path(file).is_file() else 0
-        if int(offset) >= sizes[file]:
+            try:
+                sizes[file] = os.stat(file).st_size
+            except (OSError, ValueError):
+                sizes[file] = 0
+        if offset is None:
+            report(table.path, table.lines[key], "a value is `archive:offset`", f"'{value}'")
+        elif offset >= sizes[file]:
             report(table.path, table.lines[key], "archives exist and hold their records", f"'{value}'")
+        is_sound = is_sound and offset is not None and offset < sizes[file]
+    if is_sound and table.values:
+        try:
+            open_archive(table.path)
+        except InputError as error:
+            report.fault(table.path, error)
 
 
 def _check_values(table: Table, fits: Callable[[str], bool], rule: str, report: _Report) -> None:
@@ -239,42 +337,30 @@ def _check_values(table: Table, fits: Callable[[str], bool], rule: str, report: 
 
 
 def _is_duration(text: str) -> bool:
-    try:
-        return 0 < float(text) < math.inf
-    except ValueError:
-        return False
+    number = real_number(text)
+    return number is not None and number > 0
 
 
-VALUES = {
+VALUES: dict[str, tuple[Callable[[str], bool], str]] = {
     "utt2dur": (_is_duration, "a duration is a positive number of seconds"),
     "spk2gender": ({"m", "f"}.__contains__, "a gender is m or f"),
 }
 
 
-def _check_trials(path: Path, known: Collection[str], report: _Report) -> None:
-    for number, line in _lines(path, report):
-        names = trial_names(line)
-        if names is None:
-            report(path, number, "a trial is `1 a b`, `a b 1`, `a b target` or `a b`", repr(line[:80]))
-            continue
-        for name in names:
-            if find_key(name, known) is None:
-                report(path, number, "trials name recordings of the set", f"'{name}' is not there")
-
-
-def trial_names(line: str) -> tuple[str, str] | None:
-    """The enrolment and test names of a line of a trial list, with or without a label; None if it is no trial."""
-    fields = line.split()
-    if len(fields) == 3 and fields[0] in ("0", "1"):
-        return fields[1], fields[2]
-    if len(fields) == 3 and fields[2] in LABELS:
-        return fields[0], fields[1]
-    return (fields[0], fields[1]) if len(fields) == 2 else None
-
-
-def find_key(name: str, known: Collection[str]) -> str | None:
-    """The key that a trial list's name means, with or without a file extension (`.wav`); None if unknown."""
-    if name in known:
-        return name
-    stem, dot, extension = name.rpartition(".")
-    return stem if dot and "/" not in extension and stem in known else None
+def _check_trials(path: Path, known: NameIndex, report: _Report) -> None:
+    """What `score` would refuse in a list, and trials of a recording with itself."""
+    try:
+        trials = read_trials(path, lambda line, what, _: report(path, line, "a trial is one of the list's form", what))
+    except InputError as error:
+        report.fault(path, error)
+        return
+    sides = ((trials.enrol_names, trials.enrol), (trials.test_names, trials.test))
+    for names, index in sides:
+        positions = np.array([known.find(name) for name in names])
+        for trial in np.flatnonzero((positions < 0)[index]).tolist():
+            name = names[index[trial]]
+            why = known.explain(name) if positions[index[trial]] == AMBIGUOUS else f"'{name}' is not there"
+            report(path, trials.line(trial), "trials name recordings of the set", why)
+    for trial in trials.of_one_recording().tolist():
+        name = trials.enrol_names[trials.enrol[trial]]
+        report(path, trials.line(trial), "a trial compares two recordings", f"'{name}' with itself")

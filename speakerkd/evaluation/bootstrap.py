@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.data.trials import TrialList
-from speakerkd.evaluation.embeddings import without_extension
+from speakerkd.data.names import plain_name
 
 NODES = 1000  # thresholds a class at which a replicate's error rates are taken
 BATCH = 32  # replicates at a time
@@ -33,10 +33,10 @@ def speakers_of_trials(trials: TrialList, utt2spk: dict[str, str] | None = None)
     trials connect are of one speaker.
     """
     if utt2spk:
-        stems = {without_extension(key): speaker for key, speaker in utt2spk.items()}
+        stems = {plain_name(key): speaker for key, speaker in utt2spk.items()}
         known: dict[str | None, int] = {}
         sides = [
-            np.array([known.setdefault(stems.get(without_extension(name)), len(known)) for name in names])
+            np.array([known.setdefault(stems.get(plain_name(name)), len(known)) for name in names])
             for names in (trials.enrol_names, trials.test_names)
         ]
         if None not in known:
@@ -46,7 +46,7 @@ def speakers_of_trials(trials: TrialList, utt2spk: dict[str, str] | None = None)
 
     names: dict[str, int] = {}
     enrols, tests = (
-        np.array([names.setdefault(without_extension(name), len(names)) for name in side], np.int64)
+        np.array([names.setdefault(plain_name(name), len(names)) for name in side], np.int64)
         for side in (trials.enrol_names, trials.test_names)
     )
     target = trials.label == 1

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerkd.data.datadir import read_table, write_table
 from speakerkd.data.kaldi import read_records
+from speakerkd.data.names import NameIndex
+from speakerkd.data.tables import read_durations, write_table
 from speakerkd.errors import InputError
 from speakerkd.work.arrays import read_npz
 from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.reading import check_file
 from speakerkd.work.records import parse_json, read_json
 
-MEDIA = (".wav", ".flac", ".m4a", ".mp4", ".ogg", ".opus", ".mp3", ".aac", ".sph", ".webm", ".jpg", ".jpeg", ".png")
 MAKE = "make them with `speakerkd embed`"
 
 
@@ -44,35 +44,13 @@ class Embeddings:
         return len(self.keys)
 
     @cached_property
-    def _places(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Positions by key, and by key without a media file's extension (-1 where several keys share that)."""
-        stems: dict[str, int] = {}
-        for place, key in enumerate(self.keys):
-            stem = without_extension(key)
-            stems[stem] = -1 if stem in stems else place
-        return {key: place for place, key in enumerate(self.keys)}, stems
+    def index(self) -> NameIndex:
+        """Finds recordings by any spelling of their names."""
+        return NameIndex(self.keys)
 
     def locate(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Rows of names (n,), -1 where there is none.
-
-        A name is a whole relative path; `a/b/1.wav` and `a/b/1` are one recording unless both are here.
-        """
-        exact, stems = self._places
-        rows = (exact.get(name, -1) for name in names)
-        return np.fromiter(
-            (
-                row if row >= 0 else stems.get(without_extension(name), -1)
-                for row, name in zip(rows, names, strict=True)
-            ),
-            np.int64,
-            len(names),
-        )
-
-
-def without_extension(name: str) -> str:
-    """`a/b/1` for `a/b/1.wav`; dots that are no media extension stay."""
-    stem, dot, extension = name.rpartition(".")
-    return stem if dot and "." + extension.lower() in MEDIA else name
+        """Rows (n,) of names, -1 where there is none; `a/b/1.wav` and `a/b/1` are one recording (see `NameIndex`)."""
+        return self.index.locate(names)
 
 
 def read_embeddings(path: Path | str) -> Embeddings:
@@ -90,8 +68,8 @@ def read_embeddings(path: Path | str) -> Embeddings:
         record = path.with_suffix(".json")
         made = read_json(record, dict[str, Any], MAKE) if record.is_file() else {}
         lengths = path.with_suffix(".utt2dur")
-        table = read_table(lengths) if lengths.is_file() else {}
-        seconds = np.array([float(table[key]) for key in keys]) if table.keys() >= set(keys) else None
+        table = read_durations(lengths) if lengths.is_file() else {}
+        seconds = np.array([table[key] for key in keys]) if table.keys() >= set(keys) else None
     double = next((key for key, n in Counter(keys).items() if n > 1), None) if len(set(keys)) < len(keys) else None
     if double is not None:
         raise InputError(f"duplicate key '{double}'", path, "keep one embedding a recording")

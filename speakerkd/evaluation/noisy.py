@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerkd.evaluation.embeddings import without_extension
+from speakerkd.data.names import plain_name
 
 if TYPE_CHECKING:
     from speakerkd.frontend.noise import NoiseBank
@@ -32,5 +32,5 @@ class NoiseAdder:
         self.category = None if category == ALL else category
 
     def __call__(self, key: str, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        # a list may name recordings with or without an extension; both are the same recording
-        return self.bank.mix(without_extension(key), samples, self.level, self.category, self.floor)
+        # a recording hears the same noise however a list spells its name
+        return self.bank.mix(plain_name(key), samples, self.level, self.category, self.floor)

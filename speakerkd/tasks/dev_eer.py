@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from speakerkd.data.names import NameIndex
 from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation.metrics import eer, sort_scores
@@ -27,7 +28,8 @@ class EarlyTrials:
         trials = read_trials(lists[0])
         if trials.label is None:
             raise InputError("trials without labels", lists[0], "give a labelled list, or set data.dev to null")
-        enrol, test = (_positions(names, index) for names in (trials.enrol_names, trials.test_names))
+        known, positions = NameIndex(list(index)), np.array([*index.values(), -1], np.int64)  # -1: not there
+        enrol, test = (positions[known.locate(names)] for names in (trials.enrol_names, trials.test_names))
         first, second = enrol[trials.enrol], test[trials.test]
         there = (first >= 0) & (second >= 0) & (first != second)
         self.labels = trials.label[there]
@@ -52,9 +54,3 @@ class EarlyTrials:
         if not np.isfinite(scores).all():
             return {"eer": float("nan")}
         return {"eer": 100 * eer(sort_scores(scores, self.labels))}
-
-
-def _positions(names: list[str], index: Mapping[str, int]) -> np.ndarray:
-    """Positions of names in an index, with or without their file extension; -1 where unknown."""
-    found = (index.get(name, index.get(str(PurePosixPath(name).with_suffix("")), -1)) for name in names)
-    return np.fromiter(found, np.int64, len(names))
