@@ -166,7 +166,7 @@ def read_trials(path: Path | str, fault: Fault | None = None) -> TrialList:
         trials += n
         line += block.count(b"\n")
     if form is None or trials == 0:
-        raise InputError("no trial in the list", path, FORMS)
+        raise InputError("an empty list, no trial in it", path, FORMS)
     return TrialList(
         _names(enrol_ids, path),
         _names(test_ids, path),
@@ -225,7 +225,7 @@ def _detect(block: bytes, path: Path, line: int) -> _Form:
         if len(fields) == 2:
             return _Form(2, 0, 1, None)
         if len(fields) != 3:
-            raise InputError(f"a line of {len(fields)} fields{BLANKS}", f"{path}:{number}", FORMS)
+            raise InputError(f"a broken line of {len(fields)} fields{BLANKS}", f"{path}:{number}", FORMS)
         first, last = fields[0] in LABELS, fields[2] in LABELS
         if first != last:
             return _Form(3, 1, 2, 0) if first else _Form(3, 0, 1, 2)

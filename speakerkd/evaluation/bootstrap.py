@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerkd.data.trials import TrialList
 from speakerkd.data.names import plain_name
+from speakerkd.data.trials import TrialList
 
 NODES = 1000  # thresholds a class at which a replicate's error rates are taken
 BATCH = 32  # replicates at a time

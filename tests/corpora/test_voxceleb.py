@@ -186,7 +186,7 @@ def test_a_list_that_names_an_unknown_recording(vox1, tmp_path, work):
     (vox1 / "wav/id10271/5r0dWxy17C8/00001.wav").unlink()
     (vox1 / "wav/id10271/5r0dWxy17C8/00002.wav").unlink()
     with pytest.raises(
-        InputError, match=r"'id10271/5r0dWxy17C8/00001' is not there \(and 1 more\), .*veri_test\.txt:2"
+        InputError, match=r"'id10271/5r0dWxy17C8/00001.wav' is not there \(and 1 more\), .*veri_test\.txt:2"
     ):
         prepare_vox1(tmp_path / "data", vox1, work)
     assert not (tmp_path / "data/vox1").exists()
