@@ -1,4 +1,5 @@
 # Source this after a script's defaults: `--some-option VALUE` sets the variable some_option, which must have a default.
+# `--some-switch` alone sets one whose default is false to true.
 # `--help` prints the comment block at the head of the script. An unknown option, or one without a value, ends the script.
 
 while [ $# -gt 0 ]; do
@@ -13,6 +14,8 @@ while [ $# -gt 0 ]; do
             fi
             if [[ $1 == *=* ]]; then
                 printf -v "$_name" '%s' "${1#*=}"; shift
+            elif [ "${!_name}" = false ] && { [ $# -eq 1 ] || [[ $2 == --* ]]; }; then # a switch needs no value
+                printf -v "$_name" true; shift
             elif [ $# -ge 2 ]; then
                 printf -v "$_name" '%s' "$2"; shift 2
             else

@@ -1,35 +1,106 @@
 #!/usr/bin/env bash
-# Trains and scores the methods of one of the first paper's tables, and prints ours beside the published figures.
+# Trains and scores what one of the first paper's tables or figures compares, and prints ours beside the published figures.
 #
-#   bash recipes/voxceleb/compare.sh [--table 1|2|5|6|all] [options of run.sh]
+#   bash recipes/voxceleb/compare.sh [--table 1|2|3|4|5|6|all] [--figure 1|6|7|8] [options of run.sh]
 #
-#   --table 1     every method it compares (its Tables 1, 3 and 4)       --table 5   mixing ratio of the projection head
-#   --table 2     a quarter of the data                                  --table 6   margins
-#   --table all   every method here that fits face to voice
+#   --table 1      every method it compares                --figure 1   three widths of voices, faces, IR-50, and both
+#   --table 2      teachers, and a quarter of the data     --figure 6   training accuracy and EER by epoch
+#   --table 3      on CN-Celeb: --cn1 DIR                  --figure 7   examples of matching, with their cosines
+#   --table 4      matching voices and faces               --figure 8   map of faces, projected faces and voices
+#   --table 5, 6   mixing ratio, margins                   --table all  every method here that fits face to voice
+#
+#   --seeds "1 2"  training seeds (default: 1)             --gpus N     N systems at a time, a GPU each
+#   --dry-run      what it would cost, and no more         --slurm "OPTIONS"  systems as an array of jobs of sbatch
 #
 # On VoxCeleb: --corpus voxceleb and the options that it needs. Without: the mini corpus at half its training length
-# (conf/size/mini_short.yaml), without noise, three seeds.
+# (conf/size/mini_short.yaml), without noise. A system that several tables share is trained once (alpha 0.6 and cos 30 are
+# `margin`); a run that was broken off goes on where it stopped.
 set -euo pipefail
-table=1 corpus=mini seeds="1 2 3"
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+table='' figure='' corpus=mini seeds=1 gpus=1 slurm='' cn1='' dry_run=false stage=0 tag='' prefix='' work=''
 options=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --table) table=$2; shift 2 ;;
-        --seeds) seeds=$2; shift 2 ;;
-        --corpus) corpus=$2; shift 2 ;;
+        --dry-run) dry_run=true; shift ;;
+        --table | --figure | --seeds | --corpus | --gpus | --slurm | --cn1 | --stage | --tag | --prefix | --work)
+            [ $# -ge 2 ] || { echo "compare.sh: error: option $1 needs a value" >&2; exit 2; }
+            printf -v "${1#--}" '%s' "$2"; shift 2 ;;
         -h | --help) sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p;}' "$0"; exit 0 ;;
         *) options+=("$1"); shift ;;
     esac
 done
-case $table in
+[ -n "$table$figure" ] || table=1
+case ${table:-figure $figure} in
     1) systems="baseline kd fitnet pkt sp ickd ccl margin classifier margin_quality" ;;
-    2) systems="ablation/quarter_baseline ablation/quarter_margin ablation/quarter_classifier" ;;
-    5) systems=$(printf 'ablation/alpha_%s ' 0.2 0.4 0.5 0.6 0.8) ;;
-    6) systems=$(printf 'ablation/margin_%s ' 0 cos10 cos20 cos30 cos40 cos50) ;;
+    2) systems="$(printf 'ablation/quarter_%s ' baseline margin classifier weak_margin weak_classifier) \
+        baseline margin classifier ablation/weak_margin ablation/weak_classifier" ;;
+    3) systems="baseline margin" ;;
+    4) systems="fitnet pkt ickd ccl classifier margin" ;;
+    5) systems="$(printf 'ablation/alpha_%s ' 0.2 0.4 0.5) margin ablation/alpha_0.8" ;;
+    6) systems="$(printf 'ablation/margin_%s ' 0 cos10 cos20) margin $(printf 'ablation/margin_%s ' cos40 cos50)" ;;
     all) systems="baseline kd lskd dkd ctkd alkd simkd fitnet afkd vid sp pkt rkd cc ickd crd ccl clip dimensional margin classifier margin_quality margin_classifier" ;;
-    *) echo "compare.sh: error: no table '$table', use 1, 2, 5, 6 or all" >&2; exit 2 ;;
+    "figure 1") systems="ablation/audio_0.25 ablation/audio_0.5 baseline" ;;
+    "figure 6") systems="baseline margin classifier" ;;
+    "figure 7" | "figure 8") systems=margin ;;
+    *) echo "compare.sh: error: no table '$table' or figure '$figure', see bash $0 --help" >&2; exit 2 ;;
 esac
+tag=${tag:-$corpus} prefix=${prefix:-$tag} test=${work:+$work/}data/$tag/test
 if [ "$corpus" = mini ]; then # on egs/mini's data, in experiments of its own
-    options=(--prefix mini_short --size "$(dirname "$0")/conf/size/mini_short.yaml" --musan none "${options[@]}")
+    prefix=${prefix}_short
+    [[ " ${options[*]} " == *" --size "* ]] || options+=(--size recipes/voxceleb/conf/size/mini_short.yaml)
+    [[ " ${options[*]} " == *" --musan "* ]] || options+=(--musan none)
 fi
-exec bash "$(dirname "$0")/run.sh" --corpus "$corpus" --systems "$systems" --seeds "$seeds" --published true "${options[@]}"
+[ "$figure" != 6 ] || options+=(--set "data.dev=${work:+$work/}data/$tag/vox1 train.evaluate_every=1") # EER by epoch
+exp=${work:+$work/}exp/$prefix
+shared=(--corpus "$corpus" --tag "$tag" --prefix "$prefix" --seeds "$seeds" --published true "${options[@]}")
+[ -z "$work" ] || shared+=(--work "$work")
+run() { bash recipes/voxceleb/run.sh "${shared[@]}" "$@"; }
+
+several=$(wc -w <<<"$seeds") done=0 all=0
+for system in $systems; do
+    for seed in $seeds; do
+        folder=$exp-${system##*/}$([ "$several" -eq 1 ] || echo "-seed$seed")
+        all=$((all + 1))
+        [ ! -e "$folder/model.json" ] || done=$((done + 1))
+    done
+done
+echo "compare.sh: table ${table:-none}, figure ${figure:-none}: $all trainings, $done of them done"
+[ "$corpus" != voxceleb ] || run --dry-run --systems "$systems" || exit
+if [ "$dry_run" = true ]; then echo "compare.sh: systems" $systems; exit 0; fi
+
+[ "$stage" -gt 2 ] || run --systems "$systems" --stage "$stage" --stop-stage 2
+if [ -n "$slurm" ]; then
+    # shellcheck disable=SC2086
+    exec bash tools/slurm/array.sh "$slurm" "$systems" "${shared[@]}"
+elif [ "$gpus" -gt 1 ]; then # each system's three stages, on the GPUs in turn
+    printf '%s\n' $systems | env -u CUDA_VISIBLE_DEVICES xargs -P "$gpus" --process-slot-var=SLOT -I{} \
+        bash -c 'CUDA_VISIBLE_DEVICES=$SLOT exec bash recipes/voxceleb/run.sh "$@"' run.sh "${shared[@]}" --systems {} --stage 3 --stop-stage 5
+elif [ "$figure" != 1 ]; then
+    run --systems "$systems" --stage 3 --stop-stage 5
+else
+    run --systems "$systems" --stage 3 --stop-stage 3
+fi
+PATH=$PWD/.venv/bin:$PATH
+case ${table:-figure $figure} in
+    3) exec bash recipes/cnceleb/run.sh --cn1 "$cn1" --models "$(printf "$exp-%s " $systems)" --tag "$tag" ${work:+--work "$work"} ;;
+    "figure 1") # all over the same trials between VoxCeleb2's test people, whom no network has seen
+        speakerkd prepare trials "$test" --count 40000
+        cp "$test/trials_original" "$test/trials_identity"
+        for system in $systems; do
+            speakerkd score --model "$exp-${system##*/}" --data "$test" --trials "$test/trials_identity"
+        done
+        size=(); for ((i = 0; i < ${#options[@]}; i++)); do [ "${options[i]}" != --size ] || size=("${options[i + 1]}"); done
+        for face in ablation/face_0.25 ablation/face_0.5 face_teacher; do
+            name=${face##*/}; name=${name/face_teacher/face_1}
+            speakerkd train recipes/voxceleb/conf/$face.yaml "${size[@]}" --exp "$exp-$name" --resume \
+                --set data.train="${test%test}train" $([ ${#size[@]} -eq 0 ] || echo --set student.width=${name#face_})
+            speakerkd embed-teacher "$test" --teacher "$exp-$name" --name "$name"
+            speakerkd score --embeddings "$test/teacher.$name.scp" --trials "$test/trials_identity" --out "$exp-$name"
+        done
+        speakerkd score --embeddings "$test/teacher.scp" --trials "$test/trials_identity" --out "$exp-face_teacher"
+        speakerkd score --scores "$exp"-{baseline,face_teacher}/scores/trials_identity.{crops,whole,mean}.txt \
+            --trials "$test/trials_identity" --out "$exp-fusion"
+        exec speakerkd report "$exp"-{audio_0.25,audio_0.5,baseline,face_0.25,face_0.5,face_1,face_teacher,fusion} --out "$exp-figure1.html" ;;
+    "figure 7") speakerkd match-test "$test" --model "$exp-margin" --examples "$exp-figure7.png" ;;
+esac
+run --systems "$systems" --stage 6

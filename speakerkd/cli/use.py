@@ -83,6 +83,9 @@ def match_test(
             show_default=False,
         ),
     ] = None,
+    examples: Annotated[
+        Path | None, typer.Option(help="picture (.png) of the first questions, with the cosines", show_default=False)
+    ] = None,
     protocol: Annotated[str, typer.Option(help="how voices are embedded, mean or whole")] = "mean",
     seed: Annotated[int, typer.Option(help="of the questions and the intervals", min=0)] = 0,
     bootstrap: Annotated[int, typer.Option(help="replicates of the intervals; 0: none", min=0)] = 1000,
@@ -109,6 +112,7 @@ def match_test(
         + [("face_to_audio", path) for path in face_to_voice or []],
         pairs=pairs,
         centre=centre,
+        examples=examples,
         protocol=protocol,
         seed=seed,
         replicates=bootstrap,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,12 +25,14 @@ from speakerkd.evaluation.protocol import Name, Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
 from speakerkd.maths import unit
 from speakerkd.work.files import whole_file
+from speakerkd.work.records import read_json
 
 if TYPE_CHECKING:
     from speakerkd.models.trained_model import TrainedModel
 
 Direction = Literal["audio_to_face", "face_to_audio"]
 CENTRE_VOICES = 500  # recordings that a directory's mean voice is taken from, evenly spaced
+EXAMPLES = 6  # questions of the picture of examples
 MAPPED = 400  # pairs of a voice and a face at most that the report's map shows
 DIRECTIONS: tuple[Direction, ...] = ("audio_to_face", "face_to_audio")
 
@@ -65,16 +66,14 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
     """
     directory = Path(directory)
     speakers = read_table(directory / "utt2spk")
-    if not (directory / "teacher.scp").is_file():
-        raise InputError("no face embeddings (teacher.scp)", directory, "make them with `speakerkd embed-teacher`")
-    _check_teacher(directory, package)
+    scp = _teacher_archive(directory, package)
     fbank = fbank_settings(package)
     if (directory / "feats.scp").is_file():
         recordings: ArchivedRecordings | AudioRecordings = ArchivedRecordings(directory / "feats.scp", fbank)
     else:
         table = read_table(directory / "wav.scp")
         recordings = AudioRecordings({key: [path] for key, path in table.items()}, fbank, name=str(directory))
-    keys, stored, row = read_shared_vectors(directory / "teacher.scp")
+    keys, stored, row = read_shared_vectors(scp)
     people = sorted(set(speakers.values()))
     number = {person: place for place, person in enumerate(people)}
     shown = np.full(len(stored), -1, np.int64)
@@ -82,7 +81,7 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
         if key in speakers:
             shown[place] = number[speakers[key]]
     voices = np.array([number[speakers[key]] if key in speakers else -1 for key in recordings.keys], np.int64)
-    for name, identity in (("feats.scp", voices), ("teacher.scp", shown)):
+    for name, identity in (("feats.scp", voices), (scp.name, shown)):
         if (identity < 0).all():
             raise InputError(f"no key of {name} is in utt2spk", directory, "prepare the directory again")
     genders = _table(directory / "spk2gender")
@@ -110,16 +109,29 @@ def _table(path: Path) -> dict[str, str]:
     return read_table(path) if path.is_file() else {}
 
 
-def _check_teacher(directory: Path, package: TrainedModel) -> None:
-    record = directory / "teacher.json"
+def _teacher_archive(directory: Path, package: TrainedModel) -> Path:
+    """Of the directory's teacher.scp and teacher.NAME.scp the one whose teacher taught the model."""
+    found = [p for p in (directory / "teacher.scp", *sorted(directory.glob("teacher.*.scp"))) if p.is_file()]
+    if not found:
+        raise InputError("no face embeddings (teacher.scp)", directory, "make them with `speakerkd embed-teacher`")
+    faults = [_not_the_teacher(path.with_suffix(".json"), package) for path in found]
+    if None in faults:
+        return found[faults.index(None)]
+    what = f"faces embedded by another teacher ({faults[0]})"
+    fix = "embed them with `speakerkd embed-teacher` and the model's teacher, beside the others with --name"
+    raise InputError(what, found[0].with_suffix(".json"), fix)
+
+
+def _not_the_teacher(record: Path, package: TrainedModel) -> str | None:
+    """How the record of an archive contradicts the model's; None where it does not."""
     if package.teacher is None or not record.is_file():
-        return
-    theirs = json.loads(record.read_text("utf-8"))
-    for name in ("name", "digest"):
+        return None
+    theirs = read_json(record, dict[str, Any], "embed the faces again with `speakerkd embed-teacher`")
+    for name in ("digest", "name"):
         ours, here = getattr(package.teacher, name), theirs.get(name)
         if ours and here and ours != here:
-            what = f"faces embedded by another teacher ({name} {here}, the model's is {ours})"
-            raise InputError(what, record, "embed them with `speakerkd embed-teacher` and the model's teacher")
+            return f"{name} {here}, the model's is {ours}"
+    return None
 
 
 def match_directory(
@@ -137,6 +149,7 @@ def match_directory(
     replicates: int = 1000,
     centre: Path | None = None,
     spaces: Path | None = None,
+    examples: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Matching accuracies in both directions, original (`_o`) and, where spk2gender tells it, same gender (`_h`).
@@ -147,7 +160,8 @@ def match_directory(
     lists: published lists as (direction, path), pairs: a verification list; both on top. Voices are embedded under
     `protocol`, those only that a question asks for. centre: a data directory, the training one say, whose mean voice
     and mean face are taken off (what is common to a modality says nothing about a person); those entries' names end in
-    `_centred`. spaces: where the two modalities' embeddings go, for the report's map of them.
+    `_centred`. spaces: where the two modalities' embeddings go, for the report's map of them. examples: a picture of
+    the first questions, voices to faces and of one gender where it can be, whatever the answers.
     Returns {name: entry} with percentages, beside chance and the verification AUC.
     """
     tests = open_test_set(directory, package, same_session=same_session)
@@ -192,6 +206,9 @@ def match_directory(
         tests.made["centre"] = str(centre)
     if spaces is not None:
         _save_spaces(spaces, tests, voices, used)
+    if examples is not None:
+        name = next(n for n in ("acc_match_audio_to_face_h", *questions) if n in questions)
+        _draw_examples(examples, Path(directory), tests, questions[name][1], voices)
     made = tests.made | {"protocol": str(Protocol(name=protocol)), "sessions": _told(tests, same_session)}
     entries = {}
     for name, (direction, draws) in questions.items():
@@ -263,6 +280,28 @@ def _save_spaces(path: Path, tests: TestSet, voices: NDArray[np.float32], used: 
         parts["gender"] = tests.gender[tests.voices.identity[paired]].astype(str)
     with whole_file(path, "wb") as stream:
         np.savez(stream, **parts)
+
+
+def _draw_examples(path: Path, directory: Path, tests: TestSet, draws: Draws, voices: NDArray[np.float32]) -> None:
+    """The first questions of a set as a picture (the first paper's Fig. 7)."""
+    from speakerkd.frontend.pictures import read_picture
+    from speakerkd.report.figures import Example, match_examples
+
+    crops = read_table(directory / "aligned.scp")
+    of_face = {
+        row: crops[key] for key, row in zip(tests.face_keys, tests.face_row.tolist(), strict=True) if key in crops
+    }
+    shown = []
+    for probe, options in zip(draws.probe[:EXAMPLES].tolist(), draws.options[:EXAMPLES].tolist(), strict=True):
+        cosines = tests.faces[options] @ voices[probe]
+        faces = [
+            (read_picture(of_face[row]), float(c)) for row, c in zip(options, cosines, strict=True) if row in of_face
+        ]
+        if len(faces) == len(options):
+            shown.append(Example(tests.recordings.keys[probe], faces))
+    if not shown:
+        raise InputError("no pictures of the faces", directory / "aligned.scp", "make them with `speakerkd faces`")
+    match_examples(shown, path)
 
 
 def _entry(matched: Matched, choices: int) -> dict[str, Any]:

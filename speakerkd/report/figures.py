@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -67,15 +68,69 @@ def det_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, 
     return _save(figure, path)
 
 
-def learning_curves(curves: Mapping[str, Sequence[tuple[float, float]]], path: Path, ylabel: str = "EER, %") -> Path:
-    """A figure over training. curves: {system: [(epoch, value), ...]}."""
+def learning_curves(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    path: Path,
+    ylabel: str = "EER, %",
+    accuracy: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+) -> Path:
+    """A figure over training (the first paper's Fig. 6). curves: {system: [(epoch, value), ...]}.
+
+    accuracy: likewise, in percent over the training samples, drawn dashed on an axis of its own.
+    """
     figure, axes = _plot_canvas(5.2, 3.4, len(curves))
+    colours = {}
     for label, points in curves.items():
-        axes.plot(*zip(*points, strict=True), label=label, marker="o", markersize=3, linewidth=1.6)
+        (line,) = axes.plot(*zip(*points, strict=True), label=label, marker="o", markersize=3, linewidth=1.6)
+        colours[label] = line.get_color()
     axes.set_xlabel("epoch")
     axes.set_ylabel(ylabel)
     axes.set_ylim(bottom=0)
+    if accuracy:
+        right = axes.twinx()
+        for label, points in accuracy.items():
+            right.plot(*zip(*points, strict=True), linestyle="--", linewidth=1.2, color=colours.get(label, "grey"))
+        right.set_ylabel("training accuracy, % (dashed)")
+        right.set_ylim(0, 100)
     _name_curves(figure, axes, len(curves))
+    return _save(figure, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A voice's name and the faces it chose from: (picture uint8 (H, W, 3), cosine) each, the right one first."""
+
+    voice: str
+    faces: Sequence[tuple[np.ndarray, float]]
+
+
+def match_examples(examples: Sequence[Example], path: Path) -> Path:
+    """Faces that voices were matched with (the first paper's Fig. 7): the right one framed green, cosines below.
+
+    The right face stands left and right in turn; a chosen wrong one is framed red.
+    """
+    many = max(len(example.faces) for example in examples)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, grid = plt.subplots(
+        len(examples), many, figsize=(1.7 * many, 2.0 * len(examples)), layout="constrained", squeeze=False
+    )
+    for number, (example, row) in enumerate(zip(examples, grid, strict=True)):
+        chosen = int(np.argmax([cosine for _, cosine in example.faces]))
+        order = list(range(len(example.faces)))
+        order = order[number % many :] + order[: number % many]
+        for place, axes in zip(order, row, strict=False):
+            picture, cosine = example.faces[place]
+            axes.imshow(picture)
+            axes.set(xticks=[], yticks=[])
+            axes.set_xlabel(f"{cosine:+.2f}")
+            colour = "tab:green" if place == 0 else "tab:red" if place == chosen else "lightgrey"
+            for spine in axes.spines.values():
+                spine.set(edgecolor=colour, linewidth=4)
+        row[0].set_title(example.voice, fontsize="small", loc="left")
     return _save(figure, path)
 
 

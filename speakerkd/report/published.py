@@ -71,12 +71,15 @@ def published_row(system: str) -> tuple[str, dict[str, float]] | None:
 
 
 def _published_ablation(system: str) -> tuple[str, dict[str, float]] | None:
+    share = "25%" if system.startswith("quarter_") else "100%"
+    rest = system.removeprefix("quarter_")
+    weak = rest.startswith("weak_")
+    if (share == "25%" or weak) and (row := PAPER_NAMES.get(rest.removeprefix("weak_"))):
+        teacher = "teacher -" if rest == "baseline" else "teacher ResNet34" if weak else "teacher IR-50"
+        found = published(PAPER, ("2",), f"data {share}, {teacher}").get(row, {})
+        label = row + (", 25 %" if share == "25%" else "") + (", teacher ResNet34" if weak else "")
+        return label, {_STUDENT[name]: figure for name, figure in found.items() if name in _STUDENT}
     kind, _, value = system.partition("_")
-    if kind == "quarter" and value in PAPER_NAMES:
-        row = PAPER_NAMES[value]
-        teacher = "teacher -" if value == "baseline" else "teacher IR-50"
-        found = published(PAPER, ("2",), f"data 25%, {teacher}").get(row, {})
-        return f"{row}, 25 %", {_STUDENT[name]: figure for name, figure in found.items() if name in _STUDENT}
     if kind == "alpha":
         found = published(PAPER, ("5",), f"alpha {value}")
     elif kind == "margin" and value:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from os.path import commonprefix
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,11 +79,12 @@ def _pictures(groups: dict[str, list[Result]], folder: Path) -> list[tuple[Path,
             (figures.det_curves(det, folder / "det.png"), "Detection errors on the original list, one seed a system.")
         )
     learning = {system: points for system, runs in groups.items() if len(points := _learning(runs[0].path)) > 1}
+    accuracy = {system: points for system in learning if (points := _accuracy(groups[system][0].path))}
     if learning:
         found.append(
             (
-                figures.learning_curves(learning, folder / "learning.png"),
-                "Early evaluation over training, one seed a system.",
+                figures.learning_curves(learning, folder / "learning.png", accuracy=accuracy),
+                "Early evaluation (EER) and training accuracy (dashed) by epoch, one seed a system.",
             )
         )
     for system, runs in groups.items():
@@ -107,15 +109,21 @@ def _det(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _learning(path: Path) -> list[tuple[float, float]]:
+    return [(row["epoch"], row["evaluation"]["eer"]) for row in _log(path) if "eer" in row.get("evaluation", {})]
+
+
+def _accuracy(path: Path) -> list[tuple[float, float]]:
+    """(epoch, percent) of the training samples that the task loss's classifier gets right, the mean of each epoch."""
+    of_epoch: dict[int, list[float]] = {}
+    for row in _log(path):
+        if "accuracy" in row.get("terms", {}):
+            of_epoch.setdefault(int(np.ceil(row["epoch"])), []).append(row["terms"]["accuracy"])
+    return [(epoch, 100 * float(np.mean(values))) for epoch, values in sorted(of_epoch.items())]
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
     log = path / "log.jsonl"
-    if not log.is_file():
-        return []
-    points = []
-    for line in log.read_text("utf-8").splitlines():
-        row = json.loads(line)
-        if "eer" in row.get("evaluation", {}):
-            points.append((row["epoch"], row["evaluation"]["eer"]))
-    return points
+    return [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.is_file() else []
 
 
 def _made(results: Sequence[Result]) -> Section:

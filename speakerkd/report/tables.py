@@ -26,6 +26,7 @@ SPEAKER_COLUMNS = (
     Column("mindcf_vox1_cleaned", "minDCF (O cleaned)", 3),
     Column("eer_vox1_h_cleaned", "EER (H cleaned) %"),
     Column("eer_vox1_e_cleaned", "EER (E cleaned) %"),
+    Column("eer_identity", "EER (VoxCeleb2 test) %"),
     Column("eer_cnceleb", "EER (CN-Celeb) %"),
     Column("mindcf_cnceleb", "minDCF (CN-Celeb)", 3),
     Column("eer_cnceleb_joined", "EER (CN-Celeb, joined) %"),

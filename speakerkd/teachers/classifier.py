@@ -18,7 +18,6 @@ from speakerkd.work.made import Stamp
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-FILE = "teacher_classifier.safetensors"
 DECAY = 1e-3  # of half the squared weights over standardised inputs
 ROWS = 8192  # at a time: their logits over all speakers are held at once
 STEPS = 200
@@ -34,17 +33,17 @@ class FittedClassifier:
     accuracy: float
 
 
-def fit_classifier(directory: Path | str, decay: float = DECAY) -> FittedClassifier:
-    """Fit a classifier of the speakers of `utt2spk` to `teacher.scp`; write teacher_classifier.safetensors.
+def fit_classifier(directory: Path | str, decay: float = DECAY, base: str = "teacher") -> FittedClassifier:
+    """Fit a classifier of the speakers of `utt2spk` to `<base>.scp`; write `<base>_classifier.safetensors`.
 
     weight (K, D) and bias (K,) apply to embeddings as they are stored; row k is the k-th of the sorted speaker ids.
     Every distinct embedding counts once. Raises InputError where fewer than two speakers have one.
     """
     directory = Path(directory)
-    path = directory / FILE
-    if not (directory / "teacher.scp").is_file():
-        raise InputError("no teacher embeddings", directory / "teacher.scp", "make them with `speakerkd embed-teacher`")
-    keys, vectors, row = read_shared_vectors(directory / "teacher.scp")
+    path, scp = directory / f"{base}_classifier.safetensors", directory / f"{base}.scp"
+    if not scp.is_file():
+        raise InputError("no teacher embeddings", scp, "make them with `speakerkd embed-teacher`")
+    keys, vectors, row = read_shared_vectors(scp)
     speaker = read_table(directory / "utt2spk")
     labels = sorted(set(speaker.values()))
     number = {name: k for k, name in enumerate(labels)}
@@ -52,16 +51,16 @@ def fit_classifier(directory: Path | str, decay: float = DECAY) -> FittedClassif
     for key, place in zip(keys, row.tolist(), strict=True):
         if key not in speaker:
             raise InputError(
-                f"'{key}' of teacher.scp has no speaker", directory / "utt2spk", "prepare the directory again"
+                f"'{key}' of {scp.name} has no speaker", directory / "utt2spk", "prepare the directory again"
             )
         mine = number[speaker[key]]
         if label[place] not in (-1, mine):
             names = f"{labels[label[place]]} and {labels[mine]}"
-            raise InputError(f"{names} share a face", directory / "teacher.scp", "mend utt2spk or utt2session")
+            raise InputError(f"{names} share a face", scp, "mend utt2spk or utt2session")
         label[place] = mine
     if len(np.unique(label)) < 2:
-        raise InputError("faces of fewer than two speakers", directory / "teacher.scp", "give more speakers")
-    stamp = Stamp(path, [directory / "teacher.ark", directory / "teacher.scp", directory / "utt2spk"], decay=decay)
+        raise InputError("faces of fewer than two speakers", scp, "give more speakers")
+    stamp = Stamp(path, [scp.with_suffix(".ark"), scp, directory / "utt2spk"], decay=decay)
     if not stamp.is_current():
         weight, bias = fit(vectors, label, len(labels), decay)
         _save(path, weight, bias, labels)

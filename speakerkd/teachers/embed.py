@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,7 @@ from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.ledger import Ledger, write_batch
 from speakerkd.work.lock import working_in
 from speakerkd.work.made import Stamp, signature, summary
+from speakerkd.work.records import read_json
 from speakerkd.work.rejected import Rejected
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ def embed_teacher(
     teacher: str,
     weights: Path | str | None = None,
     *,
+    name: str | None = None,
+    replace: bool = False,
     flip: bool = False,
     batch: int = 32,
     device: str = "auto",
@@ -46,6 +50,8 @@ def embed_teacher(
 ) -> Rejected:
     """Make `teacher.scp` (key -> the teacher's embedding of its face, not normalised) and `teacher.json`.
 
+    name: of one among several teachers; its files are `teacher.NAME.scp` and so on. Another teacher's embeddings are
+    not overwritten unless `replace`: the same network from the same weights file or experiment, trained anew, may be.
     Each picture of `aligned.scp` goes through the network once; the utterances that share it share its embedding. flip:
     mean over the picture and its mirror image. batch: pictures at once. precision: auto takes bfloat16 where the
     machine is fast at it. Only pictures that are new or changed, or not yet seen by these weights, are embedded.
@@ -53,15 +59,17 @@ def embed_teacher(
     Pictures that cannot be read are listed in `teacher.rejected`. Raises InputError where the teacher does not load, or
     more than the share `max_rejected` was lost; teacher.scp is then left as it was.
     """
-    directory = Path(directory)
+    directory, base = Path(directory), archive_name(name)
     aligned = read_table(directory / "aligned.scp")
     if not aligned:
         raise InputError("no aligned faces", directory / "aligned.scp", "make them with `speakerkd faces`")
     found = find_teacher(teacher, weights)
+    if not replace:
+        _refuse_another(directory / f"{base}.json", found)
     chosen = _device(device)
     dtype = "float32" if found.onnx else _dtype(precision, chosen)
     settings = {"teacher": found.name, "digest": found.digest, "flip": flip, "dtype": dtype}
-    folder = directory / "teacher"
+    folder = directory / base
     with working_in(folder, "speakerkd embed-teacher"):
         signatures = {path: signature([path]) for path in dict.fromkeys(aligned.values())}
         ledger: Ledger[int] = Ledger(folder, settings, int)
@@ -77,14 +85,14 @@ def embed_teacher(
                     raise result
                 ledger.add(path)
 
-        rejected = Rejected(directory / "teacher", max_rejected)
+        rejected = Rejected(directory / base, max_rejected)
         done = [path for path, sign in signatures.items() if path in ledger.done and ledger.done[path][0] == sign]
         for path in signatures.keys() - set(done):
             rejected.refuse(path, ledger.refused[path][1])
         rejected.take(len(done))
         rejected.close()
         settings["crops"] = summary(signatures)
-        _publish(directory, found, settings, aligned, _collect(ledger, done))
+        _publish(directory, base, found, settings, aligned, _collect(ledger, done))
         ledger.sweep(signatures)
     return rejected
 
@@ -159,14 +167,35 @@ def _collect(ledger: Ledger[int], done: Sequence[str]) -> dict[str, np.ndarray]:
     return {path: rows[file][ledger.done[path][1]] for path, file in files.items()}
 
 
+def archive_name(name: str | None) -> str:
+    """`teacher`, or `teacher.NAME` for one of several; raises InputError for a name that is no part of a file name."""
+    if name is None:
+        return "teacher"
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise InputError(f"'{name}' cannot be the name of a teacher", "--name", "give letters, digits, dots and dashes")
+    return f"teacher.{name}"
+
+
+def _refuse_another(record: Path, found: TeacherFile) -> None:
+    """Raises InputError where `record` says that the archive beside it is of another network or of other weights."""
+    if not record.is_file():
+        return
+    theirs = read_json(record, dict[str, Any], "remove it, and embed again")
+    if theirs.get("digest") == found.digest or theirs.get("weights") == str(found.weights):
+        return
+    what = f"the embeddings of another teacher ({theirs.get('name')}, {theirs.get('weights')}) would be overwritten"
+    raise InputError(what, record, "give this one files of its own with --name, or overwrite with --replace")
+
+
 def _publish(
     directory: Path,
+    base: str,
     found: TeacherFile,
     settings: Mapping[str, Any],
     aligned: Mapping[str, str],
     vectors: Mapping[str, np.ndarray],
 ) -> None:
-    stamp = Stamp(directory / "teacher.scp", [directory / "aligned.scp"], ["teacher.ark"], **settings)
+    stamp = Stamp(directory / f"{base}.scp", [directory / "aligned.scp"], [f"{base}.ark"], **settings)
     dim = len(next(iter(vectors.values())))
     if not stamp.is_current():
         first: dict[str, str] = {}  # crop -> the key that its vector is stored under
@@ -174,12 +203,12 @@ def _publish(
         for key, path in aligned.items():
             if path in vectors and first.setdefault(path, key) != key:
                 alias[key] = first[path]
-        write_vectors(directory, "teacher", list(first.values()), np.stack([vectors[p] for p in first]), alias)
+        write_vectors(directory, base, list(first.values()), np.stack([vectors[p] for p in first]), alias)
         stamp.write()
     # beside the stamp, since the weights may have moved without a change
     record = {"name": found.name, "dim": dim, "weights": str(found.weights), "digest": found.digest}
     write_json(
-        directory / "teacher.json",
+        directory / f"{base}.json",
         record
         | {"flip": settings["flip"], "dtype": settings["dtype"], "source": str(directory.absolute() / "aligned.scp")},
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from speakerkd.report.published import published_row
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,6 +29,27 @@ def test_a_stage_alone_says_what_is_missing_and_which_stage_makes_it(tmp_path, s
     line = failed.stderr.strip().splitlines()[-1]
     assert line.startswith("run.sh: error: no ")
     assert "--stage " in line
+
+
+@pytest.mark.parametrize(
+    "of", ["table 1", "table 2", "table 3", "table 4", "table 5", "table 6", "figure 1", "figure 6"]
+)
+def test_every_table_and_figure_names_configs_that_are_there(tmp_path, of):
+    kind, number = of.split()
+    command = ["bash", "recipes/voxceleb/compare.sh", f"--{kind}", number, "--dry-run", "--work", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    systems = ok(done).splitlines()[-1].split()[2:]
+    published = {"1": 10, "2": 10, "3": 2, "4": 6, "5": 5, "6": 6}
+    assert len(systems) == (published[number] if kind == "table" else 3)
+    assert len({system.rpartition("/")[2] for system in systems}) == len(systems)
+    for system in systems:
+        assert (ROOT / f"recipes/voxceleb/conf/{system}.yaml").is_file(), system
+        if kind == "table" and number in "1256":
+            assert published_row(system.rpartition("/")[2]) is not None, system
+    assert "0 of them done" in done.stdout
+    (tmp_path / "exp" / f"mini_short-{systems[0].rpartition('/')[2]}").mkdir(parents=True)
+    (tmp_path / "exp" / f"mini_short-{systems[0].rpartition('/')[2]}" / "model.json").touch()
+    assert "1 of them done" in ok(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False))
 
 
 @pytest.mark.slow

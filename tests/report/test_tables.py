@@ -1,8 +1,10 @@
 """Tables: what a reader takes from a run."""
 
-from speakerkd.report.published import published_for
+import json
+
+from speakerkd.report.published import published_for, published_row
 from speakerkd.report.results import Result
-from speakerkd.report.summary import result_table
+from speakerkd.report.summary import result_table, write_report
 from speakerkd.report.tables import Column, as_markdown, as_text, layout, summarise
 
 
@@ -56,3 +58,49 @@ def test_a_voice_papers_row_does_not_stand_below_pictures(tmp_path):
     voices = Result(tmp_path, "margin", {"eer_vox1_o": 2.0}, {})
     assert [row[0] for row in result_table([pictures], with_published=True)] == ["system", "margin"]
     assert len(result_table([voices], with_published=True)) == 3
+
+
+def test_table_2_stands_beside_its_systems():
+    """Figures read off the paper's Table 2."""
+    for system, eer in (
+        ("quarter_baseline", 3.61),
+        ("quarter_margin", 3.22),
+        ("quarter_classifier", 3.15),
+        ("quarter_weak_margin", 3.23),
+        ("quarter_weak_classifier", 3.30),
+        ("weak_margin", 1.57),
+        ("weak_classifier", 1.66),
+    ):
+        label, figures = published_row(system)
+        assert figures["eer_vox1_o"] == eer, label
+
+
+def test_cleaned_and_extended_lists_have_columns_and_what_is_missing_is_told(tmp_path):
+    scored = {
+        f"trials_{name}.crops": {"eer_percent": eer, "min_dcf": {"0.01": 0.1}, "trials": 10}
+        for name, eer in (
+            ("cleaned", 1.25),
+            ("hard_cleaned", 3.5),
+            ("extended", 2.5),
+            ("extended_cleaned", 2.25),
+            ("eval", 14.5),
+        )
+    }
+    scored["trials_cleaned.crops.all-5dB"] = {"eer_percent": 6.75, "trials": 10}
+    matched = {"acc_match_audio_to_face_h": {"left_out": "no gender of anyone"}}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/results.json").write_text(json.dumps({"scores": scored, "match": matched}))
+    (tmp_path / "left_out.tsv").write_text("MUSAN\tno MUSAN, and so without noisy EERs\n")
+    text, page = write_report([tmp_path / "one"], tmp_path / "page.html", left_out=tmp_path / "left_out.tsv")
+    for shown in (
+        "1.25",
+        "3.50",
+        "2.50",
+        "2.25",
+        "14.50",
+        "6.75",
+        "left out: no gender of anyone",
+        "left out: no MUSAN",
+    ):
+        assert shown in text
+    assert "Left out: no gender of anyone" in page.read_text()

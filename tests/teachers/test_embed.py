@@ -283,3 +283,19 @@ def test_the_verb(data, weights, capsys):
         with pytest.raises(SystemExit) as caught:
             run(arguments)
         assert caught.value.code == code and message in capsys.readouterr().err
+
+
+def test_several_teachers_stand_side_by_side_and_none_overwrites_another(data, weights, experiment, capsys):
+    embed_teacher(data, "mobilefacenet", weights, precision="float32")
+    before = (data / "teacher.ark").read_bytes()
+    with pytest.raises(InputError, match=r"another teacher \(mobilefacenet.*--name"):
+        embed_teacher(data, str(experiment))
+    assert (data / "teacher.ark").read_bytes() == before
+    embed_teacher(data, str(experiment), name="weak")
+    assert (data / "teacher.ark").read_bytes() == before
+    assert read_vectors(data / "teacher.weak.scp")[1].shape != read_vectors(data / "teacher.scp")[1].shape
+    assert json.loads((data / "teacher.weak.json").read_text())["name"] == "resnet18"
+    embed_teacher(data, str(experiment), replace=True)
+    assert json.loads((data / "teacher.json").read_text())["name"] == "resnet18"
+    with pytest.raises(InputError, match="cannot be the name"):
+        embed_teacher(data, str(experiment), name="../x")
