@@ -1,10 +1,12 @@
 """Trained models from Python: load, embed, similarity, verify, match.
 
-import speakerkd.api as speakerkd
+>>> import speakerkd
+>>> model = speakerkd.load("exp/mini-margin")  # doctest: +SKIP
+>>> model.verify("a.wav", "b.wav").same  # doctest: +SKIP
+True
 
-model = speakerkd.load("exp/margin")
-model.verify("a.wav", "b.wav").same
-model.match(audio="a.wav", faces=["f1.jpg", "f2.jpg"]).chosen
+A recording is a path, the bytes of a file, an open file, or (samples, rate); a picture is a path (of a video too),
+bytes, an open file, a PIL image or an array (H, W, 3) of RGB. `embed`, `verify` and `faces` take lists of them as well.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +25,15 @@ from numpy.typing import NDArray
 from speakerkd.errors import InputError
 
 if TYPE_CHECKING:
+    from speakerkd.evaluation.calibration import Calibration
     from speakerkd.evaluation.embeddings import Embeddings
+    from speakerkd.evaluation.protocol import Name as ProtocolName
+    from speakerkd.models.face_network import FaceNetwork
     from speakerkd.models.trained_model import TrainedModel
 
 File = str | Path
+Recording = str | Path | bytes | BinaryIO | tuple[NDArray[Any], int]
+Picture = "str | Path | bytes | BinaryIO | NDArray[np.uint8] | Image.Image"
 FACES = 64  # pictures that the teacher sees at a time
 
 
@@ -34,9 +41,9 @@ FACES = 64  # pictures that the teacher sees at a time
 class Verdict:
     """Whether two recordings are of one speaker.
 
-    score: minus the mean distance of their crops, in [-2, 0]. same: None where no threshold is known.
-    threshold: at or above it scores are of one speaker; source: where it comes from. probability: of one speaker, at
-    even odds before hearing them, where the model is calibrated; else None.
+    score: minus the mean distance of their crops, in [-2, 0], or the cosine of a model scored whole, in [-1, 1]. same:
+    None where no threshold is known. threshold: at or above it scores are of one speaker; source: where it comes from.
+    probability: of one speaker, at even odds before hearing them, where the model is calibrated; else None.
     """
 
     score: float
@@ -48,15 +55,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An option of a match and its cosine with the probe."""
+    """An option of a match and its cosine with the probe; path: its name, place: where it stood among the options."""
 
     path: str
     similarity: float
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Options by falling similarity, and the first of them, or None where it ties with the next."""
+    """Options by falling similarity, and the name of the first of them, or None where it ties with the next."""
 
     probe: str
     candidates: list[Candidate]
@@ -76,42 +84,106 @@ class Model:
 
     @property
     def directory(self) -> Path:
-        """The experiment directory that it was loaded from."""
-        return Path(self.package.directory)
+        """The directory that it was loaded from."""
+        return Path(self.package.directory or ".")
 
-    def embed(self, recordings: Sequence[File], protocol: str = "whole") -> NDArray[np.float32]:
-        """Embeddings of audio files: (N, D) of length 1 (`whole`, `mean`), or (N, crops, D) (`crops`).
+    def embed(
+        self,
+        recordings: Recording | Sequence[Recording],
+        protocol: ProtocolName = "whole",
+        *,
+        rate: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Embeddings of length 1, of a list (N, D), of one recording (D,); with protocol `crops` (N, crops, D).
 
-        Raises InputError naming a file that cannot be read.
+        Parameters
+        ----------
+        recordings: one, or a list. They are embedded in batches, and do not change each other's embedding.
+        protocol: `whole`, `mean` (of crops), or `crops`.
+        rate: in Hz, of recordings that are arrays of samples (N,) or (N, channels).
+
+        Raises
+        ------
+        InputError: naming what cannot be read.
         """
         from speakerkd.evaluation.protocol import Protocol, vectors
 
-        values = vectors(Protocol(name=protocol), self._embed(recordings, protocol).values)
-        return values / np.linalg.norm(values, axis=-1, keepdims=True)
+        many = isinstance(recordings, list) or (isinstance(recordings, tuple) and not _is_samples(recordings))
+        listed = list(recordings) if many else [recordings]
+        if not listed:
+            return np.empty((0, self.package.dim), np.float32)
+        values = vectors(Protocol(name=protocol), self._embed(listed, protocol, rate).values)
+        unit = values / np.linalg.norm(values, axis=-1, keepdims=True)
+        return unit if many else unit[0]
 
-    def _embed(self, recordings: Sequence[File], protocol: str) -> Embeddings:
+    def _embed(self, recordings: Sequence[Recording], protocol: ProtocolName, rate: int | None = None) -> Embeddings:
         from speakerkd.evaluation.embed import embed
         from speakerkd.evaluation.model import fbank_settings
         from speakerkd.evaluation.protocol import Protocol
         from speakerkd.evaluation.recordings import AudioRecordings
 
-        files = {f"{place} {path}": [path] for place, path in enumerate(recordings)}  # a file may be named twice
-        return embed(self.package, AudioRecordings(files, fbank_settings(self.package)), Protocol(name=protocol))
+        # a recording may be named twice
+        given = {f"{place} {_name(item, place)}": [_with_rate(item, rate)] for place, item in enumerate(recordings)}
+        return embed(self.package, AudioRecordings(given, fbank_settings(self.package)), Protocol(name=protocol))
 
-    def similarity(self, first: File, second: File, protocol: str = "crops") -> float:
-        """Score of two recordings under a protocol; higher is more alike."""
+    def similarity(
+        self, first: Recording, second: Recording, protocol: ProtocolName | None = None, *, rate: int | None = None
+    ) -> float:
+        """Score of two recordings under a protocol, by default the model's own; higher is more alike."""
+        return float(self._scores([first], [second], protocol, rate)[0])
+
+    def _scores(
+        self,
+        first: Sequence[Recording],
+        second: Sequence[Recording],
+        protocol: ProtocolName | None,
+        rate: int | None,
+    ) -> NDArray[Any]:
+        """Scores of corresponding recordings (N,)."""
         from speakerkd.evaluation.protocol import Protocol, scores, vectors
 
-        chosen = Protocol(name=protocol)
-        values = vectors(chosen, self._embed([first, second], protocol).values)
-        return float(scores(chosen, values[:1], values[1:], np.zeros(1, int), np.zeros(1, int))[0])
+        chosen = Protocol(name=protocol or self.package.protocol)
+        values = vectors(chosen, self._embed([*first, *second], chosen.name, rate).values)
+        rows = np.arange(len(first))
+        return scores(chosen, values[: len(first)], values[len(first) :], rows, rows)
 
-    def verify(self, first: File, second: File, threshold: float | None = None) -> Verdict:
-        """Score two recordings under protocol `crops` and decide, by the best threshold that is known.
+    @overload
+    def verify(
+        self,
+        first: list[Recording],
+        second: list[Recording],
+        threshold: float | None = None,
+        *,
+        rate: int | None = None,
+    ) -> list[Verdict]: ...
+
+    @overload
+    def verify(
+        self, first: Recording, second: Recording, threshold: float | None = None, *, rate: int | None = None
+    ) -> Verdict: ...
+
+    def verify(
+        self,
+        first: Recording | list[Recording],
+        second: Recording | list[Recording],
+        threshold: float | None = None,
+        *,
+        rate: int | None = None,
+    ) -> Verdict | list[Verdict]:
+        """Score two recordings under the model's protocol and decide, by the best threshold that is known.
 
         In this order: the given one, the calibration beside the model, the EER threshold of a list it was scored on.
+        Two lists of one length are compared pair by pair. rate: of recordings that are arrays.
         """
-        score = self.similarity(first, second)
+        if isinstance(first, list) != isinstance(second, list):
+            raise InputError("one recording against a list of them", "verify", "give two recordings, or two lists")
+        if not (isinstance(first, list) and isinstance(second, list)):
+            return self._verdict(self.similarity(first, second, rate=rate), threshold)
+        if len(first) != len(second):
+            raise InputError(f"lists of {len(first)} and {len(second)} recordings", "verify", "give pairs")
+        return [self._verdict(float(score), threshold) for score in self._scores(first, second, None, rate)]
+
+    def _verdict(self, score: float, threshold: float | None) -> Verdict:
         if threshold is not None:
             return Verdict(score, score >= threshold, threshold, "given")
         fitted = self._calibration
@@ -120,18 +192,22 @@ class Model:
             cut = -fitted.offset / fitted.scores[0]
             source = f"calibration on {fitted.development} ({self.directory / 'calibration.json'})"
             return Verdict(score, ratio >= 0, cut, source, 1 / (1 + math.exp(-ratio)))
-        cut, source = self._eer_threshold
-        return Verdict(score, None if cut is None else score >= cut, cut, source)
+        known, source = self._eer_threshold
+        return Verdict(score, None if known is None else score >= known, known, source)
 
     @cached_property
-    def _calibration(self):
+    def _calibration(self) -> Calibration | None:
         from speakerkd.evaluation.calibration import load_calibration
 
         path = self.directory / "calibration.json"
         if not path.is_file():
             return None
         fitted = load_calibration(path)
-        fits = fitted.protocol == "crops" and fitted.model in ("", self.package.digest) and len(fitted.scores) == 1
+        fits = (
+            fitted.protocol == self.package.protocol
+            and fitted.model in ("", self.package.digest)
+            and len(fitted.scores) == 1
+        )
         return fitted if fits and not fitted.qualities and fitted.scores[0] > 0 else None
 
     @cached_property
@@ -145,14 +221,14 @@ class Model:
             except ValueError as error:
                 raise InputError("not a results file", path, "score a list again") from error
         for name, entry in sorted(entries.items(), key=lambda item: (item[1].get("trials", 0), item[0]), reverse=True):
-            plain = name.endswith(".crops") and entry.get("eer_threshold") is not None
+            plain = name.endswith(f".{self.package.protocol}") and entry.get("eer_threshold") is not None
             if plain and entry.get("made", {}).get("model", "").endswith(self.package.digest):
-                return entry["eer_threshold"], f"EER threshold of {name.removesuffix('.crops')} ({path})"
+                return entry["eer_threshold"], f"EER threshold of {name.rpartition('.')[0]} ({path})"
         fix = "score a labelled list of recordings like yours with `speakerkd score --calibrate`, or give a threshold"
         return None, f"no threshold is known for this model; {fix}"
 
-    def faces(self, pictures: Sequence[File]) -> NDArray[np.float32]:
-        """Faces of pictures (or videos) as the model compares them with voices: (N, D) of length 1.
+    def faces(self, pictures: Picture | Sequence[Picture]) -> NDArray[np.float32]:
+        """Faces of pictures (or videos) as the model compares them with voices: (N, D), of one (D,), of length 1.
 
         The largest face is found, aligned, and put through the teacher and the projection head. Raises InputError
         naming a file without a face, and where the teacher's weights are not to be found.
@@ -163,12 +239,15 @@ class Model:
         from speakerkd.models.face_network import embed_pictures
 
         teacher = self._teacher  # before the pictures: what is missing is told at once
-        crops = torch.from_numpy(np.stack([face_of(path).crop for path in pictures]))
+        many = isinstance(pictures, list | tuple)
+        listed = list(pictures) if many else [pictures]
+        crops = torch.from_numpy(np.stack([face_of(picture).crop for picture in listed]))
         seen = [embed_pictures(teacher, part).float() for part in crops.to(self.package.device).split(FACES)]
-        return self.package.project(torch.cat(seen)).cpu().numpy()
+        found = self.package.project(torch.cat(seen)).cpu().numpy()
+        return found if many else found[0]
 
     @cached_property
-    def _teacher(self):
+    def _teacher(self) -> FaceNetwork:
         from speakerkd.teachers.load import find_teacher, load_teacher
 
         record = self.package.teacher
@@ -186,24 +265,61 @@ class Model:
             raise InputError(what, where, "say where those are with --teacher-weights")
         return load_teacher(record.name, weights).to(self.package.device)
 
-    def match(self, audio: File, faces: Sequence[File]) -> Match:
-        """Which face belongs to a voice: cosines between the recording and every picture, highest first."""
-        return self._match(audio, self.embed([audio], "mean"), faces, self.faces(faces))
+    def match(
+        self,
+        audio: Recording | None = None,
+        faces: Sequence[Picture] = (),
+        *,
+        face: Picture | None = None,
+        audios: Sequence[Recording] = (),
+        rate: int | None = None,
+    ) -> Match:
+        """Which face belongs to a voice (`audio`, `faces`), or which voice to a face (`face`, `audios`).
 
-    def match_voices(self, face: File, audios: Sequence[File]) -> Match:
+        Cosines between the one and every option, highest first. rate: of recordings that are arrays.
+        """
+        if audio is not None and len(faces) and face is None and not len(audios):
+            return _ranked(audio, self.embed([audio], "mean", rate=rate), faces, self.faces(list(faces)))
+        if face is not None and len(audios) and audio is None and not len(faces):
+            return self.match_voices(face, audios, rate=rate)
+        raise InputError("give audio and faces, or face and audios", "match", "name one probe and at least one option")
+
+    def match_voices(self, face: Picture, audios: Sequence[Recording], *, rate: int | None = None) -> Match:
         """Which voice belongs to a face: cosines between the picture and every recording, highest first."""
-        return self._match(face, self.faces([face]), audios, self.embed(audios, "mean"))
+        return _ranked(face, self.faces([face]), audios, self.embed(list(audios), "mean", rate=rate))
 
-    def _match(self, probe: File, one: NDArray, options: Sequence[File], many: NDArray) -> Match:
-        cosines = (many @ one[0]).tolist()
-        rows = sorted(zip(options, cosines, strict=True), key=lambda row: -row[1])
-        return Match(str(probe), [Candidate(str(path), cosine) for path, cosine in rows])
+
+def _ranked(probe: object, one: NDArray[Any], options: Sequence[object], many: NDArray[Any]) -> Match:
+    cosines = (many @ one[0]).tolist()
+    rows = [Candidate(_name(option, place), cosines[place], place) for place, option in enumerate(options)]
+    return Match(_name(probe, 0), sorted(rows, key=lambda row: -row.similarity))
+
+
+def _name(item: object, place: int) -> str:
+    """A path as it is, an open file by its name, anything else by its number."""
+    if isinstance(item, str | Path):
+        return str(item)
+    named = getattr(item, "name", None)
+    return named if isinstance(named, str) else f"number {place + 1}"
+
+
+def _is_samples(item: object) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], np.ndarray) and np.ndim(item[1]) == 0
+
+
+def _with_rate(item: Any, rate: int | None) -> Any:
+    """Samples beside their rate; whatever carries its rate in itself stays as it is."""
+    if isinstance(item, np.ndarray):
+        if rate is None:
+            raise InputError("samples without their rate", "a recording", "give (samples, rate), or rate=16000")
+        return item, rate
+    return item
 
 
 def load(model: File | None = None, device: str = "auto", teacher_weights: File | None = None) -> Model:
     """Load a trained model: the given experiment directory, else $SPEAKERKD_MODEL, else exp/latest.
 
-    device: cpu, cuda or auto. teacher_weights: where the face teacher's weights are, if not where they were.
+    device: cpu, cuda, mps (Apple) or auto. teacher_weights: where the face teacher's weights are, if they have moved.
     Raises InputError, saying how to get a model, where there is none.
     """
     from speakerkd.evaluation.model import load_speaker_model
@@ -211,32 +327,49 @@ def load(model: File | None = None, device: str = "auto", teacher_weights: File 
     return Model(load_speaker_model(model, device), teacher_weights)
 
 
-def embed(recordings: Sequence[File], model: File | None = None, protocol: str = "whole") -> NDArray[np.float32]:
-    """Embeddings of audio files by a model; see `Model.embed`."""
-    return load(model).embed(recordings, protocol)
+def embed(
+    recordings: Recording | Sequence[Recording],
+    model: File | None = None,
+    protocol: ProtocolName = "whole",
+    *,
+    rate: int | None = None,
+) -> NDArray[np.float32]:
+    """Embeddings of recordings by a model; see `Model.embed`."""
+    return load(model).embed(recordings, protocol, rate=rate)
 
 
-def similarity(first: File, second: File, model: File | None = None, protocol: str = "crops") -> float:
+def similarity(
+    first: Recording,
+    second: Recording,
+    model: File | None = None,
+    protocol: ProtocolName | None = None,
+    *,
+    rate: int | None = None,
+) -> float:
     """Score of two recordings by a model; see `Model.similarity`."""
-    return load(model).similarity(first, second, protocol)
+    return load(model).similarity(first, second, protocol, rate=rate)
 
 
-def verify(first: File, second: File, model: File | None = None, threshold: float | None = None) -> Verdict:
+def verify(
+    first: Recording,
+    second: Recording,
+    model: File | None = None,
+    threshold: float | None = None,
+    *,
+    rate: int | None = None,
+) -> Verdict:
     """Whether two recordings are of one speaker; see `Model.verify`."""
-    return load(model).verify(first, second, threshold)
+    return load(model).verify(first, second, threshold, rate=rate)
 
 
 def match(
     *,
-    audio: File | None = None,
-    faces: Sequence[File] = (),
-    face: File | None = None,
-    audios: Sequence[File] = (),
+    audio: Recording | None = None,
+    faces: Sequence[Picture] = (),
+    face: Picture | None = None,
+    audios: Sequence[Recording] = (),
     model: File | None = None,
+    rate: int | None = None,
 ) -> Match:
     """Match one recording with faces (`audio`, `faces`), or one face with recordings (`face`, `audios`)."""
-    if audio is not None and faces and face is None and not audios:
-        return load(model).match(audio, faces)
-    if face is not None and audios and audio is None and not faces:
-        return load(model).match_voices(face, audios)
-    raise InputError("give audio and faces, or face and audios", "match", "name one probe and at least one option")
+    return load(model).match(audio, faces, face=face, audios=audios, rate=rate)

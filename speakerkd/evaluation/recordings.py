@@ -88,7 +88,9 @@ class AudioRecordings:
             samples = self.change(self.keys[place], samples)
         if len(samples) < self.settings.window_size:
             what = f"{len(samples)} samples, less than one window"
-            raise InputError(what, self._files[place][0], "leave the recording out")
+            source = self._files[place][0]
+            where = source if isinstance(source, str | Path) else self.keys[place]
+            raise InputError(what, where, "leave the recording out")
         return fbank(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None], self.settings)[0].numpy()
 
     def __str__(self) -> str:

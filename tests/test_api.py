@@ -1,0 +1,122 @@
+"""speakerkd from Python, as its README says: every kind of input, one or many, in any folder."""
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+import speakerkd
+from speakerkd.errors import InputError
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.fixture
+def model(model_dir):
+    return speakerkd.load(model_dir)
+
+
+@pytest.fixture
+def voice(corpus):
+    return corpus.root / f"{corpus.keys[1]}.wav"
+
+
+def test_a_recording_may_be_given_in_any_form(model, voice):
+    samples, rate = soundfile.read(voice, dtype="float32")
+    expected = model.embed(str(voice))
+    assert expected.shape == (16,)
+    with open(voice, "rb") as stream:
+        forms = [voice, voice.read_bytes(), io.BytesIO(voice.read_bytes()), stream, (samples, rate)]
+        forms += [(np.stack([samples, samples], 1), rate)]
+        many = model.embed(forms)
+    assert many.shape == (6, 16)
+    np.testing.assert_allclose(many, np.tile(expected, (6, 1)), atol=2e-3)
+    np.testing.assert_allclose(model.embed(samples, rate=rate), expected, atol=2e-3)
+    assert model.embed([]).shape == (0, 16)
+    with pytest.raises(InputError, match="samples without their rate"):
+        model.embed(samples)
+    with pytest.raises(InputError, match="1.*samples, less than one window|too short|silent"):
+        model.embed((samples[:100], rate))
+
+
+def test_pairs_are_verified_one_by_one_or_in_lists(model, corpus):
+    files = [corpus.root / f"{key}.wav" for key in corpus.keys[:4]]
+    one = model.verify(files[0], files[1], threshold=-1)
+    listed = model.verify(files[:2], files[1:3], threshold=-1)
+    assert [v.score for v in listed][0] == pytest.approx(one.score, abs=1e-3) and len(listed) == 2
+    assert one.same is (one.score >= -1)
+    with pytest.raises(InputError, match="lists of 2 and 3"):
+        model.verify(files[:2], files[:3])
+    with pytest.raises(InputError, match="one recording against a list"):
+        model.verify(files[0], files[:3])
+
+
+def test_a_picture_may_be_given_in_any_form(model, voice, tmp_path, monkeypatch):
+    """The detector is not under test: every picture is its own face, and the teacher looks at its brightness."""
+    import torch
+
+    from speakerkd.frontend import faces as detection
+    from speakerkd.frontend.faces import Face
+    from speakerkd.frontend.pictures import read_picture
+
+    made = Face.__new__
+
+    def whole(source, *_):
+        face = made(Face)
+        object.__setattr__(face, "crop", np.resize(read_picture(source), (112, 112, 3)))
+        return face
+
+    class Bright(torch.nn.Module):
+        dim = 12
+
+        def preprocess(self, x):
+            return x.float()
+
+        def forward(self, x, maps=False):
+            from speakerkd.tensors import Output
+
+            return Output(x.mean((1, 2, 3))[:, None] * torch.eye(12)[:1] + torch.arange(12.0))
+
+    monkeypatch.setattr(detection, "face_of", whole)
+    monkeypatch.setattr(type(model), "_teacher", Bright())
+    pixels = np.full((40, 40, 3), 90, np.uint8)
+    path = tmp_path / "face é.png"
+    Image.fromarray(pixels).save(path)
+    forms = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path), pixels]
+    seen = model.faces(forms)
+    assert seen.shape == (6, 16)
+    np.testing.assert_allclose(seen, np.tile(seen[0], (6, 1)), atol=1e-5)
+    found = model.match(audio=voice, faces=[path, pixels, 255 - pixels])
+    assert {c.path for c in found.candidates} == {str(path), "number 2", "number 3"}
+    assert [c.similarity for c in found.candidates] == sorted((c.similarity for c in found.candidates), reverse=True)
+    heard = model.match(face=pixels, audios=[voice, voice.read_bytes()])
+    assert heard.chosen is None and {c.place for c in heard.candidates} == {0, 1}
+
+
+def test_the_readmes_example_runs(tiny, voice, tmp_path, monkeypatch):
+    text = README.read_text("utf-8")
+    block = next(b for b in re.findall(r"\n\n((?:    .+\n|\n)+)", text) if "import speakerkd" in b)
+    lines = [line[4:] for line in block.splitlines()]
+    shutil.copytree(tiny, tmp_path / "exp/mini-margin")
+    for name in ("a.wav", "b.wav"):
+        shutil.copy(voice, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(speakerkd.Model, "faces", lambda self, faces: np.eye(len(faces), 16, dtype=np.float32))
+    exec("\n".join(lines), {})
+
+
+def test_importing_it_costs_no_torch():
+    code = "import sys, speakerkd; speakerkd.__version__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_unknown_name_is_an_ordinary_error():
+    with pytest.raises(AttributeError, match="lod"):
+        speakerkd.lod  # noqa: B018
