@@ -76,13 +76,17 @@ def test_a_picture_may_be_given_in_any_form(model, voice, tmp_path, monkeypatch)
     class Bright(torch.nn.Module):
         dim = 12
 
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
         def preprocess(self, x):
             return x.float()
 
         def forward(self, x, maps=False):
             from speakerkd.tensors import Output
 
-            return Output(x.mean((1, 2, 3))[:, None] * torch.eye(12)[:1] + torch.arange(12.0))
+            return Output(self.scale * x.mean((1, 2, 3))[:, None] * torch.eye(12)[:1] + torch.arange(12.0))
 
     monkeypatch.setattr(detection, "face_of", whole)
     monkeypatch.setattr(type(model), "_teacher", Bright())
