@@ -51,11 +51,12 @@ class Built:
     faces: int
     seconds: float
     account: str  # how much went in, came out and was refused; or that nothing had changed
+    left_out: str = ""  # what lay in the corpus and was not used, by reason
 
     def __str__(self) -> str:
         hours = f"{self.seconds / 3600:.2f} h"
         counts = f"{self.utterances} utterances, {self.speakers} speakers, {self.faces} with a face, {hours}"
-        return f"{self.path}: {counts}; {self.account}"
+        return f"{self.path}: {counts}; {self.account}" + (f"\n{self.left_out}" if self.left_out else "")
 
 
 def build(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from speakerkd.corpora.build import Built, Recording, Work, build
 from speakerkd.corpora.lists import check_named, names_of_list, names_of_trials
-from speakerkd.corpora.paths import media_below, need_folder, stem
-from speakerkd.corpora.probe import AUDIO
 from speakerkd.data.text import numbered_lines
 from speakerkd.errors import InputError
+from speakerkd.media.folders import media_below, need_folder, stem
+from speakerkd.media.formats import AUDIO
 
 LAYOUT1 = "it holds data/<id>/*.flac, dev/dev.lst and eval/{enroll,test,lists}"
 LAYOUT2 = "it holds data/<id>/*.flac and spk.lst"

@@ -14,11 +14,11 @@ from pydantic import Field, field_validator, model_validator
 from speakerkd.config import Settings
 from speakerkd.corpora.build import Built, Recording, Work, build
 from speakerkd.corpora.lists import check_named, names_of_list
-from speakerkd.corpora.paths import ending, media_below, need_folder, stem
-from speakerkd.corpora.probe import AUDIO, PICTURE, VIDEO
 from speakerkd.corpora.trials import write_lists
 from speakerkd.data.datadir import encode_key
 from speakerkd.errors import InputError
+from speakerkd.media.folders import ending, media_below, need_folder, stem
+from speakerkd.media.formats import AUDIO, PICTURE, VIDEO
 
 GROUPS = {"speaker", "session", "utterance", "gender"}
 GENDERS = {"m": "m", "male": "m", "f": "f", "female": "f", "w": "f"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import numpy as np
 from speakerkd.data.bands import SUFFIXES
 from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
+from speakerkd.media.folders import Walk, need_folder
+from speakerkd.media.folders import subfolders as folders_of
 
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "val", "valid", "validation")
@@ -67,24 +68,21 @@ def readable(name: str) -> str:
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, hidden ones left out."""
-    if not folder.is_dir():
-        raise InputError("no such folder", folder, "give the folder of the corpus")
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return folders_of(need_folder(folder, "such folder", "give the folder of the corpus"))
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """Every picture and array below a folder, sorted."""
-    return sorted(
-        Path(place) / name
-        for place, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-    )
+def pictures_below(folder: Path, root: Path | None = None) -> list[Path]:
+    """Every picture and array below a folder, sorted, each once.
+
+    root: of the corpus; a link to what lies elsewhere in it is not followed, since that is counted there.
+    """
+    root = root or folder
+    return sorted(folder / name for name in Walk(root).files(SUFFIXES, below=str(folder.relative_to(root))))
 
 
 def take(split: Split, root: Path, folder: Path, label: int) -> None:
     """Add every picture below a class's folder."""
-    found = pictures_below(folder)
+    found = pictures_below(folder, root)
     if not found:
         raise InputError("a class folder without pictures", folder, "fetch its pictures, or remove the folder")
     split.files += found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from speakerkd.corpora.build import Built, Recording, Work, build
-from speakerkd.corpora.paths import media_below, need_folder, stem
-from speakerkd.corpora.probe import AUDIO
 from speakerkd.errors import InputError
+from speakerkd.media.folders import media_below, need_folder, stem
+from speakerkd.media.formats import AUDIO
 
 CATEGORIES = ("noise", "music", "speech")
 LAYOUT = "it holds noise, music and speech, each with <source>/*.wav"

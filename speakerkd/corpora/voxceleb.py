@@ -9,14 +9,14 @@ from pathlib import Path
 from speakerkd.corpora.build import Built, Recording, Work, build
 from speakerkd.corpora.lists import check_named, names_of_trials, read_gender
 from speakerkd.corpora.parts import first_file, folders_below, packed_below
-from speakerkd.corpora.paths import ending, media_below, need_folder, stem
-from speakerkd.corpora.probe import AUDIO, IMAGE, PICTURE
 from speakerkd.corpora.voxceleb_parts import FACES2, LISTS, META1, META2, SOUND1, SOUND2
 from speakerkd.data.names import plain_name
 from speakerkd.data.text import numbered_lines
 from speakerkd.errors import InputError
-from speakerkd.frontend.audio import SOUNDFILE
+from speakerkd.media.folders import ending, media_below, need_folder, stem
+from speakerkd.media.formats import AUDIO, IMAGE, PICTURE, SOUND_ALONE, VIDEO
 
+CONTAINERS = VIDEO | set(SOUND_ALONE)
 PARTS = {"dev": "train", "test": "test"}  # of VoxCeleb2, and the data directories made of them
 LAYOUT1 = (
     "it holds wav/<id>/<video>/00001.wav (or dev/wav and test/wav, or vox1_dev_wav/wav) and trial lists such as "
@@ -74,7 +74,7 @@ def _pairs(sounds: Sequence[Path], faces: Sequence[Path]) -> tuple[list[Recordin
     recordings: dict[str, Recording] = {}
     refused = []
     for audio in sounds:
-        for name in sorted(media_below(audio, AUDIO), key=lambda path: ending(path) not in SOUNDFILE):
+        for name in sorted(media_below(audio, AUDIO), key=lambda path: ending(path) in CONTAINERS):
             key = stem(name)
             parts = key.split("/")
             if len(parts) != 3:

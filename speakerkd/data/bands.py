@@ -9,8 +9,10 @@ from PIL import Image
 
 from speakerkd.data import pixels
 from speakerkd.errors import InputError
+from speakerkd.media.formats import IMAGE
+from speakerkd.work.reading import check_file
 
-SUFFIXES = pixels.SUFFIXES | {".npy"}
+SUFFIXES = IMAGE | {".npy"}
 TIFF = frozenset({".tif", ".tiff"})
 MOST = 512  # channels; more means that the axes are in another order
 
@@ -57,12 +59,13 @@ def unit_scale(kind: np.dtype) -> float:
 
 def _bands(path: Path) -> np.ndarray | None:
     """What .npy or a TIFF of many bands holds; None for an ordinary picture."""
+    check_file(path, "picture")
     suffix = path.suffix.lower()
     if suffix == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
         except FileNotFoundError as error:
-            raise InputError("no such image", path, "check the path") from error
+            raise InputError("no such picture", path, "check the path") from error
         except (ValueError, EOFError, OSError) as error:
             raise InputError(f"not a whole array ({error})", path, "replace or remove the file") from error
         return _checked(values, path)
@@ -75,13 +78,13 @@ def _bands(path: Path) -> np.ndarray | None:
 def _tiff(path: Path) -> np.ndarray | None:
     """A TIFF's (H, W, C) where it has another number of bands than a picture; None where it is one."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["TIFF"]) as image:
             bands = image.tag_v2.get(277, 1)  # samples per pixel
             frames = getattr(image, "n_frames", 1)
         if bands <= 4 and frames == 1:
             return None
     except FileNotFoundError as error:
-        raise InputError("no such image", path, "check the path") from error
+        raise InputError("no such picture", path, "check the path") from error
     except (OSError, SyntaxError, ValueError, AttributeError):
         pass  # Pillow does not know this layout
     try:

@@ -15,11 +15,10 @@ from urllib.parse import quote, unquote_to_bytes
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.media.formats import AUDIO, IMAGE
+
 # endings that a name may carry or not; what a file holds is told by its content
-ENDINGS = frozenset(
-    """.wav .flac .m4a .mp4 .ogg .oga .opus .mp3 .aac .sph .webm .mkv .mka .mov .avi .m4b .wma .amr .aif .aiff .au .caf
-    .w64 .rf64 .3gp .jpg .jpeg .jfif .png .bmp .webp .gif .tif .tiff .heic .heif .avif""".split()  # noqa: SIM905
-)
+ENDINGS = AUDIO | IMAGE
 AMBIGUOUS = -2  # several keys answer to the name
 
 

@@ -3,47 +3,78 @@
 from __future__ import annotations
 
 import math
-import struct
-from pathlib import Path
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 
 from speakerkd.errors import InputError
+from speakerkd.media.files import FileSource, open_media
+from speakerkd.media.sound import HIGHEST_RATE, LOWEST_RATE, Sound, decode_sound
 
 RATE = 16000
-LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
-# soundfile reads these; everything else (m4a, mp4, aac, webm, ...) is a container for FFmpeg
-SOUNDFILE = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph", ".w64", ".rf64"}
 SILENCE = 1 / 32768  # a recording that never moves by a 16-bit step holds no speech
 CANCELLED = 0.01  # of the channels' mean power: 20 dB below them, the mean has lost the speech
-UNKNOWN_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF}  # what programs write that stream a wav without knowing its end
+LONGEST_FILTER = 10_000  # of the resampling ratio's two numbers; a rate that needs more is off by less than 1e-8
+
+AudioSource = FileSource | tuple[np.ndarray, int]
+Truncated = Literal["refuse", "keep"]
 
 
-def read_audio(path: Path | str, rate: int = RATE) -> np.ndarray:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recording as the networks hear it: samples (N,) float32, and the seconds that its file promised beside them."""
+
+    samples: np.ndarray
+    missing: float = 0.0
+
+
+def read_audio(source: AudioSource, rate: int = RATE, *, truncated: Truncated = "refuse") -> np.ndarray:
     """Read a recording as mono float32 samples (N,), nominally in [-1, 1], at `rate` Hz.
 
-    Channels are averaged; where they cancel each other, the loudest is taken. Raises InputError, naming the file and
-    the fault, for one that is missing, empty, truncated, not audio, not finite, or silent from end to end.
+    Channels are averaged; where they cancel each other, the loudest is taken.
+
+    Parameters
+    ----------
+    source: a path, the bytes of a file, a file object, or (samples (N,) or (N, C), their rate in Hz); whole numbers
+        are taken for fractions of their type's range.
+    truncated: what becomes of a file of which a part is missing: "refuse" it, or "keep" what is there.
+
+    Raises
+    ------
+    InputError, naming the file and the fault, for one that is missing, no regular file, empty, truncated, not audio,
+    too long, not finite, or silent from end to end.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such recording", path, "check the path")
-    try:
-        if path.stat().st_size == 0:
-            raise InputError("empty file", path, "copy the recording again")
-        channels, given_rate = _read_soundfile(path) if path.suffix.lower() in SOUNDFILE else _read_container(path)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", path, "check its rights") from error
-    if channels.size == 0:
-        raise InputError("no samples in the recording", path, "it is empty or truncated: copy it again")
-    if not LOWEST_RATE <= given_rate <= HIGHEST_RATE:
-        raise InputError(f"a sample rate of {given_rate} Hz", path, "the file is damaged: copy it again")
-    if not np.isfinite(channels).all():
-        raise InputError("samples are not finite (NaN or infinity)", path, "write the recording again")
-    samples = resample(mix_down(channels), given_rate, rate)
+    return read_recording(source, rate, truncated=truncated).samples
+
+
+def read_recording(source: AudioSource, rate: int = RATE, *, truncated: Truncated = "refuse") -> Recorded:
+    """What read_audio reads, with the seconds that are missing where those that are there were kept."""
+    if isinstance(source, tuple):
+        sound, name = _given(source), "samples"
+    else:
+        with open_media(source, "recording") as file:
+            sound, name = decode_sound(file), file.name
+    if sound.missing and truncated == "refuse":
+        raise truncation(sound.seconds, sound.missing, name)
+    if not all(np.isfinite(channels).all() for channels, _ in sound.runs):
+        raise InputError("samples are not finite (NaN or infinity)", name, "write the recording again")
+    runs = [resample(mix_down(channels), given, rate) for channels, given in sound.runs]
+    samples = runs[0] if len(runs) == 1 else np.concatenate(runs) if runs else np.empty(0, np.float32)
+    if samples.size == 0:
+        raise InputError("no samples in the recording", name, "it is empty or truncated: copy it again")
     if np.ptp(samples) < SILENCE:
-        raise InputError("silent from end to end", path, "leave the recording out")
-    return samples
+        raise InputError("silent from end to end", name, "leave the recording out")
+    return Recorded(samples, sound.missing)
+
+
+def truncation(seconds: float, missing: float, where: object) -> InputError:
+    """A recording of which a part is missing."""
+    what = f"truncated: {seconds:.2f} s read, {missing:.2f} s missing"
+    if math.isinf(missing):
+        what = "truncated: nothing but its header is there"
+    return InputError(what, where, "copy it again, or keep what is there with `--truncated keep`")
 
 
 def mix_down(channels: np.ndarray) -> np.ndarray:
@@ -64,71 +95,21 @@ def resample(samples: np.ndarray, given: int, wanted: int) -> np.ndarray:
         return samples
     from scipy.signal import resample_poly
 
-    divisor = math.gcd(given, wanted)
-    return resample_poly(samples, wanted // divisor, given // divisor)
+    ratio = Fraction(wanted, given)
+    if max(ratio.numerator, ratio.denominator) > LONGEST_FILTER:  # a damaged header's rate would take a filter of GB
+        ratio = ratio.limit_denominator(LONGEST_FILTER)
+    return resample_poly(samples, ratio.numerator, ratio.denominator)
 
 
-def _read_soundfile(path: Path) -> tuple[np.ndarray, int]:
-    import soundfile
-
-    if path.suffix.lower() == ".wav":
-        check_wav(path)
-    try:
-        with soundfile.SoundFile(str(path)) as stream:
-            declared = stream.frames
-            samples = stream.read(dtype="float32", always_2d=True)
-            rate = stream.samplerate
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        try:  # a name may lie about what is in the file
-            return _read_container(path)
-        except InputError:
-            reason = str(getattr(error, "error_string", error)).rstrip(". ") or "damaged"
-            raise InputError(f"not a readable recording ({reason})", path, "copy or convert it again") from error
-    if len(samples) < declared < 1 << 62:
-        raise InputError(f"truncated: {len(samples)} of {declared} samples", path, "copy the recording again")
-    return samples, rate
-
-
-def check_wav(path: Path) -> None:
-    """Raises InputError for a wav whose file ends before its data chunk does; libsndfile reads on without a word."""
-    size = path.stat().st_size
-    with open(path, "rb") as stream:
-        head = stream.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return  # soundfile names the fault
-        while len(chunk := stream.read(8)) == 8:
-            name, length = chunk[:4], struct.unpack("<I", chunk[4:])[0]
-            if name == b"data":
-                there = size - stream.tell()
-                if length > there and length not in UNKNOWN_SIZES and length < 0xFFFFFF00:
-                    what = f"truncated: {there} of {length} bytes of samples"
-                    raise InputError(what, path, "copy the recording again")
-                return
-            stream.seek(length + length % 2, 1)
-
-
-def _read_container(path: Path) -> tuple[np.ndarray, int]:
-    import av
-
-    parts: list[np.ndarray] = []
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise InputError("no sound in the file", path, "give one with an audio track")
-            stream = container.streams.audio[0]
-            rate = stream.codec_context.sample_rate
-            to_float = av.AudioResampler(format="fltp")
-            for frame in container.decode(stream):
-                parts += [part.to_ndarray() for part in to_float.resample(frame)]
-            parts += [part.to_ndarray() for part in to_float.resample(None)]
-            declared = float(stream.duration * stream.time_base) if stream.duration else 0.0
-    except (av.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"truncated or not a readable recording ({reason})", path, "copy or convert it again"
-        ) from error
-    samples = np.concatenate(parts, 1).T if parts else np.empty((0, 1), np.float32)
-    there = len(samples) / rate
-    if there < 0.95 * declared - 0.1:  # encoders pad, so a little less than declared is no fault
-        raise InputError(f"truncated: {there:.2f} of {declared:.2f} s", path, "copy the recording again")
-    return samples, rate
+def _given(source: tuple[np.ndarray, int]) -> Sound:
+    """Samples that were handed over, with their rate."""
+    samples, rate = np.asarray(source[0]), source[1]
+    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
+        what = f"samples of {samples.dtype} in the shape {samples.shape}"
+        raise InputError(what, "samples", "give numbers (N,) or (N, channels), with their rate")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE or rate != math.floor(rate):
+        raise InputError(f"a sample rate of {rate} Hz", "samples", f"give {LOWEST_RATE} to {HIGHEST_RATE}")
+    if samples.dtype.kind in "iu":
+        half = 2 ** (8 * samples.dtype.itemsize - 1)
+        samples = (samples.astype(np.float64) - (half if samples.dtype.kind == "u" else 0)) / half
+    return Sound([(samples.astype(np.float32).reshape(len(samples), -1), int(rate))])

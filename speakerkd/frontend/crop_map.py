@@ -10,10 +10,12 @@ import numpy as np
 
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
+from speakerkd.media.pictures import read_picture
 from speakerkd.work.arrays import read_array, whole_array
 from speakerkd.work.made import Stamp
 
 SIDE = 112
+REMAKE = "run `speakerkd faces` again"
 
 
 def crop_map(directory: Path | str) -> tuple[dict[str, int], np.ndarray]:
@@ -44,16 +46,10 @@ def _write(output: Path, paths: Sequence[str]) -> None:
 
 
 def _read(path: str) -> np.ndarray:
-    from PIL import Image
-
-    fix = "run `speakerkd faces` again"
     try:
-        with Image.open(path) as image:
-            crop = np.asarray(image.convert("RGB"))
-    except FileNotFoundError:
-        raise InputError("no such face crop", path, fix) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"a face crop that cannot be read ({error})", path, fix) from error
+        crop = read_picture(path)
+    except InputError as error:
+        raise InputError(f"a face crop that cannot be read: {error.what}", path, REMAKE) from error
     if crop.shape != (SIDE, SIDE, 3):
-        raise InputError(f"a face crop of {crop.shape[1]} x {crop.shape[0]}, not {SIDE} x {SIDE}", path, fix)
+        raise InputError(f"a face crop of {crop.shape[1]} x {crop.shape[0]}, not {SIDE} x {SIDE}", path, REMAKE)
     return crop

@@ -15,7 +15,7 @@ from speakerkd.data.datadir import read_table, write_table
 from speakerkd.errors import InputError
 from speakerkd.frontend.alignment import SIDE
 from speakerkd.frontend.faces import FRAMES, DetectorSettings, Face, detector
-from speakerkd.frontend.pictures import is_video, read_picture, video_frames
+from speakerkd.frontend.pictures import frames_of
 from speakerkd.work import shards
 from speakerkd.work.files import whole_file
 from speakerkd.work.ledger import Ledger, write_batch
@@ -146,11 +146,7 @@ class Session:
         """Pictures and frames in the order in which they are tried; unreadable sources are noted and passed over."""
         for source in self.sources:
             try:
-                if is_video(source):
-                    for _, frame in zip(range(FRAMES), video_frames(source), strict=False):
-                        yield frame
-                else:
-                    yield read_picture(source)
+                yield from frames_of(source, FRAMES)
             except InputError as error:
                 self.faults.append(str(error))
 

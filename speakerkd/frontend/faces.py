@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +12,8 @@ from pydantic import Field
 from speakerkd.config import Settings
 from speakerkd.errors import InputError
 from speakerkd.frontend.alignment import SIDE, TEMPLATE, align, similarity_transform, warp
-from speakerkd.frontend.pictures import GREY, is_video, read_picture, video_frames
+from speakerkd.frontend.pictures import GREY, PictureSource, frames_of
+from speakerkd.media.pictures import is_decoded
 
 __all__ = [
     "SIDE",
@@ -170,15 +170,17 @@ def crop_face(image: np.ndarray, settings: DetectorSettings | None = None, where
     return face
 
 
-def face_of(path: Path | str, settings: DetectorSettings | None = None) -> Face:
-    """The subject of a picture file, or of a video: the middle frame, or the next of five that shows a face.
+def face_of(source: PictureSource, settings: DetectorSettings | None = None) -> Face:
+    """The subject of a picture, or of a video: the middle frame, or the next of five that shows a face.
 
-    Raises InputError for a file that cannot be read or shows no face.
+    source: see read_picture; a video is a path, bytes or a file object. Raises InputError for a file that cannot be
+    read or shows no face.
     """
-    if not is_video(path):
-        return crop_face(read_picture(path), settings, path)
-    for _, frame in zip(range(FRAMES), video_frames(path), strict=False):
-        face = detector(settings).find([frame])[0]
-        if face is not None:
+    where = "picture" if is_decoded(source) or isinstance(source, bytes) else source
+    tried = 0
+    for picture in frames_of(source, FRAMES):
+        tried += 1
+        if (face := detector(settings).find([picture])[0]) is not None:
             return face
-    raise InputError(f"no face in {FRAMES} frames of the video", path, "give one in which the face is clear")
+    what = "no face found" if tried == 1 else f"no face in {tried} frames of the video"
+    raise InputError(what, where, "give one in which the face is clear and large enough")

@@ -53,9 +53,9 @@ def test_a_video_without_sound(media):
 
 
 def test_missing_and_a_folder(media):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such recording"):
         duration(media.root / "none.wav")
-    with pytest.raises(InputError, match="not a file"):
+    with pytest.raises(InputError, match="a folder where a"):
         duration(media.root)
 
 

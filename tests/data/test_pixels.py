@@ -59,15 +59,14 @@ def test_broken_files_are_refused_by_name(tmp_path):
     }
     for name, content in broken.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=f"cannot be decoded.*{name}"):
+        with pytest.raises(InputError, match=name):
             read_image(tmp_path / name)
-    with pytest.raises(InputError, match="no such image"):
+    with pytest.raises(InputError, match="no such picture"):
         read_image(tmp_path / "absent.png")
     assert image_size(tmp_path / "text.jpg") is None
 
 
-def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    Image.new("1", (100, 100)).save(tmp_path / "bomb.png")
-    with pytest.raises(InputError, match="bomb"):
+def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path):
+    Image.new("1", (13_300, 13_300)).save(tmp_path / "bomb.png")
+    with pytest.raises(InputError, match="13300 x 13300 pixels, more than 64 Mi"):
         read_image(tmp_path / "bomb.png")

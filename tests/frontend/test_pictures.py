@@ -75,9 +75,9 @@ def test_faults_are_named(tmp_path):
         "cuta.jpg": "truncated",
         "cuta.png": "truncated",
         "empty.jpg": "empty file",
-        "text.jpg": "not a picture",
+        "text.jpg": "not a readable picture",
         "none.jpg": "no such picture",
-        ".": "no such picture",
+        ".": "a folder where a",
     }.items():
         with pytest.raises(InputError, match=fault) as caught:
             read_picture(tmp_path / name)
@@ -147,8 +147,8 @@ def test_faults_of_videos_are_named(tmp_path):
         container.mux(stream.encode(None))
     for name, fault in {
         "cut.mp4": "truncated",
-        "empty.mp4": "truncated",
-        "text.mp4": "truncated or not a readable video",
+        "empty.mp4": "empty file",
+        "text.mp4": "not a readable video",
         "sound.mp4": "no pictures",
         "none.mp4": "no such video",
     }.items():
@@ -156,5 +156,11 @@ def test_faults_of_videos_are_named(tmp_path):
             list(video_frames(tmp_path / name))
 
 
-def test_videos_are_told_by_their_names():
-    assert is_video("a b.MP4") and is_video("x.mkv") and not is_video("a.mp4.jpg")
+def test_videos_are_told_by_their_content_whatever_their_names(tmp_path):
+    write_video(tmp_path / "a.mp4", [grey(9)] * 3)
+    (tmp_path / "a.mp4").rename(tmp_path / "a.jpg")
+    Image.fromarray(scene()).save(tmp_path / "b.png")
+    (tmp_path / "b.png").rename(tmp_path / "b.mp4")
+    assert is_video(tmp_path / "a.jpg") and not is_video(tmp_path / "b.mp4")
+    assert read_picture(tmp_path / "b.mp4").shape == (40, 60, 3)
+    assert next(video_frames(tmp_path / "a.jpg")).shape == (64, 64, 3)

@@ -1,0 +1,1 @@
+"""Recordings, pictures and videos as files: told by their content, decoded, found below folders."""

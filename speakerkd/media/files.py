@@ -1,0 +1,78 @@
+"""A recording or picture as it was given (path, bytes, file object), opened safely."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from speakerkd.errors import InputError
+from speakerkd.media.formats import FORMATS, HEAD, Format, format_of, tag_length
+from speakerkd.work.reading import open_file
+
+FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+MOST_STREAMED = 1 << 31  # bytes taken from a file object that cannot seek
+
+
+@dataclass(slots=True)
+class MediaFile:
+    """An open file: a stream that can seek, what to call it, its first bytes, size and format (None: unknown)."""
+
+    stream: BinaryIO
+    name: str
+    head: bytes
+    size: int
+    format: Format | None
+
+
+@contextlib.contextmanager
+def open_media(source: FileSource, what: str) -> Iterator[MediaFile]:
+    """Open what was given, read from its beginning; what: "recording", "picture" or "video", for messages.
+
+    Pipes, devices and folders are refused before they are opened, so nothing waits or is set off. Raises InputError
+    for what is missing, may not be read, is empty, or is not a file.
+    """
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        with open_file(name, what) as stream:
+            yield _opened(stream, name, what)
+    elif isinstance(source, bytes | bytearray | memoryview):
+        yield _opened(io.BytesIO(source), f"{what} of {len(source)} bytes", what)
+    elif hasattr(source, "read"):
+        yield _opened(source, f"{getattr(source, 'name', f'{what} from a file object')}", what)
+    else:
+        fix = "give a path, bytes or a file object"
+        raise InputError(f"a {type(source).__name__} where a {what} is meant", repr(source)[:80], fix)
+
+
+def _opened(stream: BinaryIO, name: str, what: str) -> MediaFile:
+    try:
+        if not stream.seekable():
+            taken = stream.read(MOST_STREAMED)
+            if len(taken) == MOST_STREAMED:
+                raise InputError(f"more than {MOST_STREAMED >> 30} GiB", name, "give the path of a file")
+            stream = io.BytesIO(taken)
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        head = stream.read(HEAD)
+        form = _format(stream, head, size) if isinstance(head, bytes) else None
+        stream.seek(0)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read ({reason})", name, "check the file and its disk") from error
+    if not isinstance(head, bytes):
+        raise InputError("a file object opened as text", name, 'open it with mode "rb"')
+    if size == 0:
+        raise InputError("empty file", name, f"copy the {what} again")
+    return MediaFile(stream, name, head, size, form)
+
+
+def _format(stream: BinaryIO, head: bytes, size: int) -> Format | None:
+    if not (length := tag_length(head)):
+        return format_of(head, size)
+    stream.seek(length)  # a tag with a cover picture is longer than what was read
+    form = format_of(stream.read(HEAD), size)
+    return form if form and form.name in ("aac", "flac") else FORMATS["mp3"]

@@ -1,0 +1,174 @@
+"""Media files below a folder: each once, whatever links lead to it, and an account of what was left out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Set
+from pathlib import Path
+
+from speakerkd.errors import InputError
+
+# Paths are text here: a corpus has millions of files, and pathlib takes ten times as long.
+
+# What file servers, desktops and archivers leave among people's files; names that begin with a dot are too
+LEFTOVERS = {
+    "@eadir", "#recycle", "$recycle.bin", "@recycle", "@recently-snapshot", "__macosx", "lost+found",
+    "system volume information", "thumbs.db", "desktop.ini", "ehthumbs.db",
+}  # fmt: skip
+HIDDEN = "hidden or a system's own"
+DOUBLE = "links to what is counted already"
+DEAD = "links to nothing"
+
+
+class Walk:
+    """Walks below a root. Of a file that links give several names, the one that is no link is taken, else the first.
+
+    left_out: {reason: how many files and folders were passed over}; unread: {ending: how many files of it}; refused:
+    (path, reason) of folders that could not be read.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = os.fspath(root)
+        self.left_out: Counter[str] = Counter()
+        self.unread: Counter[str] = Counter()
+        self.refused: list[tuple[str, str]] = []
+        self._real_root = os.path.realpath(self.root)
+        self._seen: set[str] = set()  # real paths, outside the root, that links have led to
+
+    def files(self, endings: Set[str], below: str = "") -> Iterator[str]:
+        """Paths relative to the folder `below` the root of the files with one of the endings, at any depth.
+
+        Links to folders and files outside the root are followed, those to anything inside it or above it are not. A
+        link to nothing with a usual ending is given too: whoever reads it says so.
+        """
+        top = os.path.join(self.root, below) if below else self.root
+        links: list[str] = []
+        yield from self._real(top, "", "", endings, links)
+        for link in links:  # grows on the way
+            path = f"{top}/{link}"
+            real = os.path.realpath(path)
+            if os.path.isdir(real):
+                if self._counted(real) or f"{self._real_root}/".startswith(f"{real.rstrip('/')}/"):
+                    self.left_out[DOUBLE] += 1
+                else:
+                    yield from self._real(top, link, real, endings, links)
+            elif not os.path.exists(real):
+                if ending(link) in endings:
+                    yield link
+                else:
+                    self.left_out[DEAD] += 1
+            elif ending(link) not in endings:
+                self.unread[ending(link)] += 1
+            elif self._counted(real):
+                self.left_out[DOUBLE] += 1
+            else:
+                self._seen.add(real)
+                yield link
+
+    def account(self) -> str:
+        """What was left out, by reason, as one line without a full stop; empty where nothing was."""
+        parts = [f"{count} {reason}" for reason, count in self.left_out.most_common()]
+        if self.unread:
+            some = ", ".join(f"{end or 'none'} {count}" for end, count in self.unread.most_common(4))
+            more = ", ..." if len(self.unread) > 4 else ""
+            parts.insert(0, f"{self.unread.total()} whose ending is not read ({some}{more})")
+        if self.refused:
+            parts.append(f"{len(self.refused)} folders that cannot be read")
+        return f"left out of {self.root}: {'; '.join(parts)}" if parts else ""
+
+    def _real(self, top: str, start: str, outside: str, endings: Set[str], links: list[str]) -> Iterator[str]:
+        """The files below a folder that are no links; links are put on the list.
+
+        outside: the real path of the folder where a link led out of the root; what it holds is then remembered.
+        """
+        folders = [start]
+        while folders:
+            folder = folders.pop()
+            real = f"{outside}{folder[len(start) :]}" if outside else ""
+            if real:
+                if real in self._seen:
+                    self.left_out[DOUBLE] += 1
+                    continue
+                self._seen.add(real)
+            try:
+                with os.scandir(f"{top}/{folder}") as entries:
+                    listing = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                if not folder:
+                    raise InputError(f"cannot be read ({error.strerror})", top, "check its rights") from error
+                self.refused.append((folder, f"the folder cannot be read ({error.strerror}), {top}/{folder}"))
+                continue
+            below = []
+            for entry in listing:
+                relative = f"{folder}/{entry.name}" if folder else entry.name
+                if is_leftover(entry.name):
+                    self.left_out[HIDDEN] += 1
+                elif entry.is_symlink():
+                    links.append(relative)
+                elif _is_folder(entry):
+                    below.append(relative)
+                elif ending(entry.name) not in endings:
+                    self.unread[ending(entry.name)] += 1
+                elif real and f"{real}/{entry.name}" in self._seen:
+                    self.left_out[DOUBLE] += 1
+                else:
+                    yield relative
+            folders += reversed(below)
+
+    def _counted(self, real: str) -> bool:
+        """Whether a walk through the root, without links, comes by a real path, or a link has led there."""
+        if real in self._seen or os.path.dirname(real) in self._seen:
+            return True
+        if real != self._real_root and not real.startswith(f"{self._real_root}/"):
+            return False
+        return not any(is_leftover(part) for part in real[len(self._real_root) :].split("/") if part)
+
+
+def media_below(root: Path | str, endings: Set[str]) -> Iterator[str]:
+    """Paths relative to `root` of the files with one of the endings, at any depth, each file once (see Walk)."""
+    return Walk(root).files(endings)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder is hidden or a system's own, and so nobody's recordings: `._a.wav`, `@eaDir`."""
+    return name.startswith(".") or name.lower() in LEFTOVERS
+
+
+def subfolders(root: Path | str) -> list[Path]:
+    """The folders right below a folder, by name, but for leftovers and links to what the folder holds anyway."""
+    walk = Walk(root)
+    try:
+        found = sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not is_leftover(entry.name))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", root, "check the folder and its rights") from error
+    return [path for path in found if not (path.is_symlink() and walk._counted(os.path.realpath(path)))]
+
+
+def stem(path: str) -> str:
+    """A path without its file extension."""
+    return os.path.splitext(path)[0]
+
+
+def ending(path: str) -> str:
+    """A path's file extension, with its dot, in small letters."""
+    return os.path.splitext(path)[1].lower()
+
+
+def need_folder(path: Path | str, what: str, fix: str) -> Path:
+    """The path, if it is a folder; raises InputError otherwise."""
+    path = Path(path)
+    try:
+        there = path.is_dir()
+    except (OSError, ValueError):
+        there = False
+    if not there:
+        raise InputError(f"no {what}", path, fix)
+    return path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # reading it says what is wrong
