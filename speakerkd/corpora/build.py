@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speakerkd.corpora.probe import check_picture, duration
+from speakerkd.corpora.probe import check_picture, measure
 from speakerkd.data.datadir import encode_key, spell_path, write_datadir
 from speakerkd.errors import InputError
+from speakerkd.frontend.audio import Truncated
 from speakerkd.work import shards
 from speakerkd.work.made import Stamp
 from speakerkd.work.rejected import Rejected
@@ -39,6 +41,7 @@ class Work:
     jobs: int = 0
     cluster: str | None = None
     max_rejected: float = 0.01
+    truncated: Truncated = "refuse"  # or "keep": what becomes of a recording of which a part is missing
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,15 @@ def build(
     gender: Mapping[str, str] | None = None,
     texts: Mapping[str, Iterable[str]] | None = None,
     refused: Iterable[tuple[str, str]] = (),
+    left_out: str = "",
     made_from: Iterable[Path] = (),
     **settings: object,
 ) -> Built:
     """Write a data directory of the recordings that are whole; the others are listed in `<output>.rejected`.
 
     gender: {speaker: m|f}. texts: other files of the directory, {name: lines}. refused: (name, reason) of what was
-    turned away before. made_from, settings: lists and options that the result depends on, besides the media files.
+    turned away before. left_out: what lay there and is not used, in a line or two. made_from, settings: lists and
+    options that the result depends on, besides the media files.
     A directory that is there and made from the same files with the same settings is left as it is.
     Raises InputError when nothing is left, or more than the share `work.max_rejected` was lost.
     """
@@ -83,21 +88,25 @@ def build(
         rejected.refuse(name, reason)
     ready = list(_spelled(recordings, rejected))
     listing = _fingerprint(ready, rejected.records)
+    if work.truncated != "refuse":
+        settings["truncated"] = work.truncated
     stamp = Stamp(output, made_from, listing=listing, **settings)
     if stamp.is_current():
-        return _summary(output, "up to date")
+        return _summary(output, "up to date", left_out)
     tables: dict[str, dict[str, str]] = {
         name: {} for name in ("wav.scp", "utt2spk", "utt2dur", "utt2session", "face.scp", "spk2gender")
     }
     chunks = [ready[start : start + CHUNK] for start in range(0, len(ready), CHUNK)]
-    for _, found in shards.each(_probe, chunks, jobs=work.jobs, cluster=work.cluster, label=f"prepare {output.name}"):
+    probe, kept = functools.partial(_probe, truncated=work.truncated), 0
+    for _, found in shards.each(probe, chunks, jobs=work.jobs, cluster=work.cluster, label=f"prepare {output.name}"):
         if isinstance(found, InputError):
             raise found
-        for recording, seconds, faults in found:
+        for recording, seconds, missing, faults in found:
             for name, reason in faults:
                 rejected.refuse(name, reason)
             if seconds is None:
                 continue
+            kept += missing > 0
             rejected.take()
             key = recording.key
             tables["wav.scp"][key] = recording.audio
@@ -113,15 +122,17 @@ def build(
     output.with_name(output.name + ".made.json").unlink(missing_ok=True)  # not up to date while files are replaced
     write_datadir(output, tables, texts)
     stamp.write()
-    return _summary(output, str(rejected))
+    return _summary(output, f"{rejected}, {kept} truncated and kept" if kept else str(rejected), left_out)
 
 
-def _summary(output: Path, account: str) -> Built:
+def _summary(output: Path, account: str, left_out: str) -> Built:
     from speakerkd.data.datadir import DataDir
 
     directory = DataDir(output)
     seconds = sum(float(value) for value in directory.table("utt2dur").values())
-    return Built(output, len(directory.keys), len(directory.speakers), len(directory.paired), seconds, account)
+    return Built(
+        output, len(directory.keys), len(directory.speakers), len(directory.paired), seconds, account, left_out
+    )
 
 
 def _spelled(recordings: Iterable[Recording], rejected: Rejected) -> Iterator[Recording]:
@@ -146,15 +157,18 @@ def _spelled(recordings: Iterable[Recording], rejected: Rejected) -> Iterator[Re
         yield Recording(key, audio, encode_key(one.speaker), encode_key(one.session), face)
 
 
-def _probe(chunk: Sequence[Recording]) -> list[tuple[Recording, float | None, list[tuple[str, str]]]]:
-    """Each recording, its seconds (None if it is refused), and (name, reason) of what is wrong with it or its face."""
+def _probe(
+    chunk: Sequence[Recording], truncated: Truncated
+) -> list[tuple[Recording, float | None, float, list[tuple[str, str]]]]:
+    """Each recording, its seconds (None if it is refused), those missing, and (name, reason) of what is wrong."""
     result = []
     for one in chunk:
         faults: list[tuple[str, str]] = []
         seconds: float | None = None
+        missing = 0.0
         sound = one
         try:
-            seconds = duration(one.audio)
+            seconds, missing = measure(one.audio, truncated)
         except InputError as error:
             faults.append((one.key, str(error)))
         if seconds is not None and one.face:
@@ -163,7 +177,7 @@ def _probe(chunk: Sequence[Recording]) -> list[tuple[Recording, float | None, li
             except InputError as error:
                 faults.append((one.key, f"the face: {error}"))
                 sound = Recording(one.key, one.audio, one.speaker, one.session)
-        result.append((sound, seconds, faults))
+        result.append((sound, seconds, missing, faults))
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,13 @@ from speakerkd.config import Settings
 from speakerkd.corpora.build import Built, Recording, Work, build
 from speakerkd.corpora.lists import check_named, names_of_list
 from speakerkd.corpora.trials import write_lists
-from speakerkd.data.datadir import encode_key
+from speakerkd.data.names import composed, encode_key
 from speakerkd.errors import InputError
-from speakerkd.media.folders import ending, media_below, need_folder, stem
+from speakerkd.media.folders import Walk, ending, need_folder, stem
 from speakerkd.media.formats import AUDIO, PICTURE, VIDEO
 
 GROUPS = {"speaker", "session", "utterance", "gender"}
+UNMATCHED = "whose names do not match --pattern (listed)"
 GENDERS = {"m": "m", "male": "m", "f": "f", "female": "f", "w": "f"}
 
 
@@ -73,22 +75,33 @@ def prepare_folder(
     """Write `train` and, where speakers are held out, `test` with its trial lists below `output`.
 
     The expression is searched in each path relative to its root, without extension. Recordings and pictures with the
-    same speaker and session (and utterance, with pair=utterance) belong together; where several pictures fit, the
-    first by name is taken. Recordings without a picture stay, unpaired. `test` gets trials_original, whose targets
-    pair different sessions where they can, and trials_hard (non-targets of one gender) where genders are known.
+    same speaker and session (and utterance, with pair=utterance) belong together, their names compared in Unicode's
+    composed form; where several pictures fit, the first by name is taken. Recordings without a picture stay, unpaired.
+    A file that links give several names is taken once. What lies there and is not used is counted by reason.
+    `test` gets trials_original, whose targets pair different sessions where they can, and trials_hard (non-targets of
+    one gender) where genders are known.
     Raises InputError where nothing matches, a speaker's gender changes, or the split cannot be made.
     """
     audio_root = need_folder(audio_root, "folder of recordings", "give --audio-root DIR")
-    sounds, refused = _matching(audio_root, AUDIO, settings)
+    walk = Walk(audio_root)
+    sounds, refused = _matching(walk, AUDIO, settings)
     if not sounds:
         some = f" ({len(refused)} do not, such as {refused[0][0]})" if refused else ""
         raise InputError(f"no recording matches {settings.pattern!r}{some}", audio_root, "mend --pattern")
     faces: dict[tuple[str, ...], str] = {}
+    left_out = []
     if image_root is not None:
         image_root = need_folder(image_root, "folder of pictures", "give --image-root DIR")
-        faces, others = _faces(image_root, sounds, settings)
+        images = Walk(image_root)
+        faces, others = _faces(images, sounds, settings)
         if image_root.resolve() != audio_root.resolve():
             refused += others
+            left_out.append(images.account())
+        else:  # one folder holds both: what either walk takes is not left out
+            walk.unread = Counter({end: n for end, n in walk.unread.items() if end not in PICTURE})
+        if alone := sum(_shared(one, settings.pair) not in faces for one in sounds):
+            left_out.append(f"{alone} recordings have no picture, and are kept without one")
+    left_out = [text for text in (walk.account(), *left_out) if text]
     gender = _genders(sounds)
     held_out = _held_out(sorted({one.speaker for one in sounds}), gender, settings)
     parts = {
@@ -105,10 +118,11 @@ def prepare_folder(
             work,
             gender=gender,
             refused=refused,
+            left_out="\n".join(left_out),
             made_from=[settings.test_list] if settings.test_list else [],
             **settings.model_dump(mode="json"),
         )
-        refused = []  # a name that does not match belongs to neither part: the first one lists it
+        refused, left_out = [], []  # a name that does not match belongs to neither part: the first one lists it
         if part == "test":
             scenes = {encode_key(one.key): f"{one.speaker}/{one.session}" for one in chosen}
             write_lists(done.path, settings.trials, settings.seed, scenes)
@@ -122,34 +136,40 @@ def _recording(one: Name, faces: Mapping[tuple[str, ...], str], pair: str) -> Re
 
 
 def _faces(
-    root: Path, sounds: Sequence[Name], settings: FolderSettings
+    walk: Walk, sounds: Sequence[Name], settings: FolderSettings
 ) -> tuple[dict[tuple[str, ...], str], list[tuple[str, str]]]:
     """{what a recording shares with its picture: the picture}, and (path, reason) of pictures that do not match."""
-    pictures, refused = _matching(root, PICTURE, settings)
+    pictures, refused = _matching(walk, PICTURE, settings)
     faces: dict[tuple[str, ...], str] = {}
+    voices = {_shared(one, settings.pair) for one in sounds}
     for one in pictures:
-        faces.setdefault(_shared(one, settings.pair), one.path)
-    if not any(_shared(one, settings.pair) in faces for one in sounds):
+        shared = _shared(one, settings.pair)
+        if shared not in voices:
+            walk.left_out["pictures without a recording"] += 1
+        elif faces.setdefault(shared, one.path) != one.path:
+            walk.left_out[f"pictures beside the first of their {settings.pair}"] += 1
+    if not faces:
         what = f"no picture belongs to a recording ({len(pictures)} pictures match the pattern)"
-        raise InputError(what, root, f"mend --pattern or --pair, which is {settings.pair}")
+        raise InputError(what, walk.root, f"mend --pattern or --pair, which is {settings.pair}")
     return faces, refused
 
 
-def _matching(root: Path, endings: Set[str], settings: FolderSettings) -> tuple[list[Name], list[tuple[str, str]]]:
-    """What the paths below `root` say, and (path, reason) of those that do not match the expression.
+def _matching(walk: Walk, endings: Set[str], settings: FolderSettings) -> tuple[list[Name], list[tuple[str, str]]]:
+    """What the paths below the root say, and (path, reason) of those that do not match the expression.
 
     Of a video and a recording or picture of the same name, the latter is taken.
     """
     expression = re.compile(settings.pattern)
     found: dict[str, Name] = {}
     refused: list[tuple[str, str]] = []
-    for relative in sorted(media_below(root, endings), key=lambda path: ending(path) in VIDEO):
-        key = stem(relative)
+    for relative in sorted(walk.files(endings), key=lambda path: ending(path) in VIDEO):
+        key = composed(stem(relative))
         match = expression.search(key)
         groups = {name: value for name, value in match.groupdict().items() if value} if match else {}
         given = groups.get("gender", "").lower()
         if "speaker" not in groups:
             refused.append((relative, f"the name does not match {settings.pattern!r}"))
+            walk.left_out[UNMATCHED] += 1
         elif given and given not in GENDERS:
             refused.append((relative, f"the gender '{given}' is neither m nor f"))
         elif key in found and ending(relative) not in VIDEO:
@@ -158,8 +178,10 @@ def _matching(root: Path, endings: Set[str], settings: FolderSettings) -> tuple[
             utterance = groups.get("utterance", key)
             session = groups.get("session", "0")
             gender = GENDERS.get(given, "")
-            found[key] = Name(key, f"{root}/{relative}", groups["speaker"], session, utterance, gender)
-    return [found[key] for key in sorted(found)], refused
+            found[key] = Name(key, f"{walk.root}/{relative}", groups["speaker"], session, utterance, gender)
+        else:
+            walk.left_out["videos beside a recording or picture of their name"] += 1
+    return [found[key] for key in sorted(found)], [*refused, *walk.refused]
 
 
 def _shared(name: Name, pair: str) -> tuple[str, ...]:
@@ -178,7 +200,7 @@ def _genders(names: Sequence[Name]) -> dict[str, str]:
 def _held_out(speakers: Sequence[str], gender: Mapping[str, str], settings: FolderSettings) -> set[str]:
     """The speakers for testing, drawn from the seed, of either gender in proportion."""
     if settings.test_list is not None:
-        named = names_of_list(settings.test_list, lambda line: (line.strip(),))
+        named = names_of_list(settings.test_list, lambda line: (composed(line.strip()),))
         check_named(named, set(speakers), settings.test_list, "speaker")
         return set(named)
     wanted = settings.test_speakers or round(settings.test_fraction * len(speakers))

@@ -13,10 +13,16 @@ from speakerkd.media.pictures import check_format, picture_size
 from speakerkd.media.sound import sound_seconds
 
 
-def duration(path: Path | str, truncated: Truncated = "refuse") -> float:
-    """Seconds of sound that are in a recording, whatever its header says.
+def duration(path: Path | str) -> float:
+    """Seconds of sound that are in a recording, whatever its header says; raises InputError as `measure` does."""
+    return measure(path)[0]
 
-    Raises InputError, naming the file and the fault, for one that is missing, empty, truncated or not audio.
+
+def measure(path: Path | str, truncated: Truncated = "refuse") -> tuple[float, float]:
+    """(seconds of sound that are in a recording, seconds that are missing), whatever its header says.
+
+    truncated: "keep" one of which a part is missing, or "refuse" it. Raises InputError, naming the file and the fault,
+    for one that is missing, empty, truncated or not audio.
     """
     with open_media(path, "recording") as file:
         seconds, missing = sound_seconds(file)
@@ -24,7 +30,7 @@ def duration(path: Path | str, truncated: Truncated = "refuse") -> float:
         raise truncation(seconds, missing, path)
     if not 0 < seconds < math.inf:
         raise InputError("no sound in the file", path, "it is empty or truncated: copy it again")
-    return seconds
+    return seconds, missing
 
 
 def check_picture(path: Path | str) -> None:
