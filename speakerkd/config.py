@@ -102,21 +102,28 @@ def _item(node: list[Any], part: str, dotted: str) -> Any:
     return node[position]
 
 
-def parse(kind: type[S], values: dict[str, Any], where: object) -> S:
-    """Build settings of a kind; the first fault becomes an InputError naming key, bound and nearest right key."""
+def parse(kind: type[S], values: Any, where: object, *, under: str = "") -> S:
+    """Build settings of a kind; the first fault becomes an InputError naming key, bound and nearest right key.
+
+    values: a mapping, or settings of the kind, which come back as they are. under: the key of the group that the
+    values stand in, for messages.
+    """
+    if not isinstance(values, (dict, kind)):
+        what = f"'{under}' is not a mapping of keys to values" if under else "not a mapping of keys to values"
+        raise InputError(what, where, "write one `key: value` a line")
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         path = fault["loc"]
-        dotted = ".".join(str(part) for part in path)
+        dotted = ".".join(str(part) for part in ((under, *path) if under else path))
         if fault["type"] == "extra_forbidden":
-            raise InputError(
-                f"unknown setting '{dotted}'", where, nearest(str(path[-1]), _keys(kind, path[:-1]))
-            ) from error
+            fix = nearest(str(path[-1]), _keys(kind, path[:-1]))
+            raise InputError(f"unknown setting '{dotted}'", where, fix) from error
         message = fault["msg"][0].lower() + fault["msg"][1:]
-        given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r:.80})"
-        raise InputError(f"setting '{dotted}': {message}{given}" if dotted else message, where, "mend it") from error
+        value = "" if fault["type"] == "missing" else f" (given: {fault['input']!r:.80})"
+        what = f"setting '{dotted}': {message}{value}" if path else message
+        raise InputError(what, where, "change the setting") from error
 
 
 def _keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The two types that every network, loss and objective speaks."""
+"""The types that every network, loss and objective speaks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from torch import Tensor
 
 
 @dataclass(slots=True)
+class Samples:
+    """Which B samples the rows of two Outputs are.
+
+    label: (B,) int64 class, in [0, K). index: (B,) int64 position of the sample in the training set.
+    """
+
+    label: Tensor
+    index: Tensor
+
+
+@dataclass(slots=True)
 class Batch:
     """One step's input. B samples.
 
@@ -17,35 +28,45 @@ class Batch:
     teacher: cached teacher embeddings (B, D), or the teacher's raw input when it runs online; None without a teacher.
     label:   (B,) int64 class, in [0, K).
     index:   (B,) int64 position of the sample in the training set.
-    paired:  (B,) bool, False where a sample has no teacher input; None when all have one.
-    strong:  a second, strongly augmented view of `student`, for methods that want two; else None.
+    draws:   (B, n) uniform numbers in [0, 1) that decide on the samples' random views; None where nothing is drawn.
+    taught:  (b,) int64 rows that have a teacher input; None where all have one.
+    number:  of the batch, counted over all passes of the data.
+
+    Where several processes share a batch, `student`, `draws` and an online teacher's input are of this process's rows;
+    the rest is of the whole batch, unless losses are computed over each process's rows.
     """
 
     student: Tensor
     teacher: Tensor | None
     label: Tensor
     index: Tensor
-    paired: Tensor | None = None
-    strong: Tensor | None = None
+    draws: Tensor | None = None
+    taught: Tensor | None = None
+    number: int = 0
 
-    def rows(self, mask: Tensor) -> Batch:
-        """The samples where `mask` (B,) bool is true."""
-        return self._each(lambda x: x[mask])
+    @property
+    def taught_share(self) -> float:
+        """Share of the samples that have a teacher input."""
+        if self.teacher is None:
+            return 0.0
+        return 1.0 if self.taught is None else len(self.taught) / len(self.label)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        return self._each(lambda x: x.to(device, non_blocking=non_blocking))
+    def samples(self) -> Samples:
+        """Which samples are taught: those of `taught`, or all."""
+        if self.taught is None:
+            return Samples(self.label, self.index)
+        return Samples(self.label[self.taught], self.index[self.taught])
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        def changed(x: Tensor | None) -> Tensor | None:
-            return None if x is None else change(x)
-
+    def first(self, count: int) -> Batch:
+        """The first `count` samples."""
         return Batch(
-            change(self.student),
-            changed(self.teacher),
-            change(self.label),
-            change(self.index),
-            changed(self.paired),
-            changed(self.strong),
+            self.student[:count],
+            None if self.teacher is None else self.teacher[:count],
+            self.label[:count],
+            self.index[:count],
+            None if self.draws is None else self.draws[:count],
+            None if self.taught is None else self.taught[self.taught < count],
+            self.number,
         )
 
 
@@ -70,12 +91,19 @@ class Output:
         assert self.logits is not None
         return self.logits
 
-    def rows(self, mask: Tensor) -> Output:
-        """The samples where `mask` (B,) bool is true."""
+    def rows(self, rows: Tensor) -> Output:
+        """The samples at `rows`: (B,) bool, or (b,) int64 positions."""
+        return self._each(lambda x: x[rows])
+
+    def at_least_float32(self) -> Output:
+        """The output with bfloat16 and float16 tensors as float32; others stay as they are."""
+        return self._each(lambda x: x.float() if x.dtype in (torch.bfloat16, torch.float16) else x)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Output:
         return Output(
-            self.embedding[mask],
-            None if self.logits is None else self.logits[mask],
-            [m[mask] for m in self.maps],
-            None if self.strong is None else self.strong.rows(mask),
-            [p[mask] for p in self.parts],
+            change(self.embedding),
+            None if self.logits is None else change(self.logits),
+            [change(m) for m in self.maps],
+            None if self.strong is None else self.strong._each(change),
+            [change(p) for p in self.parts],
         )

@@ -84,8 +84,9 @@ def _check(experiment: Any) -> None:
     print(
         f"student    {experiment.student.name}, {parameters} parameters, {operations / 1e9:.3g} GFLOP a sample and step"
     )
-    print(f"loss       {experiment.loss['name']}")
-    print(f"teaching   {' '.join(spec['name'] for spec in experiment.distill) or 'none'}, {taught:.1%} of the samples")
+    print(f"loss       {experiment.loss.name}")
+    methods = " ".join(objective.name for objective in experiment.distill) or "none"
+    print(f"teaching   {methods}, {taught:.1%} of the samples")
     print(f"run        {parts.steps} steps of {parts.sampler.size}, {parts.steps_per_epoch} an epoch")
     print("all is well")
 

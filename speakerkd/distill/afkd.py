@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.discriminator import Discriminator, Network, mlp
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class AFKDSettings(ObjectiveSettings):
@@ -39,7 +39,7 @@ class AFKD(Objective[AFKDSettings]):
         self.widen = nn.Identity() if size == pair.student_dim else nn.Linear(pair.student_dim, size)
         self.discriminator = Discriminator(mlp([size, *settings.hidden, 1]), settings.lr)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         f_s = self.widen(student.embedding)
         fixed_s, fixed_t = f_s.detach(), self.teacher_view(teacher.embedding).detach()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from speakerkd.distill.discriminator import Discriminator, Network, mlp
 from speakerkd.distill.logits import LogitSettings
 from speakerkd.distill.objective import Objective, Pair
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class ALKDSettings(LogitSettings):
@@ -44,7 +44,7 @@ class ALKD(Objective[ALKDSettings]):
         super().__init__(settings, pair)
         self.discriminator = Discriminator(mlp([pair.classes, *settings.hidden, pair.classes + 2]), settings.lr)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
         found = {}
         if self.settings.l1:
@@ -53,10 +53,10 @@ class ALKD(Objective[ALKDSettings]):
             fixed_s, fixed_t = z_s.detach(), z_t.detach()
 
             def loss(network: Network) -> Tensor:
-                truth = likelihood(network(fixed_t), True, batch.label)
-                return -(truth + likelihood(network(fixed_s), False, batch.label))
+                truth = likelihood(network(fixed_t), True, samples.label)
+                return -(truth + likelihood(network(fixed_s), False, samples.label))
 
             self.discriminator.improve(loss)
-            fooled = likelihood(self.discriminator(z_s), True, batch.label)
+            fooled = likelihood(self.discriminator(z_s), True, samples.label)
             found["alkd_adversarial"] = -self.settings.adversarial * fooled
         return found

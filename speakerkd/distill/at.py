@@ -10,7 +10,7 @@ from torch import Tensor
 from speakerkd.distill.hooks import LayersSettings, chosen_maps, many_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.maths import norm, total, unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class ATSettings(LayersSettings):
@@ -40,7 +40,7 @@ class AT(Objective[ATSettings]):
         super().__init__(settings, pair)
         many_maps(settings, pair)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         return {"at": total(self.by_layer(*chosen_maps(self.settings, student, teacher)))}
 
     def by_layer(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:

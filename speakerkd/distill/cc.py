@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.maths import norm, total, unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class CCSettings(ObjectiveSettings):
@@ -56,7 +56,7 @@ class CC(Objective[CCSettings]):
         self.of_student = nn.Linear(pair.student_dim, settings.dim)
         self.of_teacher = nn.Linear(pair.student_dim if settings.project else pair.teacher_dim, settings.dim)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         z_s = self.of_student(student.embedding)
         z_t = self.of_teacher(self.teacher_view(teacher.embedding))
         return {"cc": self.compare(z_s, z_t)}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.maths import unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class CCLSettings(ObjectiveSettings):
@@ -64,11 +64,11 @@ class CCL(Objective[CCLSettings]):
     def requirements(cls, settings: CCLSettings, pair: Pair) -> frozenset[str]:
         return cls.needs if settings.divergence else cls.needs - {"student_logits"}
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         f_t = self.teacher_view(teacher.embedding)
-        of_student = self.relations(student.embedding, f_t, student.logits, batch.label)
+        of_student = self.relations(student.embedding, f_t, student.logits, samples.label)
         fixed = None if student.logits is None else student.logits.detach()
-        of_composition = self.relations(student.embedding.detach(), f_t, fixed, batch.label)
+        of_composition = self.relations(student.embedding.detach(), f_t, fixed, samples.label)
         return {
             "ccl_student": of_student["vm"] + of_student["vt"] + of_student["divergence"],
             "ccl_composition": of_composition["entropy"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.distill.quality import Quality, QualitySettings
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class ClassifierSettings(ObjectiveSettings):
@@ -59,15 +59,15 @@ class Classifier(Objective[ClassifierSettings]):
         assert self.own is not None
         return self.own(features)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         of_student = self.classify(student.embedding)
         of_teacher = self.classify(self.teacher_view(teacher.embedding))
         weights = torch.ones_like(of_student[:, 0])
         if self.quality is not None:
             weights = self.quality(student.embedding, teacher.embedding)
-        entropy = F.cross_entropy(of_teacher, batch.label, reduction="none")
+        entropy = F.cross_entropy(of_teacher, samples.label, reduction="none")
         if self.settings.count_student_ce == "literal":
-            entropy = entropy + F.cross_entropy(of_student, batch.label, reduction="none")
+            entropy = entropy + F.cross_entropy(of_student, samples.label, reduction="none")
         found = {"classifier": (weights * 0.5 * entropy).mean()}
         if self.settings.beta:
             square = (of_student - of_teacher).pow(2)

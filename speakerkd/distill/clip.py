@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.maths import unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 GREATEST = math.log(100)
 
@@ -53,7 +53,7 @@ class CLIP(Objective[CLIPSettings]):
             target = same / same.sum(1, keepdim=True)
         return in_batch_entropy(scores, target), in_batch_entropy(scores.T, target)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         scores = self.scores(student.embedding, self.teacher_view(teacher.embedding))
-        rows, columns = self.both_ways(scores, batch.label)
+        rows, columns = self.both_ways(scores, samples.label)
         return {"clip": (rows + columns) / 2}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.errors import InputError
 from speakerkd.maths import total, unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 EPS = 1e-7
 BUDGET = 1 << 24  # numbers gathered from the memory at once
@@ -168,14 +168,14 @@ class CRD(Objective[CRDSettings]):
         self.register_buffer("z", torch.zeros(2))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
-        generator = torch.Generator(batch.index.device).manual_seed(self.settings.seed << 32 | int(self.steps))
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
+        generator = torch.Generator(samples.index.device).manual_seed(self.settings.seed << 32 | int(self.steps))
         f_s, f_t = student.embedding, self.teacher_view(teacher.embedding)
         if self.settings.draw == "sample":
-            drawn = self.others.for_each(batch.label, self.settings.negatives, generator)
-            return {"crd": self.contrast(f_s, f_t, torch.cat([batch.index[:, None], drawn], 1))}
-        drawn, other = self.others.for_all(batch.label, self.settings.negatives, generator)
-        return {"crd": self.contrast_shared(f_s, f_t, batch.index, drawn, other)}
+            drawn = self.others.for_each(samples.label, self.settings.negatives, generator)
+            return {"crd": self.contrast(f_s, f_t, torch.cat([samples.index[:, None], drawn], 1))}
+        drawn, other = self.others.for_all(samples.label, self.settings.negatives, generator)
+        return {"crd": self.contrast_shared(f_s, f_t, samples.index, drawn, other)}
 
     def contrast(self, f_s: Tensor, f_t: Tensor, index: Tensor) -> Tensor:
         """The loss of (B, D_S), (B, D_T) given memory rows (B, 1 + K), the own one first; then the memories' update."""

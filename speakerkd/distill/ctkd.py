@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.distill.reversal import scale_gradient
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class CTKDSettings(SoftenedSettings):
@@ -61,7 +61,7 @@ class CTKD(Objective[CTKDSettings]):
         reversal = strength(int(self.epoch) + 1, self.settings.loops, self.settings.curriculum)
         return self.settings.temperature + self.settings.span * scale_gradient(self.g, reversal).sigmoid()
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
         temperature = self.temperature()
         return {"ctkd": temperature**2 * softened_kl(z_s, z_t, temperature).mean()}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from speakerkd.distill.hooks import HookSettings, hook_needs, hooked, hooked_shapes
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.maths import unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class DimensionalSettings(HookSettings):
@@ -99,7 +99,7 @@ class Dimensional(Objective[DimensionalSettings]):
     def requirements(cls, settings: DimensionalSettings, pair: Pair) -> frozenset[str]:
         return hook_needs(settings.hook, pair, layout=False) | {"embedding"}
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         return {**self._sem(student, teacher), **self._dcm(student, teacher)}
 
     def _sem(self, student: Output, teacher: Output) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.distill.reversal import scale_gradient
 from speakerkd.maths import cosine, total
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class DisentangledSettings(ObjectiveSettings):
@@ -64,11 +64,11 @@ class Disentangled(Objective[DisentangledSettings]):
         self.of_irr = nn.Linear(size, 2)
         self.of_class = nn.Linear(size, pair.classes)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         (a_inv, a_inf, a_irr), (b_inv, b_inf, b_irr) = student.parts, teacher.parts
         return self.losses(
-            Parts(a_inv, a_inf, a_irr, student.scores, batch.label),
-            Parts(b_inv, b_inf, b_irr, teacher.scores, batch.label),
+            Parts(a_inv, a_inf, a_irr, student.scores, samples.label),
+            Parts(b_inv, b_inf, b_irr, teacher.scores, samples.label),
         )
 
     def losses(self, first: Parts, second: Parts) -> dict[str, Tensor]:

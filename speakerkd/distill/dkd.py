@@ -10,7 +10,7 @@ from torch import Tensor
 
 from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class DKDSettings(SoftenedSettings):
@@ -60,7 +60,7 @@ class DKD(Objective[DKDSettings]):
         warm_up = self.settings.warm_up
         return super().factor * (min((int(self.epoch) + 1) / warm_up, 1.0) if warm_up else 1.0)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
-        of_target, of_others = decoupled(z_s, z_t, batch.label, self.settings.temperature)
+        of_target, of_others = decoupled(z_s, z_t, samples.label, self.settings.temperature)
         return {"dkd_target": self.settings.alpha * of_target, "dkd_others": self.settings.beta * of_others}

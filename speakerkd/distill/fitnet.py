@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from speakerkd.distill.hooks import HookSettings, Shape, hook_needs, hooked, hooked_shapes, pooled
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.errors import InputError
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class FitNetSettings(HookSettings):
@@ -85,7 +85,7 @@ class FitNet(Objective[FitNetSettings]):
     def requirements(cls, settings: FitNetSettings, pair: Pair) -> frozenset[str]:
         return hook_needs(settings.hook, pair, layout=True)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         f_s, f_t = hooked(self, student, teacher)
         f_s = self.regressor(f_s)
         if f_s.ndim == 4:

@@ -12,7 +12,7 @@ from speakerkd.distill.hooks import LayersSettings, chosen_maps, many_maps, pool
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.errors import InputError
 from speakerkd.maths import total
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class FSPSettings(LayersSettings):
@@ -72,7 +72,7 @@ class FSP(Objective[FSPSettings]):
     def task_weight(self) -> float:
         return 0.0 if self.settings.two_stage and self._first_stage else super().task_weight
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         return {"fsp": total(self.by_pair(*chosen_maps(self.settings, student, teacher)))}
 
     def by_pair(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:

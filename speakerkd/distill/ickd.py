@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from speakerkd.distill.hooks import HookSettings, as_map, hook_needs, hooked, hooked_shapes
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.maths import unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class ICKDSettings(HookSettings):
@@ -47,7 +47,7 @@ class ICKD(Objective[ICKDSettings]):
     def requirements(cls, settings: ICKDSettings, pair: Pair) -> frozenset[str]:
         return hook_needs(settings.hook, pair, layout=False)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         f_s, f_t = hooked(self, student, teacher)
         f_s, f_t = self.norm(self.conv(as_map(f_s))).flatten(2), as_map(f_t).flatten(2)
         if "maps" not in self.needs and self.settings.vector_mode == "batch":

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class KDSettings(SoftenedSettings):
@@ -35,7 +35,7 @@ class KD(Objective[KDSettings]):
     Settings = KDSettings
     needs = frozenset({"logits"})
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
         temperature = self.settings.temperature
         divergence = softened_kl(z_s, z_t, temperature).mean()

@@ -14,7 +14,7 @@ from torch import Tensor
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.distill.quality import Quality, QualitySettings
 from speakerkd.maths import cosine, unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 Distance = Literal["cos", "l2n", "l2raw", "mse"]
 
@@ -91,7 +91,7 @@ class Margin(Objective[MarginSettings]):
         self.margin = settings.bound()
         self.quality = Quality(settings.quality) if settings.quality else None
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         apart = distances(student.embedding, self.teacher_view(teacher.embedding), self.settings.distance)
         weights = torch.ones_like(apart)
         if self.quality is not None:

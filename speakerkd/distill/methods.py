@@ -40,7 +40,7 @@ from speakerkd.distill.sp import SP
 from speakerkd.distill.vid import VID
 from speakerkd.errors import InputError, nearest
 from speakerkd.maths import unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 METHODS: dict[str, type[Objective]] = {
     "margin": Margin,
@@ -73,6 +73,8 @@ METHODS: dict[str, type[Objective]] = {
 
 def parse_specs(specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str]) -> list[ObjectiveSettings]:
     """The settings of a config's `distill:` list. Raises InputError that names the item and the nearest right name."""
+    if isinstance(specs, (str, Mapping)) or not isinstance(specs, Iterable):
+        raise InputError("not a list of objectives", "distill", "write `distill: [{name: margin}]`")
     found = []
     for position, spec in enumerate(specs):
         where = f"distill.{position}"
@@ -90,7 +92,7 @@ def parse_specs(specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str]) ->
 
 
 class ObjectiveList(nn.Module):
-    """The objectives of a run, computed in float32 (float64 stays), and the projection head that they share.
+    """The objectives of a run, computed in the type of the Outputs (float32 or float64), and their projection head.
 
     head: the shared ProjectionHead, None where no objective uses it. needs: union of the objectives' needs.
     """
@@ -144,31 +146,15 @@ class ObjectiveList(nn.Module):
         """Teacher embeddings (B, D_T) as they compare with the student's: through the head, where there is one."""
         return embedding if self.head is None else self.head(embedding)
 
-    def forward(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         """Weighted scalar terms of B complete rows; the terms of a method's second use end in `_2`."""
         terms: dict[str, Tensor] = {}
         with torch.autocast(student.embedding.device.type, enabled=False):
-            student, teacher = at_least_float32(student), at_least_float32(teacher)
             for key, objective in self._each():
                 suffix = key[len(objective.settings.name) :]
-                for name, value in objective(student, teacher, batch).items():
+                for name, value in objective(student, teacher, samples).items():
                     terms[name + suffix] = value
         return terms
-
-
-def at_least_float32(output: Output) -> Output:
-    """The output with half-precision tensors widened."""
-
-    def wide(x: Tensor) -> Tensor:
-        return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-    return Output(
-        wide(output.embedding),
-        None if output.logits is None else wide(output.logits),
-        [wide(m) for m in output.maps],
-        None if output.strong is None else at_least_float32(output.strong),
-        [wide(p) for p in output.parts],
-    )
 
 
 def build(

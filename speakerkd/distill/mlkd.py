@@ -12,7 +12,7 @@ from torch import Tensor
 from speakerkd.distill.logits import SoftenedSettings, softened_kl
 from speakerkd.distill.objective import Objective
 from speakerkd.maths import total
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class MLKDSettings(SoftenedSettings):
@@ -79,16 +79,16 @@ class MLKD(Objective[MLKDSettings]):
     Settings = MLKDSettings
     needs = frozenset({"logits", "strong"})
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         assert student.strong is not None  # `needs` has been checked
         weak = student.scores, teacher.scores
         strong = student.strong.scores, (teacher.strong or teacher).scores  # a cached teacher has one view for both
         with torch.no_grad():
-            samples, classes = (mask.to(weak[0].dtype) for mask in unsure(weak[1]))
+            rows, columns = (mask.to(weak[0].dtype) for mask in unsure(weak[1]))
         parts = self._reference if self.settings.quirks == "reference" else self._intended
-        kd, cc, bc = parts(weak, strong, samples, classes)
+        kd, cc, bc = parts(weak, strong, rows, columns)
         return {
-            "mlkd_ce": self.settings.ce_weight * F.cross_entropy(strong[0], batch.label),
+            "mlkd_ce": self.settings.ce_weight * F.cross_entropy(strong[0], samples.label),
             "mlkd_sample": self.settings.kd_weight * kd,
             "mlkd_class": self.settings.kd_weight * cc,
             "mlkd_batch": self.settings.kd_weight * bc,
@@ -100,26 +100,22 @@ class MLKD(Objective[MLKDSettings]):
     def _prepared(self, view: Scores) -> Scores:
         return self.settings.prepare(view[0]), self.settings.prepare(view[1])
 
-    def _reference(
-        self, weak: Scores, strong: Scores, samples: Tensor, classes: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _reference(self, weak: Scores, strong: Scores, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         temperatures = self._temperatures()
         weak_kd, strong_kd = self._prepared(weak), self._prepared(strong)
         of_weak = [by_sample(*weak_kd, t).mean() for t in temperatures]
         of_strong = [by_sample(*strong_kd, t).mean() for t in temperatures[:-2]]
-        kd = samples.mean() * total(of_weak) + total([*of_strong, *of_weak[-2:]])
+        kd = rows.mean() * total(of_weak) + total([*of_strong, *of_weak[-2:]])
         pairs = [by_pairs_mean(*weak, t) for t in temperatures]
-        cc = classes.mean() * total(of_classes for _, of_classes in pairs)
-        bc = samples.mean() * total(of_samples for of_samples, _ in pairs)
+        cc = columns.mean() * total(of_classes for _, of_classes in pairs)
+        bc = rows.mean() * total(of_samples for of_samples, _ in pairs)
         return kd, cc, bc
 
-    def _intended(
-        self, weak: Scores, strong: Scores, samples: Tensor, classes: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _intended(self, weak: Scores, strong: Scores, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         temperatures = self._temperatures()
         weak_kd, strong_kd = self._prepared(weak), self._prepared(strong)
-        kd = total((samples * by_sample(*weak_kd, t)).mean() + by_sample(*strong_kd, t).mean() for t in temperatures)
+        kd = total((rows * by_sample(*weak_kd, t)).mean() + by_sample(*strong_kd, t).mean() for t in temperatures)
         pairs = [(by_pairs(*weak, t), by_pairs(*strong, t)) for t in temperatures]
-        cc = total((classes * of_weak).mean() + of_strong.mean() for (_, of_weak), (_, of_strong) in pairs)
-        bc = total((samples * of_weak).mean() + of_strong.mean() for (of_weak, _), (of_strong, _) in pairs)
+        cc = total((columns * of_weak).mean() + of_strong.mean() for (_, of_weak), (_, of_strong) in pairs)
+        bc = total((rows * of_weak).mean() + of_strong.mean() for (of_weak, _), (of_strong, _) in pairs)
         return kd, cc, bc

@@ -1,7 +1,8 @@
 """The interface of every teaching objective.
 
-An objective is an `nn.Module` with a `Settings` class of its own in its own file. It sees two `Output`s and a `Batch`,
-knows nothing of audio, faces or text, owns its trainable parts, and returns named, weighted, scalar terms.
+An objective is an `nn.Module` with a `Settings` class of its own in its own file. It sees two `Output`s and which
+`Samples` their rows are, knows nothing of audio, faces or text, owns its trainable parts, and returns named, weighted,
+scalar terms.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from speakerkd.config import Settings
 from speakerkd.maths import total
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class ObjectiveSettings(Settings):
@@ -36,7 +37,7 @@ class Pair:
     shallow to deep; empty where the teacher is cached as embeddings. same_layout: True where positions of the two
     inputs correspond (image-image). teacher_classes: classes of the teacher's logits, None without.
     epochs: training length. task_classifier: the task's linear layer (K, student_dim), for objectives that share it.
-    strong_view: True where the loop gives `Output.strong`. student_logits: False where the task has no classifier.
+    student_logits: False where the task has no classifier.
     labels: (samples,) int64, the class of every training sample, for memories. disentangled: True where both
     networks give `Output.parts` and both are trained. head: the shared projection head, set by `build`.
     """
@@ -52,7 +53,6 @@ class Pair:
     teacher_classes: int | None = None
     epochs: int = 1
     task_classifier: nn.Linear | None = None
-    strong_view: bool = False
     student_logits: bool = True
     labels: Tensor | None = None
     disentangled: bool = False
@@ -108,15 +108,15 @@ class Objective(nn.Module, Generic[SettingsT]):
         """Teacher embeddings (B, D_T) as they are compared with the student's (B, D_S); the identity without a head."""
         return embedding if self._head[0] is None else self._head[0](embedding)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         """The method's named scalar terms, before `factor`."""
         raise NotImplementedError
 
-    def forward(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         """Named, weighted scalar terms of B complete rows; the loop sums them."""
         if len(student.embedding) < self.least or self.factor == 0:
             return {self.settings.name: silent(student, self)}
-        return {name: self.factor * value for name, value in self.terms(student, teacher, batch).items()}
+        return {name: self.factor * value for name, value in self.terms(student, teacher, samples).items()}
 
 
 def silent(student: Output, module: nn.Module) -> Tensor:

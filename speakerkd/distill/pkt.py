@@ -10,7 +10,7 @@ from torch import Tensor
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings
 from speakerkd.maths import norm
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 EPS = 1e-7
 
@@ -44,7 +44,7 @@ class PKT(Objective[PKTSettings]):
     Settings = PKTSettings
     least = 2
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         own = self.settings.form == "reference"
         q_s = neighbourhood(student.embedding, own)
         q_t = neighbourhood(self.teacher_view(teacher.embedding), own)

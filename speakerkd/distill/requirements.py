@@ -69,12 +69,6 @@ def _maps(settings: ObjectiveSettings, pair: Pair) -> Fault:
     return None
 
 
-def _strong(settings: ObjectiveSettings, pair: Pair) -> Fault:
-    if pair.strong_view:
-        return None
-    return "it needs a second, strongly augmented view of each sample", "switch the strong view of the data on"
-
-
 def _equal_dims(settings: ObjectiveSettings, pair: Pair) -> Fault:
     if settings.project or pair.teacher_dim == pair.student_dim:
         return None
@@ -104,7 +98,6 @@ CHECKS = {
     "student_logits": _student_logits,
     "layout": _layout,
     "maps": _maps,
-    "strong": _strong,
     "equal_dims": _equal_dims,
     "labels": _labels,
     "parts": _parts,

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class RKDSettings(ObjectiveSettings):
@@ -63,7 +63,7 @@ class RKD(Objective[RKDSettings]):
     Settings = RKDSettings
     least = 2
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         apart_s = squared_distances(student.embedding.flatten(1))
         apart_t = squared_distances(self.teacher_view(teacher.embedding).flatten(1))
         found = {}

@@ -12,7 +12,7 @@ from speakerkd.distill.hooks import LayersSettings, Shape, chosen_maps, many_map
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.errors import InputError
 from speakerkd.maths import unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class SemCKDSettings(LayersSettings):
@@ -77,7 +77,7 @@ class SemCKD(Objective[SemCKDSettings]):
         scores = attend(self.queries, student) @ attend(self.keys, teacher).transpose(1, 2)
         return (scores / self.settings.soft).softmax(2)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         of_student, of_teacher = chosen_maps(self.settings, student, teacher)
         if len(student.embedding) != self.batch:
             raise InputError(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from speakerkd.distill.hooks import HookSettings, hook_needs, hooked, hooked_shapes, pooled
 from speakerkd.distill.objective import Objective, Pair
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class SimKDSettings(HookSettings):
@@ -80,6 +80,6 @@ class SimKD(Objective[SimKDSettings]):
         """Class scores (B, K) of projected features under the teacher's classifier, (K, C) and (K,)."""
         return F.linear(projected.mean((2, 3)) if projected.ndim == 4 else projected, weight, bias)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         projected, f_t = self.project(student, teacher)
         return {"simkd": (projected - f_t).pow(2).mean()}

@@ -10,7 +10,7 @@ from torch import Tensor
 from speakerkd.distill.hooks import HookSettings, hook_needs, hooked, hooked_shapes
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.maths import unit
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 class SPSettings(HookSettings):
@@ -39,6 +39,6 @@ class SP(Objective[SPSettings]):
     def requirements(cls, settings: SPSettings, pair: Pair) -> frozenset[str]:
         return hook_needs(settings.hook, pair, layout=False)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         f_s, f_t = hooked(self, student, teacher)
         return {"sp": (similarity(f_t) - similarity(f_s)).pow(2).mean()}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from speakerkd.distill.hooks import HOOK, LayersSettings, as_map, chosen_maps, hook_needs, many_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.maths import total
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 EPS = 1e-5
 
@@ -68,7 +68,7 @@ class VID(Objective[VIDSettings]):
     def requirements(cls, settings: VIDSettings, pair: Pair) -> frozenset[str]:
         return hook_needs(settings.hook, pair, layout=True)
 
-    def terms(self, student: Output, teacher: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         pairs = [student.embedding], [self.teacher_view(teacher.embedding)]
         if "maps" in self.needs:
             pairs = chosen_maps(self.settings, student, teacher)

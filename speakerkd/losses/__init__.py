@@ -26,8 +26,10 @@ def parse_loss(settings: Mapping[str, Any] | LossSettings) -> LossSettings:
     """The checked settings of a config's `loss:` group. Raises InputError with the nearest right name or key."""
     if isinstance(settings, LossSettings):
         return settings
+    if not isinstance(settings, Mapping):
+        raise InputError("not a mapping of keys to values", "loss", "write `loss: {name: softmax_prototypical}`")
     name = settings.get("name", "softmax_prototypical")
-    if name not in LOSSES:
+    if not isinstance(name, str) or name not in LOSSES:
         raise InputError(f"unknown task loss '{name}'", "loss.name", nearest(str(name), LOSSES))
     return parse(LOSSES[name].Settings, {**settings, "name": name}, f"loss ({name})")
 

@@ -17,7 +17,7 @@ class LossSettings(Settings):
 
 
 class TaskLoss(nn.Module):
-    """Base of the task losses; a loss's file defines `terms`. Computed in float32 whatever the network ran in.
+    """Base of the task losses; a loss's file defines `terms`. Computed in the type of the embeddings, float32 or float64.
 
     classifier: the linear layer over embeddings whose output are the logits; None where the loss has none.
     """
@@ -42,6 +42,4 @@ class TaskLoss(nn.Module):
         The logits are plain class scores, without margins, as distillation on logits and accuracy want them.
         """
         with torch.autocast(embedding.device.type, enabled=False):
-            if embedding.dtype in (torch.float16, torch.bfloat16):
-                embedding = embedding.float()
             return self.terms(embedding, label)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -15,6 +15,20 @@ from speakerkd.teachers.module import TeacherSettings
 Embed = Callable[[Tensor], Tensor]
 
 
+class TrainingData(Settings):
+    """What the `data:` of every task has; a task's own settings add the rest."""
+
+    @property
+    def directories(self) -> list[str]:
+        """The directories that the samples come from."""
+        raise NotImplementedError
+
+    @property
+    def epoch_limit(self) -> int | None:
+        """Samples of a class and epoch at most; None: all."""
+        return None
+
+
 class Task(Protocol):
     """One kind of training. Making an instance checks paths and reads nothing large.
 
@@ -22,7 +36,7 @@ class Task(Protocol):
     checkpoint; lower_is_better. latest: `exp/latest` may name such an experiment.
     """
 
-    Data: ClassVar[type[Settings]]
+    Data: ClassVar[type[TrainingData]]
     Student: ClassVar[type[Settings]]
     metric: ClassVar[str]
     lower_is_better: ClassVar[bool]
@@ -70,10 +84,10 @@ class Task(Protocol):
         ...
 
 
-class DataSettings(Settings):
+class DataSettings(TrainingData):
     """Where the training data is and what a sample is made of (tasks `speaker` and `face`)."""
 
-    train: str | list[str] = Field(
+    train: str | Annotated[list[str], Field(min_length=1)] = Field(
         description="data directory, or several: speakers of different directories count as different people"
     )
     dev: str | None = Field(None, description="data directory with trials_* for the early evaluation; null: none")
@@ -91,3 +105,7 @@ class DataSettings(Settings):
     @property
     def directories(self) -> list[str]:
         return [self.train] if isinstance(self.train, str) else list(self.train)
+
+    @property
+    def epoch_limit(self) -> int | None:
+        return self.max_utterances

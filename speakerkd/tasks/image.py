@@ -19,13 +19,14 @@ from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise, test_
 from speakerkd.frontend.prompts import prompt_set
 from speakerkd.models.image import ImageSettings, build_image
 from speakerkd.models.image_network import ImageNetwork
+from speakerkd.tasks.base import TrainingData
 from speakerkd.teachers.module import TeacherSettings
 from speakerkd.teachers.text_table import TextTable, read_text_table
 
 SHARE = 0.5  # of a GPU's free memory that `resident: auto` gives to pictures at most
 
 
-class ImageDataSettings(Settings):
+class ImageDataSettings(TrainingData):
     """Where the pictures are and how they are seen."""
 
     train: str = Field(description="image directory, made by `speakerkd prepare images`")

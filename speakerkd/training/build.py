@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from speakerkd.data.sampler import Sampler, ShuffleSampler, SpeakerSampler
-from speakerkd.distill import METHODS, ObjectiveList, Pair, build, parse_specs
+from speakerkd.distill import METHODS, ObjectiveList, Pair, build
 from speakerkd.errors import InputError
 from speakerkd.losses import TaskLoss, build_loss
 from speakerkd.tasks.base import Task
@@ -104,7 +104,6 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             teacher_classes=None if teacher.classifier is None and not teacher.trainable else classes,
             epochs=max(round(settings.epochs), 1),
             task_classifier=loss.classifier,
-            strong_view=True,
             student_logits=loss.classifier is not None or teacher.trainable,
             labels=torch.from_numpy(source.labels),
             disentangled=teacher.trainable,
@@ -132,7 +131,7 @@ def build_task(experiment: Experiment) -> Task:
         experiment.data,
         experiment.student,
         experiment.teacher,
-        loss=experiment.loss["name"],
+        loss=experiment.loss.name,
         seed=experiment.seed,
         taught=bool(experiment.distill),
     )
@@ -142,11 +141,10 @@ def _sampler(experiment: Experiment, labels: np.ndarray) -> tuple[Sampler, int]:
     settings = experiment.train
     if settings.batch is not None:
         return ShuffleSampler(len(labels), settings.batch, experiment.seed), 1
-    limit = getattr(experiment.data, "max_utterances", None)
-    sampler = SpeakerSampler(labels, settings.speakers, settings.utterances, experiment.seed, limit)
-    return sampler, settings.utterances
+    utterances, limit = settings.utterances, experiment.data.epoch_limit
+    return SpeakerSampler(labels, settings.speakers, utterances, experiment.seed, limit), utterances
 
 
 def _wants(experiment: Experiment, need: str) -> bool:
     """Whether an objective of the run has this need."""
-    return any(need in METHODS[spec.name].needs for spec in parse_specs(experiment.distill))
+    return any(need in METHODS[objective.name].needs for objective in experiment.distill)

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializeAsAny, field_validator
 
 from speakerkd.config import Settings, apply_overrides, merge, parse, read_yaml
+from speakerkd.distill import ObjectiveSettings, ProjectionSettings, parse_specs
 from speakerkd.errors import InputError, nearest
+from speakerkd.losses import LOSSES, LossSettings, parse_loss
+from speakerkd.tasks.base import TrainingData
+from speakerkd.tasks.table import TASKS
 from speakerkd.teachers.module import TeacherSettings
 from speakerkd.training.settings import OptimSettings, TrainSettings
 
+S = TypeVar("S", bound=Settings)
+
 
 class Experiment(Settings):
-    """A training config. `data` and `student` are of the task's own kind, `loss` of the loss's."""
+    """A training config, every part typed: `data` and `student` as the task has them, `loss` as the loss has it."""
 
     task: str = Field("speaker", description="what is trained")
     name: str = Field("", description="the experiment's name, its folder below exp/; empty: the config's file name")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="of weights, batches and crops")
-    data: Any = Field(description="the training data")
-    student: Any = Field(default_factory=dict, description="the network")
-    loss: dict[str, Any] = Field(default_factory=dict, description="the task's own loss")
+    data: SerializeAsAny[TrainingData] = Field(description="the training data")
+    student: SerializeAsAny[Settings] = Field(description="the network")
+    loss: SerializeAsAny[LossSettings] = Field(description="the task's own loss")
     teacher: TeacherSettings = Field(default_factory=TeacherSettings, description="the teacher")
-    projection: dict[str, Any] = Field(default_factory=dict, description="the teacher's projection head")
-    distill: list[dict[str, Any]] = Field(default_factory=list, description="the teaching objectives; []: no teaching")
+    projection: ProjectionSettings = Field(
+        default_factory=ProjectionSettings, description="the teacher's projection head"
+    )
+    distill: list[SerializeAsAny[ObjectiveSettings]] = Field(
+        default_factory=list, description="the teaching objectives; []: no teaching"
+    )
     optim: OptimSettings = Field(default_factory=OptimSettings, description="the optimiser")
     train: TrainSettings = Field(default_factory=TrainSettings, description="the run")
 
@@ -41,11 +51,18 @@ class Experiment(Settings):
 def read_experiment(
     config: Path | str, overrides: Iterable[str] = (), name: str | None = None, *, over: Iterable[Path | str] = ()
 ) -> Experiment:
-    """Read and check a training config, `--set` strings on top; every part is parsed into its own typed settings.
+    """Read and check a training config, `--set` strings on top.
 
-    name: the experiment's, before the config's own and the file's. over: further configs, each laid over those before.
+    Parameters
+    ----------
+    config: path of a YAML file.
+    overrides: `a.b=c` strings, which win over the files.
+    name: the experiment's, before the config's own and the file's.
+    over: further configs, each laid over those before.
 
-    Raises InputError that names a misspelt key, its nearest right one, or the bound that a value breaks.
+    Raises
+    ------
+    InputError that names a misspelt key, its nearest right one, or the bound that a value breaks.
     """
     values = read_yaml(config)
     for path in over:
@@ -55,55 +72,52 @@ def read_experiment(
     return check_experiment(values, config)
 
 
-def check_experiment(values: dict[str, Any], where: object) -> Experiment:
+def check_experiment(values: Mapping[str, Any], where: object) -> Experiment:
     """The experiment that a mapping describes, every part typed and complete with defaults; raises InputError."""
-    from speakerkd.distill import parse_specs
-    from speakerkd.distill.projection import ProjectionSettings
-    from speakerkd.losses import parse_loss
-    from speakerkd.tasks.table import TASKS
-
-    experiment = parse(Experiment, values, where)
-    if experiment.task not in TASKS:
-        raise InputError(f"unknown task '{experiment.task}'", where, nearest(experiment.task, TASKS))
-    kind = TASKS[experiment.task]
-    experiment.data = _part(kind.Data, experiment.data, "data", where)
-    experiment.student = _part(kind.Student, experiment.student, "student", where)
-    if "utterances" not in experiment.loss and experiment.train.utterances > 1:
-        experiment.loss = _with_utterances(experiment.loss, experiment.train.utterances)
-    experiment.loss = parse_loss(experiment.loss).model_dump(mode="json")
-    _check_rows(experiment, where)
-    projection = _part(ProjectionSettings, experiment.projection, "projection", where)
-    experiment.projection = projection.model_dump(mode="json")
-    experiment.distill = [spec.model_dump(mode="json") for spec in parse_specs(experiment.distill)]
+    name = values.get("task", Experiment.model_fields["task"].default)
+    if not isinstance(name, str) or name not in TASKS:
+        raise InputError(f"unknown task '{name}'", where, nearest(str(name), TASKS))
+    task = TASKS[name]
+    train = _part(TrainSettings, values, "train", where)
+    experiment = parse(
+        Experiment,
+        {
+            **values,
+            "data": _part(task.Data, values, "data", where),
+            "student": _part(task.Student, values, "student", where),
+            "loss": _loss(values.get("loss", {}), train.utterances),
+            "distill": parse_specs(values.get("distill", [])),
+            "train": train,
+        },
+        where,
+    )
+    _refuse_other_rows(experiment, where)
     return experiment
 
 
-def _with_utterances(loss: dict[str, Any], utterances: int) -> dict[str, Any]:
-    """The loss's settings with the batch's utterances a speaker, where it takes that number."""
-    from speakerkd.losses import LOSSES, parse_loss
-
-    name = parse_loss({k: v for k, v in loss.items() if k == "name"}).name
-    return {**loss, "utterances": utterances} if "utterances" in LOSSES[name].Settings.model_fields else loss
+def _part(kind: type[S], values: Mapping[str, Any], name: str, where: object) -> S:
+    """The settings of one group of a config."""
+    return parse(kind, values.get(name, {}), where, under=name)
 
 
-def _check_rows(experiment: Experiment, where: object) -> None:
-    wanted, given = experiment.loss.get("utterances"), experiment.train.utterances
-    if wanted is not None and (experiment.train.batch is not None or wanted != given):
-        batch = "batches of any mix" if experiment.train.batch is not None else f"{given} utterances of a speaker"
+def _loss(values: Mapping[str, Any] | LossSettings, utterances: int) -> LossSettings:
+    """The loss's settings; one that takes the batch's utterances a speaker has them from the batch."""
+    if isinstance(values, Mapping) and "utterances" not in values and utterances > 1:
+        kind = LOSSES[parse_loss({k: v for k, v in values.items() if k == "name"}).name].Settings
+        values = {**values, "utterances": utterances} if "utterances" in kind.model_fields else values
+    return parse_loss(values)
+
+
+def _refuse_other_rows(experiment: Experiment, where: object) -> None:
+    """A loss over several utterances a speaker needs batches that hold them side by side."""
+    wanted, train = getattr(experiment.loss, "utterances", None), experiment.train
+    if wanted is not None and (train.batch is not None or wanted != train.utterances):
+        batch = "batches of any mix" if train.batch is not None else f"{train.utterances} utterances of a speaker"
         raise InputError(
-            f"the loss '{experiment.loss['name']}' wants {wanted} utterances of a speaker, a batch has {batch}",
+            f"the loss '{experiment.loss.name}' wants {wanted} utterances of a speaker, a batch has {batch}",
             where,
             "set train.utterances to at least 2 and train.batch to null, or take loss.name: softmax or aam",
         )
-
-
-def _part(kind: type[Settings], values: Any, name: str, where: object) -> Settings:
-    if not isinstance(values, dict):
-        raise InputError(f"'{name}' is a mapping of keys to values", where, "see recipes/voxceleb/conf/base.yaml")
-    try:
-        return parse(kind, values, where)
-    except InputError as error:
-        raise InputError(error.what.replace("setting '", f"setting '{name}.", 1), error.where, error.fix) from error
 
 
 def flat(settings: Settings) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ class _Record:
     step: int
     names: list[str]
     values: Tensor
-    index: np.ndarray
+    index: Tensor
     event: torch.cuda.Event | None
 
 
@@ -32,7 +31,7 @@ class FiniteGuard:
         self._keys, self._lag = keys, lag
         self._pending: deque[_Record] = deque()
 
-    def watch(self, step: int, names: list[str], values: Tensor, index: np.ndarray) -> None:
+    def watch(self, step: int, names: list[str], values: Tensor, index: Tensor) -> None:
         """Take the values (n,) of one step's named terms, and the samples (B,) of its batch.
 
         Raises InputError, at the latest `lag` steps after, for a value that is not finite.
@@ -65,7 +64,7 @@ class FiniteGuard:
             for n, v, ok in zip(record.names, record.values.tolist(), finite.tolist(), strict=True)
             if not ok
         ]
-        keys = " ".join(str(self._keys[i]) for i in record.index[:20])
+        keys = " ".join(str(self._keys[i]) for i in record.index[:20].tolist())
         more = f" and {len(record.index) - 20} more" if len(record.index) > 20 else ""
         raise InputError(
             f"the loss is not finite at step {record.step}: {', '.join(bad)}",

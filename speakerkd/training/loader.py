@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,25 +13,6 @@ from torch import Tensor
 from speakerkd.data.sampler import Sampler, rank_rows, uniform_draws
 from speakerkd.tasks.source import Source
 from speakerkd.tensors import Batch
-
-
-@dataclass(slots=True)
-class LoadedBatch:
-    """One batch on the device.
-
-    batch: this rank's student input; teacher, label and index of this rank's rows, or of the whole batch where losses
-    are gathered. draws: of this rank's rows, for `Source.view`. taught: rows with a teacher input (int64), or None
-    where all have one. share: their share of the rows. number: the batch's, counted over all passes. index: the whole
-    batch's samples on the host, for messages. copied: when the copies to a GPU are there.
-    """
-
-    batch: Batch
-    draws: Tensor
-    taught: Tensor | None
-    share: float
-    number: int
-    index: np.ndarray
-    copied: torch.cuda.Event | None = None
 
 
 class Loader:
@@ -62,28 +42,29 @@ class Loader:
         self._rows = rank_rows(sampler.size, unit, rank, ranks)
         self._whole = whole or ranks == 1
         self._online = online
-        self._queue: queue.Queue[LoadedBatch | BaseException] = queue.Queue(maxsize=depth)
+        self._queue: queue.Queue[tuple[Batch, torch.cuda.Event | None] | BaseException] = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._thread = threading.Thread(target=self._run, args=(start,), name="loader", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[LoadedBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         return self
 
-    def __next__(self) -> LoadedBatch:
+    def __next__(self) -> Batch:
         item = self._queue.get()
         if isinstance(item, BaseException):
             raise item
-        if self._stream is not None:
+        batch, copied = item
+        if copied is not None:
             # the copies run on their own stream; the step must not start before them, nor their memory be reused
             # before the step has run
             main = torch.cuda.current_stream(self._device)
-            main.wait_event(item.copied)
-            for tensor in (*_tensors(item.batch), item.draws, item.taught):
+            main.wait_event(copied)
+            for tensor in (batch.student, batch.teacher, batch.label, batch.index, batch.draws, batch.taught):
                 if tensor is not None:
                     tensor.record_stream(main)
-        return item
+        return batch
 
     def close(self) -> None:
         self._stop.set()
@@ -93,27 +74,27 @@ class Loader:
             except queue.Empty:
                 self._thread.join(0.05)
 
-    def make(self, number: int) -> LoadedBatch:
+    def make(self, number: int) -> Batch:
         """The batch with this number, on the device."""
-        index = self._sampler.batch(number)
-        drawn = uniform_draws(self._seed, number, len(index), self._source.draws)
-        mine, rows = index[self._rows], self._rows
-        raw = self._source.student(mine, drawn[rows])
-        seen, seen_draw = (index, drawn) if self._whole else (mine, drawn[rows])
-        teacher = self._source.teacher(*((mine, drawn[rows]) if self._online else (seen, seen_draw)))
-        paired = None if self._source.paired is None else self._source.paired[seen]
-        taught = None if paired is None or paired.all() else torch.from_numpy(np.flatnonzero(paired))
-        label = torch.from_numpy(self._source.labels[seen])
-        batch = Batch(
-            self._move(raw),
-            None if teacher is None else self._move(teacher),
-            self._move(label),
-            self._move(torch.from_numpy(seen)),
-        )
-        share = 0.0 if teacher is None else 1.0 if paired is None else float(paired.mean())
-        moved = None if taught is None else self._move(taught)
-        return LoadedBatch(
-            batch, self._move(torch.from_numpy(drawn[rows].astype(np.float32))), moved, share, number, index
+        source, mine = self._source, self._rows
+        index = self._sampler.batch(number)  # (B,), the same on every rank
+        draws = uniform_draws(self._seed, number, len(index), source.draws)  # (B, n)
+
+        # the student's input is of this rank's rows; what the losses compare, of the whole batch where it is gathered
+        seen = np.arange(len(index)) if self._whole else mine
+        taught_by = mine if self._online else seen
+        teacher = source.teacher(index[taught_by], draws[taught_by])
+        paired = None if source.paired is None else source.paired[index[seen]]
+        taught = None if paired is None or paired.all() else np.flatnonzero(paired)
+
+        return Batch(
+            student=self._move(source.student(index[mine], draws[mine])),
+            teacher=None if teacher is None else self._move(teacher),
+            label=self._move(torch.from_numpy(source.labels[index[seen]])),
+            index=self._move(torch.from_numpy(index[seen])),
+            draws=self._move(torch.from_numpy(draws[mine].astype(np.float32))),
+            taught=None if taught is None else self._move(torch.from_numpy(taught)),
+            number=number,
         )
 
     def _move(self, tensor: Tensor) -> Tensor:
@@ -127,21 +108,16 @@ class Loader:
                 torch.cuda.set_device(self._device)
             while not self._stop.is_set():
                 with torch.cuda.stream(self._stream):
-                    item = self.make(number)
-                    if self._stream is not None:
-                        item.copied = self._stream.record_event()
-                self._put(item)
+                    batch = self.make(number)
+                    copied = None if self._stream is None else self._stream.record_event()
+                self._put((batch, copied))
                 number += 1
         except BaseException as error:
             self._put(error)
 
-    def _put(self, item: LoadedBatch | BaseException) -> None:
+    def _put(self, item: tuple[Batch, torch.cuda.Event | None] | BaseException) -> None:
         while not self._stop.is_set():
             try:
                 return self._queue.put(item, timeout=0.2)
             except queue.Full:
                 continue
-
-
-def _tensors(batch: Batch) -> tuple[Tensor | None, ...]:
-    return batch.student, batch.teacher, batch.label, batch.index

@@ -90,7 +90,7 @@ def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
         return {**record, "name": parts.teacher.settings.name, "weights": str(folder.absolute() / "teacher")}
     if settings.online:
         return {**record, "weights": settings.weights}
-    for directory in getattr(experiment.data, "directories", []):
+    for directory in experiment.data.directories:
         path = (Path(directory) / (settings.archive or "teacher.scp")).with_suffix(".json")
         if path.is_file():
             try:

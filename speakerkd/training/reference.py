@@ -9,17 +9,16 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from speakerkd.distill import METHODS, ProjectionSettings
+from speakerkd.losses import LOSSES
+from speakerkd.tasks.table import TASKS
+from speakerkd.training.experiment import Experiment
+
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def reference() -> str:
     """One line a setting, `key: default  # meaning (bounds)`, grouped as in a config; losses and objectives by name."""
-    from speakerkd.distill import METHODS
-    from speakerkd.distill.projection import ProjectionSettings
-    from speakerkd.losses import LOSSES
-    from speakerkd.tasks.table import TASKS
-    from speakerkd.training.experiment import Experiment
-
     fields = Experiment.model_fields
     lines = [_line(name, fields[name], 0) for name in ("task", "name", "seed")]
     for name, task in TASKS.items():

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
-from speakerkd.models.precision import at_least_float32, compile_network
+from speakerkd.models.precision import compile_network
 from speakerkd.tensors import Batch, Output
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import Parts, seed_all
 from speakerkd.training.distributed import average_gradients, gather_output, share_batchnorm
 from speakerkd.training.guards import FiniteGuard, is_compiler_failure, is_out_of_memory, largest_that_fits
-from speakerkd.training.loader import LoadedBatch, Loader
+from speakerkd.training.loader import Loader
 from speakerkd.training.precision import autocast, forward_operations, prepare_device, working_type, worth_compiling
 from speakerkd.training.schedule import rate
 
@@ -97,23 +97,28 @@ class Trainer:
         epoch = self.step / parts.steps_per_epoch
         parts.loss.start_step(epoch)
         parts.objectives.start_step(epoch)
+
         optim = parts.experiment.optim
         for group in self.optimizer.param_groups:
             group["lr"] = rate(optim.schedule, self.lr, self.step, parts.steps_per_epoch, settings.epochs)
+
         terms: dict[str, Tensor] = {}
         share = 0.0
         for part in range(settings.accumulate):
-            ready = next(loader)
-            found = self._differentiate(ready, last=part == settings.accumulate - 1)
-            if found is None:  # left the handler first, so that nothing holds on to the step's memory any more
-                self._out_of_memory(ready)
-            names = [name for name in found.terms if name != "accuracy"]
-            values = torch.stack([found.terms[name].detach().float() for name in names])
-            self.guard.watch(self.step, names, values, ready.index)
-            for name, value in {**found.terms, "loss": found.total}.items():
+            batch = next(loader)
+            losses = self._differentiate(batch, last=part == settings.accumulate - 1)
+            if losses is None:  # left the handler first, so that nothing holds on to the step's memory any more
+                self._refuse_batch(batch)
+
+            names = [name for name in losses.terms if name != "accuracy"]
+            values = torch.stack([losses.terms[name].detach().float() for name in names])
+            self.guard.watch(self.step, names, values, batch.index)
+
+            for name, value in {**losses.terms, "loss": losses.total}.items():
                 mean = value.detach() / settings.accumulate
                 terms[name] = terms[name] + mean if name in terms else mean
-            share += ready.share / settings.accumulate
+            share += batch.taught_share / settings.accumulate
+
         average_gradients(self.alone)
         if settings.clip_norm is not None:
             terms["gradient"] = nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
@@ -124,14 +129,14 @@ class Trainer:
         self.step += 1
         return terms, share
 
-    def _differentiate(self, ready: LoadedBatch, last: bool) -> Losses | None:
+    def _differentiate(self, batch: Batch, last: bool) -> Losses | None:
         """Forward and backward pass of one batch; None where memory did not suffice."""
         waiting = contextlib.nullcontext() if last or self.ranks == 1 else self.network.no_sync()
         try:
             with waiting:
-                found = self.losses(ready)
-                (found.total / self.settings.accumulate if self.settings.accumulate > 1 else found.total).backward()
-            return found
+                losses = self.losses(batch)
+                (losses.total / self.settings.accumulate if self.settings.accumulate > 1 else losses.total).backward()
+            return losses
         except (RuntimeError, MemoryError) as error:
             if self.compiled and self.step == self.began and is_compiler_failure(error):
                 self._without_compiler(error)
@@ -139,7 +144,7 @@ class Trainer:
                 return None
             else:
                 raise
-        return self._differentiate(ready, last)
+        return self._differentiate(batch, last)
 
     def _without_compiler(self, error: RuntimeError) -> None:
         """Go on with the network as it is, where compiling was our own idea."""
@@ -152,29 +157,28 @@ class Trainer:
         student = self.parts.student
         self.network = self.accelerator.prepare_model(student) if self.ranks > 1 else student
 
-    def losses(self, ready: LoadedBatch) -> Losses:
+    def losses(self, batch: Batch) -> Losses:
         """Terms of one batch: the task's, and the teaching of the rows that have a teacher input."""
         parts, seed = self.parts, self.parts.experiment.seed
-        x, strong = parts.source.view(ready.batch.student, ready.draws)
-        x, strong = self.exact(x), None if strong is None else self.exact(strong)
-        seed_all(seed, 3, ready.number, self.rank)  # dropout differs from row to row, so also from rank to rank
-        with autocast(self.device, self.dtype):
-            output = self._student(x, strong if self.strong else None)
-        seed_all(seed, 4, ready.number)  # what is drawn over the whole batch is the same on every rank
-        if self.ranks > 1 and self.settings.gather:
-            output = gather_output(output)
-        label = ready.batch.label
-        task_terms, logits = parts.loss(output.embedding, label)
+        # this process's rows, each in a random view: (b, T, F) or (b, C, H, W)
+        x, strong = parts.source.view(batch.student, batch.draws)
+
+        seed_all(seed, 3, batch.number, self.rank)  # dropout differs from row to row, so also from rank to rank
+        output = self._student(x, strong if self.strong else None)  # embedding (B, D), maps (B, C, H, W)
+        seed_all(seed, 4, batch.number)  # what is drawn over the whole batch is the same on every rank
+
+        task_terms, logits = parts.loss(output.embedding, batch.label)  # scalars, (B, K) or None
         if output.logits is None:
             output.logits = logits
         terms = dict(task_terms)
         total = parts.objectives.task_weight * sum(task_terms.values())
         if output.logits is not None:
-            terms["accuracy"] = (output.logits.detach().argmax(1) == label).float().mean()
-        if len(parts.objectives) and (ready.taught is None or len(ready.taught)):
-            taught = self._taught(output, ready)
-            terms |= taught
-            total = total + sum(taught.values())
+            terms["accuracy"] = (output.logits.detach().argmax(1) == batch.label).float().mean()
+
+        if len(parts.objectives) and (batch.taught is None or len(batch.taught)):
+            teaching = self._teach(output, batch)
+            terms |= teaching
+            total = total + sum(teaching.values())
         return Losses(total, terms)
 
     def exact(self, x: Tensor) -> Tensor:
@@ -182,40 +186,50 @@ class Trainer:
         return x.double() if self.dtype == torch.float64 and x.is_floating_point() else x
 
     def _student(self, x: Tensor, strong: Tensor | None) -> Output:
+        """The student's Output of its input, and as `Output.strong` that of a second view, in one pass."""
         if strong is None:
-            return _wide(self.network(x, maps=self.maps))
-        both = _wide(self.network(torch.cat([x, strong]), maps=self.maps))
+            return self._whole_batch(self._run(self.network, x))
+        both = self._run(self.network, torch.cat([x, strong]))  # (2b, ...)
         half = torch.arange(len(x), device=x.device)
         output = both.rows(half)
         output.strong = both.rows(half + len(x))
-        return output
+        return self._whole_batch(output)
 
-    def _taught(self, output: Output, ready: LoadedBatch) -> dict[str, Tensor]:
-        """The weighted teaching terms of the rows that have a teacher input."""
-        parts, batch = self.parts, ready.batch
+    def _teach(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The weighted teaching terms of the b' of B rows that have a teacher input."""
+        parts = self.parts
         if output.strong is not None and output.strong.logits is None and parts.loss.classifier is not None:
             output.strong.logits = parts.loss.classifier(output.strong.embedding)
-        given, rows = self.exact(batch.teacher), ready.taught
-        running = parts.teacher.network is not None
-        with autocast(self.device, self.dtype) if running else contextlib.nullcontext():
-            teacher = _wide(parts.teacher(given, maps=self.maps))
-        if running and self.ranks > 1 and self.settings.gather:
-            teacher = gather_output(teacher)
-        # inputs may be of this process's rows alone, so what the objectives see of them is what came of them
-        seen = Batch(output.embedding.detach(), teacher.embedding.detach(), batch.label, batch.index)
-        if rows is not None:
-            output, teacher, seen = output.rows(rows), teacher.rows(rows), seen.rows(rows)
-        return parts.objectives(output, teacher, seen)
 
-    def _out_of_memory(self, ready: LoadedBatch) -> None:
-        """Find the batch that would have fitted, and say so."""
+        # cached embeddings (B, D_T) are there for the whole batch; a network sees this process's pictures (b, H, W, 3)
+        if parts.teacher.network is None:
+            teacher = parts.teacher(self.exact(batch.teacher))
+        else:
+            teacher = self._whole_batch(self._run(parts.teacher, batch.teacher))
+
+        if batch.taught is not None:
+            output, teacher = output.rows(batch.taught), teacher.rows(batch.taught)
+        return parts.objectives(output, teacher, batch.samples())
+
+    def _run(self, network: nn.Module, x: Tensor) -> Output:
+        with autocast(self.device, self.dtype):
+            return network(self.exact(x), maps=self.maps)
+
+    def _whole_batch(self, output: Output) -> Output:
+        """A network's Output for losses: of all processes' rows where they are gathered, in float32 or float64."""
+        if self.ranks > 1 and self.settings.gather:
+            output = gather_output(output)
+        return output.at_least_float32()
+
+    def _refuse_batch(self, batch: Batch) -> NoReturn:
+        """Find the batch that would have fitted the memory, and say so."""
         self.optimizer.zero_grad(set_to_none=True)
-        units = len(ready.index) // self.parts.unit
+        units = self.parts.sampler.size // self.parts.unit
         fits = units // 2 // self.ranks * self.ranks
         if self.ranks == 1:  # trials on one of several processes would leave the others waiting
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            fits = largest_that_fits(lambda count: self._trial(ready, count), units)
+            fits = largest_that_fits(lambda count: self._try(batch.first(count * self.parts.unit)), units)
         setting = "train.speakers" if self.settings.batch is None else "train.batch"
         if fits < 1:
             raise InputError("out of memory, even for the smallest batch", setting, "take a smaller student or crop")
@@ -226,13 +240,10 @@ class Trainer:
             f"a batch of {fits} fits: set {setting} to {fits}, and train.accumulate to {several} for as many a step",
         )
 
-    def _trial(self, ready: LoadedBatch, units: int) -> None:
-        """Forward and backward pass over the first units of a batch."""
-        rows = torch.arange(units * self.parts.unit, device=self.device)
-        taught = None if ready.taught is None else ready.taught[ready.taught < len(rows)]
-        part = LoadedBatch(ready.batch.rows(rows), ready.draws[rows], taught, ready.share, ready.number, ready.index)
+    def _try(self, batch: Batch) -> None:
+        """Forward and backward pass over a batch, which leave nothing behind."""
         try:
-            self.losses(part).total.backward()
+            self.losses(batch).total.backward()
         finally:
             self.optimizer.zero_grad(set_to_none=True)
 
@@ -247,9 +258,3 @@ def build_optimizer(parts: Parts) -> torch.optim.Optimizer:
         return torch.optim.SGD(unique.values(), momentum=settings.momentum, nesterov=nesterov, **common)
     kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
     return kind(unique.values(), betas=settings.betas, **common)
-
-
-def _wide(output: Output) -> Output:
-    """The output with its embedding in float32 at least; maps stay as they are."""
-    output.embedding = at_least_float32(output.embedding)
-    return output

@@ -9,7 +9,7 @@ from torch import nn
 
 from speakerkd.distill.alkd import likelihood
 from speakerkd.distill.discriminator import Discriminator
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 LABEL = torch.tensor([0, 1])
 
@@ -36,7 +36,7 @@ def test_alkd_on_two_samples():
     answer_of(objective, torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0, 1.0]]))
     objective.eval()  # the discriminator does not move
     z_s, z_t = torch.tensor([[1.0, 0.0], [0.0, -1.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])
-    found = objective(Output(z_s, z_s), Output(z_t, z_t), Batch(None, None, LABEL, LABEL))
+    found = objective(Output(z_s, z_s), Output(z_t, z_t), Samples(LABEL, LABEL))
     assert found["alkd_l1"].item() == pytest.approx((2 + 0 + 0 + 2) / 4)
     # P(real) = sigmoid(1) and sigmoid(-1); P(y) = sigmoid(1) and, for scores 0 and -1 of class 1, sigmoid(-1)
     log = [math.log(1 / (1 + math.exp(-s))) for s in (1, -1)]
@@ -52,7 +52,7 @@ def test_afkd_on_two_samples():
         objective = toys.make("afkd", toys.pair(student_dim=1, teacher_dim=1), form=form)
         answer_of(objective, torch.ones(1, 1))
         objective.eval()
-        found = objective(Output(features), Output(features + 1), Batch(None, None, LABEL, LABEL))
+        found = objective(Output(features), Output(features + 1), Samples(LABEL, LABEL))
         assert found["afkd"].item() == pytest.approx(expected, abs=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_the_student_comes_to_look_like_the_teacher(name):
 
     first = away()
     for _ in range(300):
-        terms = objective(Output(free, free), Output(teacher, teacher), Batch(None, None, label, label))
+        terms = objective(Output(free, free), Output(teacher, teacher), Samples(label, label))
         optimiser.zero_grad()
         sum(terms.values()).backward()
         optimiser.step()
@@ -111,7 +111,7 @@ def test_alkd_as_a_whole_brings_the_scores_together():
     optimiser = torch.optim.Adam([free], lr=0.05)
     first = (free - teacher).abs().mean().item()
     for _ in range(150):
-        terms = objective(Output(free, free), Output(teacher, teacher), Batch(None, None, label, label))
+        terms = objective(Output(free, free), Output(teacher, teacher), Samples(label, label))
         optimiser.zero_grad()
         sum(terms.values()).backward()
         optimiser.step()

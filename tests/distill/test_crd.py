@@ -9,7 +9,7 @@ import toys
 
 from speakerkd.distill import crd as module
 from speakerkd.distill.crd import OtherClasses
-from speakerkd.tensors import Batch
+from speakerkd.tensors import Samples
 
 
 def seeded(seed=0):
@@ -142,7 +142,7 @@ def test_a_sample_twice_in_a_batch_is_no_fault():
     objective = toys.make("crd", negatives=5)
     student, teacher = toys.outputs()
     label = torch.zeros(toys.ROWS, dtype=torch.int64)
-    loss = objective(student, teacher, Batch(None, None, label, label))["crd"]
+    loss = objective(student, teacher, Samples(label, label))["crd"]
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(objective.memory_student).all()

@@ -9,7 +9,7 @@ from torch import nn
 
 from speakerkd.distill import ProjectionHead, ProjectionSettings, build
 from speakerkd.distill.quality import Quality, QualitySettings
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 # unit vectors 0, 60 and 90 degrees from the first axis, against teachers on it
 STUDENT = torch.tensor([[2.0, 0.0], [1.0, math.sqrt(3)], [0.0, 5.0]])
@@ -20,7 +20,7 @@ LABELS = torch.tensor([0, 1, 2])
 def term(name, student=STUDENT, teacher=TEACHER, given=None, **settings):
     pair = given or toys.pair(student_dim=2, teacher_dim=2, classes=3)
     objective = toys.make(name, pair, project=False, **settings)
-    return objective(Output(student), Output(teacher), Batch(None, None, LABELS, LABELS))
+    return objective(Output(student), Output(teacher), Samples(LABELS, LABELS))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_shared_classifier_learns_from_the_teacher_and_is_not_saved_twice():
     given = toys.pair(student_dim=2, teacher_dim=2, classes=3, task_classifier=layer)
     objective = toys.make("classifier", given, project=False)
     assert not objective.state_dict()
-    objective(Output(STUDENT), Output(TEACHER), Batch(None, None, LABELS, LABELS))["classifier"].backward()
+    objective(Output(STUDENT), Output(TEACHER), Samples(LABELS, LABELS))["classifier"].backward()
     assert layer.weight.grad.abs().sum() > 0
     assert toys.make("classifier", given, share="own").state_dict().keys() == {"own.weight"}
 

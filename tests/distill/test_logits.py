@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from speakerkd.distill import parse_specs
 from speakerkd.distill.dkd import decoupled
 from speakerkd.distill.logits import standardise
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 def settings(name, **values):
@@ -151,7 +151,7 @@ def test_a_cached_teacher_serves_both_views_of_mlkd():
 
 def test_the_teachers_scores_get_no_gradient_from_a_frozen_teacher():
     student, teacher = toys.outputs()
-    batch = Batch(None, None, torch.zeros(toys.ROWS, dtype=torch.int64), None)
+    batch = Samples(torch.zeros(toys.ROWS, dtype=torch.int64), None)
     for name in ("kd", "dkd", "ctkd", "mlkd"):
         assert sum(toys.make(name)(student, teacher, batch).values()).requires_grad
         assert teacher.logits.grad is None

@@ -14,7 +14,6 @@ def voice_and_face(**values):
         "same_layout": False,
         "teacher_maps": [],
         "teacher_classes": None,
-        "strong_view": False,
         "disentangled": False,
     }
     return toys.pair(**{**given, **values})
@@ -93,11 +92,6 @@ def test_the_others_take_embeddings_of_different_sizes_as_they_are(name):
 def test_a_head_that_nothing_would_train_is_refused(spec):
     with pytest.raises(InputError, match="leave out project: true"):
         build([{**spec, "project": True}], toys.pair())
-
-
-def test_a_second_view_must_be_there():
-    with pytest.raises(InputError, match="strongly augmented view"):
-        build([{"name": "mlkd"}], voice_and_face(teacher_classes=toys.CLASSES))
 
 
 def test_a_memory_needs_every_label():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from speakerkd.distill import METHODS, Pair, build
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 ROWS, DIM, CLASSES, SAMPLES = 8, 6, 4, 40
 STUDENT_MAPS = [(3, 8, 8), (4, 4, 4)]
@@ -24,7 +24,6 @@ def pair(**values) -> Pair:
         "teacher_maps": TEACHER_MAPS,
         "same_layout": True,
         "teacher_classes": CLASSES,
-        "strong_view": True,
         "labels": torch.arange(SAMPLES) % CLASSES,
         "disentangled": True,
     }
@@ -51,9 +50,9 @@ def outputs(rows=ROWS, grad=True) -> tuple[Output, Output]:
     return output(STUDENT_MAPS, rows, grad=grad), output(TEACHER_MAPS, rows)
 
 
-def batch(rows=ROWS, label=None) -> Batch:
+def batch(rows=ROWS, label=None) -> Samples:
     label = torch.arange(rows) % CLASSES if label is None else label
-    return Batch(torch.zeros(rows, 1), None, label, torch.arange(rows) % SAMPLES)
+    return Samples(label, torch.arange(rows) % SAMPLES)
 
 
 def make(name, given=None, **settings):

@@ -97,11 +97,11 @@ def test_a_schedule_that_ends_before_it_starts_is_refused():
 def test_a_cosine_classifier_can_be_shared_with_the_teacher():
     """The first paper's classifier level over a margin loss: both networks' logits are scaled cosines."""
     from speakerkd.distill import Pair, build
-    from speakerkd.tensors import Batch, Output
+    from speakerkd.tensors import Output, Samples
 
     loss = build_loss({"name": "aam"}, 4, 3)
     objectives = build([{"name": "classifier"}], Pair(4, 4, 3, 10, 6, task_classifier=loss.classifier))
     student, teacher = Output(torch.randn(6, 4)), Output(torch.randn(6, 4))
-    terms = objectives(student, teacher, Batch(None, None, torch.arange(6) % 3, torch.arange(6)))
+    terms = objectives(student, teacher, Samples(torch.arange(6) % 3, torch.arange(6)))
     terms["classifier"].backward()
     assert loss.classifier.weight.grad.abs().sum() > 0

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from speakerkd.data.archive import read_vectors
 from speakerkd.errors import InputError
 from speakerkd.models.trained_model import load_trained_model
+from speakerkd.tensors import Output
 from speakerkd.training import loop
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import build_parts
@@ -86,26 +87,57 @@ def test_rows_without_a_face_are_left_out_of_teaching_alone(partly_paired, tmp_p
     with join_processes(chosen.train) as accelerator:
         trainer = Trainer(build_parts(chosen), accelerator)
         loader = trainer.open_loader()
-        ready = next(loader)
+        batch = next(loader)
         trainer.train_mode()
-        found = trainer.losses(ready)
+        found = trainer.losses(batch)
         loader.close()
     paired = set(read_vectors(partly_paired / "teacher.scp")[0])
-    has = [trainer.parts.source.keys[i] in paired for i in ready.index]
+    has = [trainer.parts.source.keys[i] in paired for i in batch.index.tolist()]
     assert 0 < sum(has) < len(has)
-    assert ready.taught.tolist() == np.flatnonzero(has).tolist()
-    assert ready.share == pytest.approx(np.mean(has))
+    assert batch.taught.tolist() == np.flatnonzero(has).tolist()
+    assert batch.taught_share == pytest.approx(np.mean(has))
     # margin 0: the mean of 1 - cosine over the rows that have a face
     keys, vectors = read_vectors(partly_paired / "teacher.scp")
     teacher = torch.from_numpy(
         np.stack(
-            [vectors[keys.index(trainer.parts.source.keys[i])] for i, h in zip(ready.index, has, strict=True) if h]
+            [
+                vectors[keys.index(trainer.parts.source.keys[i])]
+                for i, h in zip(batch.index.tolist(), has, strict=True)
+                if h
+            ]
         )
     )
-    output = trainer.network(ready.batch.student)
+    output = trainer.network(batch.student)
     projected = trainer.parts.objectives.teacher_view(teacher)
     expected = (1 - torch.cosine_similarity(output.embedding[np.flatnonzero(has)], projected)).mean()
     assert float(found.terms["margin"].detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+def test_losses_and_objectives_compare_in_float32_what_half_precision_computed(feature_corpus, monkeypatch):
+    """Under bf16 a similarity of a batch would keep 8 bits, and a margin of 0.1 would be noise."""
+    chosen = experiment(feature_corpus, train__precision="bf16", loss__name="aam_prototypical")
+    kinds = []
+    with join_processes(chosen.train) as accelerator:
+        trainer = Trainer(build_parts(chosen), accelerator)
+        loader = trainer.open_loader()
+        network = trainer.network
+
+        def in_half(x, maps):
+            output = network(x, maps=maps)
+            output.embedding = output.embedding.bfloat16()
+            return output
+
+        def kinds_seen(_, given):
+            kinds.extend(x.dtype for x in given if isinstance(x, torch.Tensor) and x.is_floating_point())
+            kinds.extend(x.embedding.dtype for x in given if isinstance(x, Output))
+
+        monkeypatch.setattr(trainer, "network", in_half)
+        for part in (trainer.parts.loss, *trainer.parts.objectives.objectives.values()):
+            part.register_forward_pre_hook(kinds_seen)
+        losses = trainer.losses(next(loader))
+        loader.close()
+    assert kinds == [torch.float32] * 3
+    assert all(term.dtype == torch.float32 for term in losses.terms.values())
 
 
 def test_the_log_says_what_share_is_taught(partly_paired, tmp_path):

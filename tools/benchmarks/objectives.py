@@ -19,7 +19,7 @@ from speakerkd.distill.crd import OtherClasses
 from speakerkd.errors import InputError
 from speakerkd.losses import build_loss
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 VOXCELEB2 = 1_092_009  # utterances of its development set
 FACE_MAPS = [(64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]  # IR-50's stages
@@ -133,7 +133,7 @@ def objective_seconds(setting: Setting, objectives: ObjectiveList, repeats: int)
     count = 2 + len(given.maps)
     student = Output(leaves[0], leaves[1], leaves[2:count], Output(*leaves[count:]))
     index = torch.arange(setting.batch, device=setting.device)
-    batch = Batch(leaves[0], None, setting.label, index)
+    batch = Samples(setting.label, index)
     parameters = [p for p in objectives.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, fused=True) if parameters else None
     objectives.start_step(30.0)
@@ -159,7 +159,6 @@ def pairs(setting: Setting, samples: int) -> list[tuple[str, Pair]]:
         "batch": setting.batch,
         "student_maps": shapes,
         "teacher_classes": setting.classes,
-        "strong_view": True,
         "labels": by_speaker(samples, setting.classes),
     }
     dim = setting.student.dim

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from speakerkd.distill import Pair, build
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Output, Samples
 
 
 def one(name, pair, **settings):
@@ -13,12 +13,12 @@ def one(name, pair, **settings):
 
 def pair_of(student=2, teacher=2, **values):
     """A Pair of these embedding sizes that gives everything else unless said."""
-    given = {"classes": 2, "samples": 0, "batch": 0, "same_layout": True, "strong_view": True}
+    given = {"classes": 2, "samples": 0, "batch": 0, "same_layout": True}
     return Pair(student, teacher, **{**given, **values})
 
 
 def batch_of(label=None, index=None):
-    return Batch(None, None, label, index)
+    return Samples(label, index)
 
 
 def shapes(maps):
