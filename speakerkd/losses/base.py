@@ -17,7 +17,7 @@ class LossSettings(Settings):
 
 
 class TaskLoss(nn.Module):
-    """Base of the task losses; a loss's file defines `terms`. Computed in the type of the embeddings, float32 or float64.
+    """Base of the task losses; a loss's file defines `terms`. Computed in the embeddings' float32 or float64.
 
     classifier: the linear layer over embeddings whose output are the logits; None where the loss has none.
     """

@@ -57,7 +57,7 @@ SIDES = [("student",), ("teacher",), ("student", "teacher")]
 
 
 def suffer(accidents, sides, seed=0):
-    """Outputs of both networks and their Samples, to the tensors of `sides` of which the accidents happen, in this order."""
+    """Outputs of both networks and Samples, to the tensors of `sides` of which the accidents happen, in this order."""
     torch.manual_seed(seed)
     student, teacher = toys.outputs(grad=False)
     label = torch.randint(toys.CLASSES, (toys.ROWS,))

@@ -98,15 +98,8 @@ def test_rows_without_a_face_are_left_out_of_teaching_alone(partly_paired, tmp_p
     assert batch.taught_share == pytest.approx(np.mean(has))
     # margin 0: the mean of 1 - cosine over the rows that have a face
     keys, vectors = read_vectors(partly_paired / "teacher.scp")
-    teacher = torch.from_numpy(
-        np.stack(
-            [
-                vectors[keys.index(trainer.parts.source.keys[i])]
-                for i, h in zip(batch.index.tolist(), has, strict=True)
-                if h
-            ]
-        )
-    )
+    names = [trainer.parts.source.keys[i] for i, h in zip(batch.index.tolist(), has, strict=True) if h]
+    teacher = torch.from_numpy(np.stack([vectors[keys.index(name)] for name in names]))
     output = trainer.network(batch.student)
     projected = trainer.parts.objectives.teacher_view(teacher)
     expected = (1 - torch.cosine_similarity(output.embedding[np.flatnonzero(has)], projected)).mean()
