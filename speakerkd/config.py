@@ -5,46 +5,98 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from speakerkd.errors import InputError, nearest
+
+LARGEST, DEEPEST = 100_000, 50  # values of a config, and levels of nesting: far beyond any that a person writes
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 class Settings(BaseModel):
     """Base of every group of settings: unknown keys are refused, values are checked on assignment too."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, frozen=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, frozen=False, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 S = TypeVar("S", bound=Settings)
+
+
+def _known_device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", name):
+        raise PydanticCustomError("device", "not a device: use auto, cpu, cuda, cuda:N or mps")
+    return name
+
+
+DeviceName = Annotated[str, AfterValidator(_known_device)]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain types; a date stays the text that was written."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def read_yaml(path: Path | str, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a YAML mapping; `inherit: other.yaml` (relative to the file) is merged below it; lists are replaced."""
     path = Path(path)
     if not path.is_file():
+        what = "not a file" if path.exists() else "no such config"
         fix = "give the path of a YAML file, such as recipes/voxceleb/conf/base.yaml"
-        raise InputError("no such config", path, f"write --set {path}" if "=" in path.name else fix)
+        raise InputError(what, path, f"write --set {path}" if "=" in path.name else fix)
     if path.resolve() in _seen:
         raise InputError("configs inherit in a circle", path, "remove one `inherit:`")
     try:
-        with open(path, encoding="utf-8") as stream:
-            values = yaml.safe_load(stream) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else path
-        raise InputError(
-            f"not valid YAML ({getattr(error, 'problem', None) or error})", where, "mend the file"
-        ) from error
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError("not a text in UTF-8", path, "give the path of a YAML file") from error
+    values = _load(text, path) or {}
     if not isinstance(values, dict):
         raise InputError("a config is a mapping of keys to values", path, "see recipes/voxceleb/conf/base.yaml")
     parent = values.pop("inherit", None)
     if parent is None:
         return values
+    if not isinstance(parent, str):
+        raise InputError(f"`inherit:` names no file ({parent!r:.80})", path, "write the path of one YAML file")
     return merge(read_yaml(path.parent / parent, (*_seen, path.resolve())), values)
+
+
+def _load(text: str, where: object) -> Any:
+    """The value that a YAML text stands for. Raises InputError for one that is broken, or grows beyond all use."""
+    try:
+        value = yaml.load(text, _Loader)
+        _measure(value, [LARGEST], DEEPEST)
+    except RecursionError as error:
+        raise InputError(f"nested more than {DEEPEST} levels deep", where, "write it flatter") from error
+    except Exception as error:  # whatever a YAML reader stumbles over is a fault of the text
+        mark = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or str(error) or type(error).__name__
+        place = f"{where}:{mark.line + 1}" if mark else where
+        raise InputError(f"not valid YAML ({reason:.120})", place, "correct that line, or quote the text") from error
+    return value
+
+
+def _measure(value: Any, left: list[int], levels: int) -> None:
+    """Count values as they would be without aliases, so that a few lines cannot stand for billions."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError(f"more than {LARGEST} values")
+    if levels < 0:
+        raise RecursionError
+    if isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _measure(inner, left, levels - 1)
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -63,10 +115,7 @@ def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[st
         dotted, sign, raw = text.partition("=")
         if not sign or not dotted:
             raise InputError(f"'{text}' is not of the form key=value", "--set", "write --set optim.lr=0.001")
-        try:
-            value = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
-            raise InputError(f"'{raw}' is not a YAML value", f"--set {dotted}", "quote it") from error
+        value = _load(raw, f"--set {dotted}")
         if isinstance(value, str):
             value = _number(value)
         node: Any = values
@@ -75,8 +124,7 @@ def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[st
             if isinstance(node, list):
                 node = _item(node, part, dotted)
             else:
-                child = node.get(part)
-                node[part] = list(child) if isinstance(child, list) else dict(child or {})
+                node[part] = _group(node.get(part, {}), dotted)
                 node = node[part]
         if isinstance(node, list):
             node[_position(node, last, dotted)] = value
@@ -98,8 +146,17 @@ def _position(node: list[Any], part: str, dotted: str) -> int:
 
 def _item(node: list[Any], part: str, dotted: str) -> Any:
     position = _position(node, part, dotted)
-    node[position] = dict(node[position])
+    node[position] = _group(node[position], dotted)
     return node[position]
+
+
+def _group(value: Any, dotted: str) -> dict[str, Any] | list[Any]:
+    """A copy of the mapping or list that a dotted key leads through."""
+    if isinstance(value, list):
+        return list(value)
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"no setting '{dotted}': {value!r:.40} has no settings below it", "--set", "shorten the key")
+    return dict(value or {})
 
 
 def parse(kind: type[S], values: Any, where: object, *, under: str = "") -> S:
@@ -114,16 +171,33 @@ def parse(kind: type[S], values: Any, where: object, *, under: str = "") -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        path = fault["loc"]
-        dotted = ".".join(str(part) for part in ((under, *path) if under else path))
-        if fault["type"] == "extra_forbidden":
-            fix = nearest(str(path[-1]), _keys(kind, path[:-1]))
-            raise InputError(f"unknown setting '{dotted}'", where, fix) from error
-        message = fault["msg"][0].lower() + fault["msg"][1:]
-        value = "" if fault["type"] == "missing" else f" (given: {fault['input']!r:.80})"
-        what = f"setting '{dotted}': {message}{value}" if path else message
+        path, message, known = explain(error, kind)
+        dotted = ".".join((under, *path) if under else path)
+        if known:
+            raise InputError(f"unknown setting '{dotted}'", where, nearest(path[-1], known)) from error
+        what = f"setting '{dotted}': {message}" if path else message
         raise InputError(what, where, "change the setting") from error
+
+
+def explain(error: ValidationError, kind: type[BaseModel]) -> tuple[tuple[str, ...], str, list[str]]:
+    """The first fault: the keys that lead to it, what is wrong, and for an unknown key those that are known there."""
+    fault = error.errors(include_url=False)[0]
+    path = tuple(str(part) for part in fault["loc"])
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if path and fault["type"] != "missing":
+        message += f" (given: {fault['input']!r:.80})"
+    return path, message, _keys(kind, path[:-1]) if fault["type"] == "extra_forbidden" else []
+
+
+def bounds(field: FieldInfo) -> list[str]:
+    """The bounds of a setting in words, such as `at least 1`."""
+    return [
+        f"{words} {getattr(part, key):g}"
+        for part in field.metadata
+        for key, words in BOUNDS.items()
+        if hasattr(part, key)
+    ]
 
 
 def _keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

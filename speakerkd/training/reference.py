@@ -9,12 +9,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from speakerkd.config import bounds
 from speakerkd.distill import METHODS, ProjectionSettings
 from speakerkd.losses import LOSSES
 from speakerkd.tasks.table import TASKS
 from speakerkd.training.experiment import Experiment
-
-BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def reference() -> str:
@@ -53,14 +52,8 @@ def _group(settings: type[BaseModel], depth: int) -> list[str]:
 def _line(name: str, field: FieldInfo, depth: int) -> str:
     default: Any = field.get_default(call_default_factory=True)
     text = "  # required" if default is PydanticUndefined else f" {_plain(default)}  #"
-    bounds = [
-        f"{words} {getattr(part, key):g}"
-        for part in field.metadata
-        for key, words in BOUNDS.items()
-        if hasattr(part, key)
-    ]
     meaning = f" {field.description}" if field.description else ""
-    between = f" ({', '.join(bounds)})" if bounds else ""
+    between = f" ({', '.join(bounds(field))})" if bounds(field) else ""
     return f"{'  ' * depth}{name}:{text}{meaning}{between}"
 
 
