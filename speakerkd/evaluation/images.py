@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from speakerkd.config import parse
+from speakerkd.data.bands import read_channels
 from speakerkd.data.images import ImageSet, read_images
-from speakerkd.data.pixels import read_image
 from speakerkd.errors import InputError
 from speakerkd.evaluation.classify import classification_figures, matching_figures, top_k
 from speakerkd.frontend.corruptions import CORRUPTIONS, corrupt
-from speakerkd.frontend.images import ImageViewSettings, normalise, test_view
+from speakerkd.frontend.images import ImageViewSettings, network_input
 from speakerkd.models.trained_model import TrainedModel
 from speakerkd.teachers.text_table import TextTable, near, read_text_table
 
@@ -55,7 +55,7 @@ def open_pictures(directory: Path | str, split: str, teacher: Path | str | None)
 
 def model_labels(package: TrainedModel, pictures: ImageSet) -> np.ndarray:
     """The pictures' labels in the model's numbering (N,). Raises InputError for a class that the model lacks."""
-    if package.task != "image":
+    if package.task not in ("image", "paired_images"):
         raise InputError(f"a model of task {package.task}", package.directory or "--model", "give one of task image")
     for name in pictures.classes:
         if name not in package.labels:
@@ -65,12 +65,12 @@ def model_labels(package: TrainedModel, pictures: ImageSet) -> np.ndarray:
 
 
 def classify_files(package: TrainedModel, files: list[Path]) -> Iterator[tuple[Path, str, float]]:
-    """The most probable class of picture files, and its probability in [0, 1]."""
-    view = _view(package)
+    """The most probable class of picture files, and its probability in [0, 1]; nothing is damaged on purpose here."""
+    view = _view(package).model_copy(update={"degrade": None})
     side = round(view.size / view.test_crop)
     for file in files:
-        raw = torch.from_numpy(read_image(file, side))[None]
-        probability = package.outputs(_input(raw, view)).logits[0].float().softmax(0)
+        raw = torch.from_numpy(read_channels(file, side, package.settings.channels))[None]
+        probability = package.outputs(network_input(raw, view, [str(file)])).logits[0].float().softmax(0)
         best = int(probability.argmax())
         yield file, package.labels[best], float(probability[best])
 
@@ -93,15 +93,11 @@ def _run(
     for start in range(0, len(pictures), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(pictures)))
         raw = torch.from_numpy(pictures.read(rows)).to(package.device)
-        output = package.outputs(_input(raw, view, damage))
+        keys = pictures.keys[rows[0] : rows[-1] + 1]
+        output = package.outputs(network_input(raw, view, keys, damage))
         logits.append(output.logits.float().cpu())
         embeddings.append(output.embedding.float().cpu())
     return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
-
-
-def _input(raw: Tensor, view: ImageViewSettings, damage: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    picture = test_view(raw, view)
-    return normalise(picture if damage is None else damage(picture), torch.tensor(view.mean), torch.tensor(view.std))
 
 
 def _robustness(package: TrainedModel, pictures: ImageSet, label: np.ndarray, seed: int) -> dict[str, float]:

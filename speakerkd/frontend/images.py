@@ -7,17 +7,22 @@ batch two batched matrix products. The matrices hold the antialiased triangle fi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from speakerkd.config import Settings
-from speakerkd.frontend.degrade import DegradeSettings, value_of_one
+from speakerkd.data.sampler import identities, sample_draws
+from speakerkd.frontend.degrade import DRAWS as DAMAGE_DRAWS
+from speakerkd.frontend.degrade import DegradeSettings, degrade, value_of_one
 
 TRIALS = 10  # crops that are tried before the centre is taken, as in torchvision
-DRAWS = 3 + 2 * TRIALS  # mirror, place, and an area and a ratio a trial
+GEOMETRY = 3 + 2 * TRIALS  # uniform numbers of a crop: mirror, place, and an area and a ratio a trial
+DRAWS = GEOMETRY + DAMAGE_DRAWS  # and those that damage follows from
 
 
 class ImageViewSettings(Settings):
@@ -40,15 +45,17 @@ class ImageViewSettings(Settings):
 
 
 def train_view(pictures: Tensor, draws: Tensor, settings: ImageViewSettings) -> Tensor:
-    """Randomly cropped and mirrored pictures: (B, H, W, C) to float (B, C, S, S), integers scaled to [0, 1].
+    """Damaged, then randomly cropped and mirrored pictures: (B, H, W, C) to float (B, C, S, S), integers in [0, 1].
 
-    draws: (B, DRAWS) float32 uniform in [0, 1), what decides a picture's crop.
+    draws: (B, DRAWS) float32 uniform in [0, 1), what decides a picture's crop and damage.
     """
+    if settings.degrade is not None:
+        pictures = degrade(pictures, settings.degrade, draws[:, GEOMETRY:DRAWS])
     height, width = pictures.shape[1:3]
     whole = torch.tensor([height, width], dtype=torch.float32, device=draws.device)
     place = draws[:, 1:3]
     if settings.crop == "resized":
-        boxes = random_boxes(draws[:, 1:], height, width, scale=settings.scale, ratio=settings.ratio)
+        boxes = random_boxes(draws[:, 1:GEOMETRY], height, width, scale=settings.scale, ratio=settings.ratio)
     elif settings.crop == "shifted":
         side = whole.min().expand(len(draws), 2) * settings.test_crop
         boxes = torch.cat([place * (whole - side), side], 1)
@@ -61,15 +68,45 @@ def train_view(pictures: Tensor, draws: Tensor, settings: ImageViewSettings) -> 
     return resample(pictures, boxes, settings.size, flips, within_box=settings.crop == "resized")
 
 
-def test_view(pictures: Tensor, settings: ImageViewSettings) -> Tensor:
+def test_view(pictures: Tensor, settings: ImageViewSettings, draws: Tensor | None = None) -> Tensor:
     """The centre of each picture: (B, H, W, C) to float (B, C, S, S), integers scaled to [0, 1].
 
     The shorter side is resized to S / test_crop and the centre S x S kept (Resize 256, CenterCrop 224).
+    draws: (B, DRAWS), from which damage follows; needed where the settings name damage.
     """
+    if settings.degrade is not None:
+        assert draws is not None
+        pictures = degrade(pictures, settings.degrade, draws[:, GEOMETRY:DRAWS])
     count, height, width = pictures.shape[:3]
     side = min(height, width) * settings.test_crop
     box = torch.tensor([(height - side) / 2, (width - side) / 2, side, side])
     return resample(pictures, box.expand(count, 4), settings.size)
+
+
+def network_input(
+    pictures: Tensor,
+    settings: ImageViewSettings,
+    keys: Sequence[str],
+    change: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """The normalised test view: (B, H, W, C) as stored to (B, C, S, S).
+
+    keys: the pictures' names, from which damage that the settings name follows: it is the same in every evaluation.
+    change: done to the view before it is normalised.
+    """
+    view = test_view(pictures, settings, fixed_draws(keys) if settings.degrade is not None else None)
+    return normalise_as(view if change is None else change(view), settings)
+
+
+def fixed_draws(keys: Sequence[str]) -> Tensor:
+    """Draws (B, DRAWS) that follow from the pictures' names alone."""
+    return torch.from_numpy(sample_draws(0, 0, identities(keys), DRAWS).astype(np.float32))
+
+
+def normalise_as(view: Tensor, settings: ImageViewSettings) -> Tensor:
+    """The view with the mean and deviation that the settings name."""
+    assert settings.mean is not None and settings.std is not None
+    return normalise(view, torch.tensor(settings.mean), torch.tensor(settings.std))
 
 
 def normalise(view: Tensor, mean: Tensor, std: Tensor) -> Tensor:

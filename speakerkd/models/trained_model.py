@@ -37,6 +37,7 @@ TASKS: dict[str, tuple[type[Settings], Callable[[Any], Network]]] = {
     "speaker": (SpeakerSettings, build_speaker),
     "face": (FaceSettings, build_face),
     "image": (ImageSettings, build_image),
+    "paired_images": (ImageSettings, build_image),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from speakerkd.config import Settings
 from speakerkd.tasks.source import Source
-from speakerkd.teachers.module import TeacherSettings
+from speakerkd.teachers.module import Teacher, TeacherSettings
 
 Embed = Callable[[Tensor], Tensor]
 
@@ -66,6 +66,10 @@ class Task(Protocol):
 
     def source(self, device: str, strong: bool) -> Source:
         """Open the training data; strong: views with a second, strongly augmented one."""
+        ...
+
+    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+        """The teacher that objectives follow; given: what the source gives for it, of 2 samples. names: K classes."""
         ...
 
     def evaluate(self, embed: Embed, classifier: nn.Linear | None) -> dict[str, float]:

@@ -20,7 +20,7 @@ from speakerkd.tasks.base import DataSettings, Embed
 from speakerkd.tasks.dev_eer import EarlyTrials
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.inputs import TeacherInput, read_teacher
-from speakerkd.teachers.module import TeacherSettings
+from speakerkd.teachers.module import Teacher, TeacherSettings, build_teacher
 
 
 class FaceTask:
@@ -103,6 +103,9 @@ class FaceTask:
             strong=strong,
         )
 
+    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+        return build_teacher(self.teacher, given, names, self.data.directories[0])
+
     def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:
             return {}
@@ -156,6 +159,12 @@ class CropSource:
 
     def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
         return None if self._teacher is None else self._teacher.take(indices)
+
+    def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        return raw, None
 
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         plain = shift_and_flip(raw, draws, self._shift, self._flip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +13,22 @@ from torch import Tensor, nn
 
 from speakerkd.config import Settings
 from speakerkd.data.images import ImageSet, read_images
-from speakerkd.data.sampler import fraction_of
+from speakerkd.data.sampler import fraction_of, identities, sample_draws
 from speakerkd.errors import InputError
 from speakerkd.evaluation.classify import classification_figures
-from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise, test_view, train_view
+from speakerkd.frontend.images import (
+    DRAWS,
+    GEOMETRY,
+    ImageViewSettings,
+    network_input,
+    normalise_as,
+    train_view,
+)
 from speakerkd.frontend.prompts import prompt_set
 from speakerkd.models.image import ImageSettings, build_image
 from speakerkd.models.image_network import ImageNetwork
-from speakerkd.tasks.base import TrainingData
-from speakerkd.teachers.module import TeacherSettings
+from speakerkd.tasks.base import Embed, TrainingData
+from speakerkd.teachers.module import Teacher, TeacherSettings, build_teacher
 from speakerkd.teachers.text_table import TextTable, read_text_table
 
 SHARE = 0.5  # of a GPU's free memory that `resident: auto` gives to pictures at most
@@ -51,9 +59,12 @@ class ImageStudentSettings(Settings):
     stem: Literal["auto", "cifar", "imagenet"] = Field(
         "auto", description="first layer: imagenet divides the size by 4; auto: imagenet from 128 pixels"
     )
+    stem_map: bool = Field(False, description="count the stem's output as the first map, for fsp (its teacher's too)")
 
     def network(self, classes: int, size: int, channels: int = 3) -> ImageSettings:
-        return ImageSettings(name=self.name, classes=classes, channels=channels, size=size, stem=self.stem)
+        return ImageSettings(
+            name=self.name, classes=classes, channels=channels, size=size, stem=self.stem, stem_map=self.stem_map
+        )
 
 
 class ImageTask:
@@ -61,7 +72,6 @@ class ImageTask:
 
     Data, Student = ImageDataSettings, ImageStudentSettings
     metric, lower_is_better, latest = "top1", False, False
-    block = 256  # pictures a batch of the evaluation
 
     def __init__(
         self,
@@ -93,13 +103,8 @@ class ImageTask:
     def source(self, device: str, strong: bool) -> ImageSource:
         if strong:
             raise InputError("a second, strong view of pictures is not made", "distill", "choose a method without one")
-        wanted = self.data.resident
-        if wanted is True and device == "cpu":
-            raise InputError("data.resident is true on a CPU", "data.resident", "set it to auto")
-        keep = wanted is True or (wanted == "auto" and _fits(self.pictures, device))
-        chosen = np.arange(len(self.pictures))
-        if self.data.fraction < 1:
-            chosen = fraction_of(self.pictures.labels, self.data.fraction, self.seed)
+        keep = keeps_resident(self.data.resident, [self.pictures], device)
+        chosen = chosen_rows(self.pictures, self.data.fraction, self.seed)
         table = self._teacher() if self.taught else None
         return ImageSource(self.pictures, chosen, self.view, table, device=device if keep else "cpu")
 
@@ -108,17 +113,11 @@ class ImageTask:
         table = read_text_table(path).for_classes(self.pictures.classes, where=path)
         return table if self.data.prompts is None else table.for_templates(prompt_set(self.data.prompts), path)
 
+    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+        return build_teacher(self.teacher, given, names, self.data.directories[0])
+
     def evaluate(self, embed, classifier: nn.Linear | None = None) -> dict[str, float]:
-        if self.dev is None:
-            return {}
-        weight = classifier.weight.detach()
-        bias = None if classifier.bias is None else classifier.bias.detach()
-        logits = []
-        for start in range(0, len(self.dev), self.block):
-            raw = torch.from_numpy(self.dev.read(np.arange(start, min(start + self.block, len(self.dev)))))
-            embedding = embed(network_input(raw, self.view)).to(weight.device)
-            logits.append(nn.functional.linear(embedding, weight, bias).cpu())
-        return classification_figures(torch.cat(logits).numpy(), self.dev.labels)
+        return {} if self.dev is None else figures_of(embed, classifier, self.dev, self.view)
 
     def metadata(self) -> dict[str, Any]:
         return {"frontend": self.view.model_dump(mode="json")}
@@ -152,19 +151,14 @@ class ImageSource:
         self.labels, self.names = pictures.labels[chosen], pictures.classes
         self.paired, self.device = None, device
         self.draws = DRAWS + 1
-        self._pictures, self._chosen, self._settings = pictures, chosen, view
+        self._pictures, self._settings = pictures, view
+        self._rows, self._identity = PictureRows(pictures, chosen, device), identities(self.keys)
         self._table = None if table is None else torch.from_numpy(table.embeddings)
-        self._mean, self._std = torch.tensor(view.mean), torch.tensor(view.std)
-        self._resident = None
-        if device != "cpu":
-            self._resident = torch.from_numpy(pictures.read(chosen)).to(device)
         self._seen = 0
         self._sums = torch.zeros(2, pictures.channels, dtype=torch.float64)
 
     def student(self, indices: np.ndarray, draws: np.ndarray) -> Tensor:
-        if self._resident is not None:
-            return self._resident[torch.from_numpy(indices).to(self.device)]
-        return torch.from_numpy(self._pictures.read(self._chosen[indices]))
+        return self._rows.take(indices)
 
     def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
         if self._table is None:
@@ -172,8 +166,14 @@ class ImageSource:
         prompt = (draws[:, -1] * self._table.shape[1]).astype(np.int64)
         return self._table[torch.from_numpy(self.labels[indices]), torch.from_numpy(prompt)]
 
+    def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
+        return picture_draws(seed, turn, self._identity[indices], self.draws, self._settings)
+
+    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        return raw, None
+
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
-        x = normalise(train_view(raw, draws[:, :DRAWS], self._settings), self._mean, self._std)
+        x = normalise_as(train_view(raw, draws[:, :DRAWS], self._settings), self._settings)
         if self._seen < self.checked:
             self._check(x)
         return x, None
@@ -205,9 +205,47 @@ def resolved_view(view: ImageViewSettings, pictures: ImageSet) -> ImageViewSetti
     return view.model_copy(update={"mean": mean, "std": std})
 
 
-def network_input(pictures: Tensor, view: ImageViewSettings) -> Tensor:
-    """The test view, normalised: (B, H, W, C) as stored to (B, C, S, S)."""
-    return normalise(test_view(pictures, view), torch.tensor(view.mean), torch.tensor(view.std))
+class PictureRows:
+    """The chosen pictures (N,) of a set, read when asked for, or kept in a device's memory."""
+
+    def __init__(self, pictures: ImageSet, chosen: np.ndarray, device: str = "cpu") -> None:
+        self._pictures, self._chosen = pictures, chosen
+        self._resident = None if device == "cpu" else torch.from_numpy(pictures.read(chosen)).to(device)
+
+    def take(self, indices: np.ndarray) -> Tensor:
+        """Pictures (B, H, W, C) as stored."""
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(indices).to(self._resident.device)]
+        return torch.from_numpy(self._pictures.read(self._chosen[indices]))
+
+
+def chosen_rows(pictures: ImageSet, fraction: float, seed: int) -> np.ndarray:
+    """Positions of the share of every class that is trained on."""
+    return fraction_of(pictures.labels, fraction, seed) if fraction < 1 else np.arange(len(pictures))
+
+
+def picture_draws(seed: int, turn: int, identity: np.ndarray, width: int, view: ImageViewSettings) -> np.ndarray:
+    """Draws (B, width) of pictures in a pass; the damage's are those of every pass where the view fixes them."""
+    draws = sample_draws(seed, turn, identity, width)
+    if view.degrade is not None and view.degrade.fixed:
+        draws[:, GEOMETRY:DRAWS] = sample_draws(seed, 0, identity, width)[:, GEOMETRY:DRAWS]
+    return draws
+
+
+def figures_of(
+    embed: Embed, classifier: nn.Linear | None, pictures: ImageSet, view: ImageViewSettings, block: int = 256
+) -> dict[str, float]:
+    """Classification figures of an encoder and a linear layer on pictures in their test view."""
+    assert classifier is not None
+    weight = classifier.weight.detach()
+    bias = None if classifier.bias is None else classifier.bias.detach()
+    logits = []
+    for start in range(0, len(pictures), block):
+        rows = np.arange(start, min(start + block, len(pictures)))
+        raw, keys = torch.from_numpy(pictures.read(rows)), pictures.keys[rows[0] : rows[-1] + 1]
+        embedding = embed(network_input(raw, view, keys)).to(weight.device)
+        logits.append(nn.functional.linear(embedding, weight, bias).cpu())
+    return classification_figures(torch.cat(logits).numpy(), pictures.labels)
 
 
 def teacher_path(directory: Path | str, archive: str | None) -> Path:
@@ -228,8 +266,13 @@ def with_classifier(encoder: nn.Module, classifier: nn.Linear, settings: ImageSe
     return network
 
 
-def _fits(pictures: ImageSet, device: str) -> bool:
-    if not device.startswith("cuda") or pictures.pixels is None:
+def keeps_resident(wanted: Literal["auto", True, False], sets: Sequence[ImageSet], device: str) -> bool:
+    """Whether pictures stay in the device's memory; raises InputError where that is asked for on a CPU."""
+    if wanted is True and device == "cpu":
+        raise InputError("data.resident is true on a CPU", "data.resident", "set it to auto")
+    if wanted != "auto":
+        return bool(wanted)
+    if not device.startswith("cuda"):
         return False
     free, _ = torch.cuda.mem_get_info(device)
-    return pictures.pixels.nbytes <= SHARE * free
+    return all(p.pixels is not None for p in sets) and sum(p.pixels.nbytes for p in sets) <= SHARE * free

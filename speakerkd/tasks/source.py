@@ -37,6 +37,17 @@ class Source(Protocol):
         """
         ...
 
+    def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
+        """Draws (B, draws) that follow from seed, pass and sample alone; None lets the loop draw by (seed, step)."""
+        ...
+
+    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        """An online teacher's input and its strong view, on the device, under the same draws as the student's.
+
+        The raw input itself, and None, where the teacher sees it as it is.
+        """
+        ...
+
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         """The network's input and a strong view, on the device, from raw (B, ...) and draws (B, draws) float32.
 

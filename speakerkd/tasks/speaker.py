@@ -24,7 +24,7 @@ from speakerkd.tasks.base import DataSettings, Embed
 from speakerkd.tasks.dev_eer import EarlyTrials
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.inputs import CachedTeacher, OnlineFaces, TeacherInput, read_teacher
-from speakerkd.teachers.module import TeacherSettings
+from speakerkd.teachers.module import Teacher, TeacherSettings, build_teacher
 
 
 class SpeakerTask:
@@ -93,6 +93,9 @@ class SpeakerTask:
         if self.teacher.online:
             return OnlineFaces.read(self.data.directories, keys)
         return read_teacher(self.data.directories, self.teacher.archive or "teacher.scp", keys)
+
+    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+        return build_teacher(self.teacher, given, names, self.data.directories[0])
 
     def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:
@@ -177,6 +180,12 @@ class FbankSource:
 
     def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
         return None if self._teacher is None else self._teacher.take(indices)
+
+    def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        return raw, None
 
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         time, band = self._masks

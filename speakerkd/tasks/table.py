@@ -5,6 +5,12 @@ from __future__ import annotations
 from speakerkd.tasks.base import Task
 from speakerkd.tasks.face import FaceTask
 from speakerkd.tasks.image import ImageTask
+from speakerkd.tasks.paired_images import PairedImageTask
 from speakerkd.tasks.speaker import SpeakerTask
 
-TASKS: dict[str, type[Task]] = {"speaker": SpeakerTask, "face": FaceTask, "image": ImageTask}
+TASKS: dict[str, type[Task]] = {
+    "speaker": SpeakerTask,
+    "face": FaceTask,
+    "image": ImageTask,
+    "paired_images": PairedImageTask,
+}

@@ -20,7 +20,8 @@ class Teacher(nn.Module):
     """Gives the teacher's Output for its input: cached embeddings (B, D), or raw pictures for `network`.
 
     classifier: frozen linear layer over the embeddings, whose scores are the logits. trainable: `network` learns
-    too; else it stays in eval mode and gives no gradients. settings: of a trainable network.
+    too; else it stays in eval mode and gives no gradients. settings: of a trainable network. scores: whether it gives
+    logits of the student's classes; a network that does so by itself is told with `scores=True`.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class Teacher(nn.Module):
         preprocess: Callable[[Tensor], Tensor] | None = None,
         classifier: nn.Linear | None = None,
         settings: FaceSettings | None = None,
+        scores: bool = False,
     ) -> None:
         super().__init__()
         self.dim, self.settings, self.trainable = dim, settings, settings is not None
         self.network, self.classifier = network, classifier
+        self.scores = scores or classifier is not None or self.trainable
         self._preprocess = preprocess
         if not self.trainable:
             self.requires_grad_(False)
@@ -145,5 +148,9 @@ class TeacherSettings(Settings):
     width: float = Field(1.0, gt=0, le=2, description="channels of a trainable one, as a share of the full network's")
     name: str | None = Field(None, description="the online teacher's network, as `speakerkd embed-teacher --teacher`")
     weights: str | None = Field(
-        None, description="the online teacher's weights, as `speakerkd embed-teacher --weights`"
+        None,
+        description="the online teacher's weights, as `speakerkd embed-teacher --weights`; of pairs its experiment",
+    )
+    maps: bool = Field(
+        True, description="pairs of pictures, not online: keep the teacher's maps, not only embedding and scores"
     )

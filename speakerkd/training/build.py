@@ -18,7 +18,7 @@ from speakerkd.losses import TaskLoss, build_loss
 from speakerkd.tasks.base import Task
 from speakerkd.tasks.source import Source
 from speakerkd.tasks.table import TASKS
-from speakerkd.teachers.module import Teacher, build_branches, build_teacher, map_shapes
+from speakerkd.teachers.module import Teacher, build_branches, map_shapes
 from speakerkd.training.experiment import Experiment
 from speakerkd.training.initial import start_from
 
@@ -91,7 +91,8 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
         if given is None:
             raise InputError("`distill` names objectives, and there is no teacher", "teacher", "set teacher.archive")
         if teacher is None:
-            teacher = build_teacher(experiment.teacher, given, source.names, experiment.data.directories[0])
+            teacher = task.frozen_teacher(given, source.names)
+        shown, _ = source.teacher_view(given, torch.zeros(2, source.draws))
         pair = Pair(
             student_dim=student.dim,
             teacher_dim=teacher.dim,
@@ -99,9 +100,9 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             samples=len(source.labels),
             batch=sampler.size if settings.gather else sampler.size // int(os.environ.get("WORLD_SIZE", "1")),
             student_maps=map_shapes(student, task.example()),
-            teacher_maps=map_shapes(teacher, given) if teacher.network is not None else [],
+            teacher_maps=map_shapes(teacher, shown) if teacher.network is not None else [],
             same_layout=experiment.task != "speaker",
-            teacher_classes=None if teacher.classifier is None and not teacher.trainable else classes,
+            teacher_classes=classes if teacher.scores else None,
             epochs=max(round(settings.epochs), 1),
             task_classifier=loss.classifier,
             student_logits=loss.classifier is not None or teacher.trainable,

@@ -78,7 +78,9 @@ class Loader:
         """The batch with this number, on the device."""
         source, mine = self._source, self._rows
         index = self._sampler.batch(number)  # (B,), the same on every rank
-        draws = uniform_draws(self._seed, number, len(index), source.draws)  # (B, n)
+        draws = source.drawn(self._seed, number // self._sampler.batches, index)  # (B, n)
+        if draws is None:
+            draws = uniform_draws(self._seed, number, len(index), source.draws)
 
         # the student's input is of this rank's rows; what the losses compare, of the whole batch where it is gathered
         seen = np.arange(len(index)) if self._whole else mine

@@ -88,7 +88,7 @@ def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
     record: dict[str, Any] = {"name": settings.name or "teacher", "dim": parts.teacher.dim}
     if parts.teacher.trainable:
         return {**record, "name": parts.teacher.settings.name, "weights": str(folder.absolute() / "teacher")}
-    if settings.online:
+    if settings.online or settings.weights is not None:
         return {**record, "weights": settings.weights}
     for directory in experiment.data.directories:
         path = (Path(directory) / (settings.archive or "teacher.scp")).with_suffix(".json")

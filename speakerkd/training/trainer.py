@@ -164,7 +164,7 @@ class Trainer:
         x, strong = parts.source.view(batch.student, batch.draws)
 
         seed_all(seed, 3, batch.number, self.rank)  # dropout differs from row to row, so also from rank to rank
-        output = self._student(x, strong if self.strong else None)  # embedding (B, D), maps (B, C, H, W)
+        output = self._see(self.network, x, strong)  # embedding (B, D), maps (B, C, H, W)
         seed_all(seed, 4, batch.number)  # what is drawn over the whole batch is the same on every rank
 
         task_terms, logits = parts.loss(output.embedding, batch.label)  # scalars, (B, K) or None
@@ -185,11 +185,11 @@ class Trainer:
         """Input in float64 for a run in it; else as it is."""
         return x.double() if self.dtype == torch.float64 and x.is_floating_point() else x
 
-    def _student(self, x: Tensor, strong: Tensor | None) -> Output:
-        """The student's Output of its input, and as `Output.strong` that of a second view, in one pass."""
-        if strong is None:
-            return self._whole_batch(self._run(self.network, x))
-        both = self._run(self.network, torch.cat([x, strong]))  # (2b, ...)
+    def _see(self, network: nn.Module, x: Tensor, strong: Tensor | None) -> Output:
+        """A network's Output of its input, and as `Output.strong` that of a second view, in one pass."""
+        if strong is None or not self.strong:
+            return self._whole_batch(self._run(network, x))
+        both = self._run(network, torch.cat([x, strong]))  # (2b, ...)
         half = torch.arange(len(x), device=x.device)
         output = both.rows(half)
         output.strong = both.rows(half + len(x))
@@ -205,7 +205,7 @@ class Trainer:
         if parts.teacher.network is None:
             teacher = parts.teacher(self.exact(batch.teacher))
         else:
-            teacher = self._whole_batch(self._run(parts.teacher, batch.teacher))
+            teacher = self._see(parts.teacher, *parts.source.teacher_view(batch.teacher, batch.draws))
 
         if batch.taught is not None:
             output, teacher = output.rows(batch.taught), teacher.rows(batch.taught)

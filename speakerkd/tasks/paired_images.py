@@ -1,0 +1,234 @@
+"""A clean sensor teaches a poor one: pairs of pictures, with a frozen teacher on one side and a student on the other.
+
+The pairs are two sensors' pictures of an image directory with `paired/` in it; or one tree, of which the student sees
+a copy that `data.view.degrade` damages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from speakerkd.config import Settings
+from speakerkd.data.images import PAIRED, ImageSet, has_pairs, read_images, read_pair
+from speakerkd.data.sampler import identities
+from speakerkd.errors import InputError
+from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise_as, train_view
+from speakerkd.frontend.strong_view import DRAWS as STRONG_DRAWS
+from speakerkd.frontend.strong_view import strong_view
+from speakerkd.models.image import build_image
+from speakerkd.tasks.base import Embed, TrainingData
+from speakerkd.tasks.image import (
+    ImageStudentSettings,
+    PictureRows,
+    chosen_rows,
+    figures_of,
+    keeps_resident,
+    picture_draws,
+    resolved_view,
+    with_classifier,
+)
+from speakerkd.teachers.image import ImageTeacher, load_image_teacher
+from speakerkd.teachers.module import Teacher, TeacherSettings
+from speakerkd.teachers.output_cache import OutputCache, Unpacked, cached_outputs
+
+
+class PairedImageDataSettings(TrainingData):
+    """Where the pairs are, and how the student sees its pictures; the teacher sees the same crop of its own."""
+
+    train: str = Field(description="image directory; of two sensors, or of one with view.degrade")
+    split: str = Field("train", description="split that is trained on")
+    dev: str | None = Field("test", description="split for the figures after an epoch; null: none")
+    fraction: float = Field(1.0, gt=0, le=1, description="share of every class's pictures that is used")
+    view: ImageViewSettings = Field(
+        default_factory=ImageViewSettings, description="the student's damage, crops, size and normalisation"
+    )
+    resident: Literal["auto", True, False] = Field(
+        "auto", description="keep the pictures in the GPU's memory; auto: where they fit"
+    )
+
+    @property
+    def directories(self) -> list[str]:
+        return [self.train]
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a picture's view changes from pass to pass, but for its damage."""
+        return self.view.crop != "none" or self.view.flip
+
+
+class PairedImageTask:
+    """A classifier of a poor sensor's pictures; the linear layer of the task loss is its own.
+
+    The teacher (`teacher.weights`, an experiment of task `image` on the clean side) runs along with
+    `teacher.online: true`; else its outputs are computed once, which needs views that are not augmented.
+    """
+
+    Data, Student = PairedImageDataSettings, ImageStudentSettings
+    metric, lower_is_better, latest = "top1", False, False
+
+    def __init__(
+        self,
+        data: PairedImageDataSettings,
+        student: ImageStudentSettings,
+        teacher: TeacherSettings,
+        *,
+        loss: str = "softmax",
+        seed: int = 1,
+        taught: bool = False,
+    ) -> None:
+        self.data, self.settings, self.teacher, self.seed, self.taught = data, student, teacher, seed, taught
+        if loss != "softmax":
+            raise InputError(f"loss '{loss}' for pictures", "loss.name", "set it to softmax")
+        if has_pairs(data.train):
+            self.pictures, self.clean = read_pair(data.train, data.split)
+        else:
+            self.pictures = self.clean = read_images(data.train, data.split)
+            if data.view.degrade is None and taught:
+                raise InputError(
+                    "the student sees what the teacher sees",
+                    "data.view.degrade",
+                    "name the damage, such as {name: salt_pepper, amount: 0.1}, or give pairs (prepare images)",
+                )
+        self.dev = read_images(data.train, data.dev) if data.dev else None
+        self.view = resolved_view(data.view, self.pictures)
+        self.found: ImageTeacher | None = None
+        self.cache: OutputCache | None = None
+        if taught:
+            if data.augmented and not teacher.online:
+                raise InputError(
+                    "the views are augmented, so the teacher's outputs cannot be computed once",
+                    "teacher.online",
+                    "set it to true; or data.view.crop to none and data.view.flip to false",
+                )
+            self.found = load_image_teacher(
+                teacher.weights, self.pictures.classes, self.clean.channels, stem_map=student.stem_map
+            )
+
+    def student(self) -> nn.Module:
+        return build_image(self.settings.network(0, self.view.size, self.pictures.channels))
+
+    def example(self) -> Tensor:
+        side = self.view.size
+        return torch.randn(2, self.pictures.channels, side, side, generator=torch.Generator().manual_seed(0))
+
+    def source(self, device: str, strong: bool) -> PairedImageSource:
+        keep = keeps_resident(self.data.resident, [self.pictures, self.clean], device)
+        chosen = chosen_rows(self.pictures, self.data.fraction, self.seed)
+        source = PairedImageSource(
+            self.pictures, self.clean, chosen, self.view, self._clean_view(), strong, device if keep else "cpu"
+        )
+        if self.found is not None and not self.teacher.online:
+            source.cache = self.cache = self._cache(source, device)
+        return source
+
+    def _clean_view(self) -> ImageViewSettings | None:
+        """The student's crops, at the teacher's size, normalisation and, where it learnt on any, damage."""
+        if self.found is None:
+            return None
+        own = self.found.view
+        changes = {"size": own.size, "mean": own.mean, "std": own.std, "degrade": own.degrade}
+        return self.view.model_copy(update=changes)
+
+    def _cache(self, source: PairedImageSource, device: str) -> OutputCache:
+        """The teacher's outputs of all chosen pictures."""
+        assert self.found is not None and source.clean_view is not None
+        still = torch.zeros(1, source.draws)
+
+        def see(rows: np.ndarray) -> Tensor:
+            return source.teacher_view(source.clean.take(rows), still.expand(len(rows), -1))[0]
+
+        parent = Path(self.data.train) / self.data.split
+        return cached_outputs(
+            parent,
+            self.found.network,
+            see,
+            source.keys,
+            maps=self.teacher.maps,
+            device=device,
+            teacher=self.found.digest,
+            side=PAIRED if has_pairs(self.data.train) else "",
+            stem_map=self.settings.stem_map,
+            view=source.clean_view.model_dump(mode="json"),
+        )
+
+    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+        assert self.found is not None
+        if self.teacher.online:
+            return Teacher(self.found.network.dim, self.found.network, scores=True)
+        assert self.cache is not None
+        network = Unpacked(self.cache.shapes)
+        return Teacher(network.dim, network, scores=True)
+
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
+        return {} if self.dev is None else figures_of(embed, classifier, self.dev, self.view)
+
+    def metadata(self) -> dict[str, Any]:
+        return {"frontend": self.view.model_dump(mode="json")}
+
+    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+        """The student with the classifier of the task loss as its own, and its settings."""
+        assert classifier is not None
+        settings = self.settings.network(len(self.pictures.classes), self.view.size, self.pictures.channels)
+        return with_classifier(student, classifier, settings), settings
+
+
+class PairedImageSource:
+    """Pairs of pictures of the same scenes, both under the same crop, mirror and strong view.
+
+    poor, clean: the student's and the teacher's pictures, row by row. chosen: rows (N,) that are trained on. view,
+    clean_view: how the two see them; without a clean_view there is no teacher. strong: strong views too. device: keep
+    the pictures in this device's memory. cache: the teacher's outputs of the chosen pictures, where it does not run.
+    """
+
+    paired = None
+    draws = DRAWS + STRONG_DRAWS
+
+    def __init__(
+        self,
+        poor: ImageSet,
+        clean: ImageSet,
+        chosen: np.ndarray,
+        view: ImageViewSettings,
+        clean_view: ImageViewSettings | None = None,
+        strong: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        self.keys = [poor.keys[i] for i in chosen]
+        self.labels, self.names = poor.labels[chosen], poor.classes
+        self.device, self.clean_view = device, clean_view
+        self.poor = PictureRows(poor, chosen, device)
+        self.clean = self.poor if clean is poor else PictureRows(clean, chosen, device)
+        self.cache: OutputCache | None = None
+        self._view, self._strong = view, strong
+        self._identity = identities(self.keys)
+
+    def student(self, indices: np.ndarray, draws: np.ndarray) -> Tensor:
+        return self.poor.take(indices)
+
+    def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
+        if self.clean_view is None:
+            return None
+        return self.clean.take(indices) if self.cache is None else self.cache.pack(indices)
+
+    def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
+        return picture_draws(seed, turn, self._identity[indices], self.draws, self._view)
+
+    def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self._both(raw, draws, self._view)
+
+    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.clean_view is None or raw.ndim == 2:  # outputs, ready made
+            return raw, None
+        return self._both(raw, draws, self.clean_view)
+
+    def _both(self, raw: Tensor, draws: Tensor, settings: ImageViewSettings) -> tuple[Tensor, Tensor | None]:
+        view = train_view(raw, draws[:, :DRAWS], settings)
+        strong = strong_view(view, draws[:, DRAWS:]) if self._strong else None
+        return normalise_as(view, settings), None if strong is None else normalise_as(strong, settings)
