@@ -1,14 +1,40 @@
+import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "speakerkd/__init__.py").read_text("utf-8"), re.M)[1]
+SHIPPED = ("recipes", "tools/parse_options.sh", "tools/recipe.sh")  # what an installed package has of the checkout
 
-# torch, torchvision and torchaudio are a matched set: 2.11 is the last torchaudio, and other pairs fail to import.
+
+class BuildWithRecipes(build_py):
+    """Puts the recipes into the package, where `speakerkd.work.shipped` finds them."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib) / "speakerkd" / "shipped"
+        shutil.rmtree(target, ignore_errors=True)
+        for name in SHIPPED:
+            source = HERE / name
+            if source.is_dir():
+                left_out = shutil.ignore_patterns("exp", "data", "__pycache__")
+                shutil.copytree(source, target / name, ignore=left_out)
+            elif source.is_file():
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target / name)
+
+
+# torch, torchvision and torchaudio of one release work together, other pairs fail to import. Nothing here needs
+# torchaudio but speechbrain's networks (ecapa, xvector). Tested: 2.11, the last that has all three.
 REQUIRES = [
-    "torch==2.11.0",
-    "torchvision==0.26.0",
-    "torchaudio==2.11.0",
+    "torch>=2.11,<2.12",
+    "torchvision>=0.26,<0.27",
+    "torchaudio>=2.11,<2.12",
     "facenet-pytorch==2.5.3",  # 2.6 pins torch below 2.3
     "speechbrain>=1.1,<1.2",
     "accelerate>=1.2",
@@ -56,14 +82,29 @@ EXTRAS = {
 
 setup(
     name="speakerkd",
-    version="0.1.0",
+    version=VERSION,
     description="Teach a voice model with a face: cross-modal distillation for speaker verification",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="the speakerkd authors",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="speaker verification, knowledge distillation, cross-modal, face, voice",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    cmdclass={"build_py": BuildWithRecipes},
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["speakerkd", "speakerkd.*"]),
-    package_data={"speakerkd": ["**/*.csv", "**/*.j2", "**/*.txt"]},
+    package_data={"speakerkd": ["**/*.csv", "**/*.j2", "**/*.txt", "py.typed"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["speakerkd = speakerkd.cli.main:run"]},

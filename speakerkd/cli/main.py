@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from speakerkd.cli import evaluate, features, images, import_, prepare, results, train, use
+from speakerkd.cli import evaluate, features, images, import_, prepare, recipe, results, train, use
 
 app = typer.Typer(
     name="speakerkd",
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for verbs in (prepare, features, images, train, import_, evaluate, use, results):
+for verbs in (prepare, features, images, train, import_, evaluate, use, results, recipe):
     verbs.register(app)
 
 MANY_VALUES = (  # flags that take any number of values after one mention

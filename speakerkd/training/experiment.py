@@ -17,6 +17,7 @@ from speakerkd.tasks.base import TrainingData
 from speakerkd.tasks.table import TASKS
 from speakerkd.teachers.module import TeacherSettings
 from speakerkd.training.settings import OptimSettings, TrainSettings
+from speakerkd.work.shipped import find_config
 
 S = TypeVar("S", bound=Settings)
 
@@ -64,9 +65,10 @@ def read_experiment(
     ------
     InputError that names a misspelt key, its nearest right one, or the bound that a value breaks.
     """
+    config = find_config(config)
     values = read_yaml(config)
     for path in over:
-        values = merge(values, read_yaml(path))
+        values = merge(values, read_yaml(find_config(path)))
     values = apply_overrides(values, overrides)
     values["name"] = str(name or values.get("name") or Path(config).stem)
     return check_experiment(values, config)
