@@ -13,7 +13,9 @@ SHELL = ("parse_options.sh", "recipe.sh")  # what run.sh and compare.sh source
 FIRST = "voxceleb"  # whose configs go by their bare names
 INSTALLED = """#!/usr/bin/env bash
 # Stands for the checkout's installation: this recipe was copied out of an installed speakerkd.
-command -v speakerkd >/dev/null || { echo "install.sh: error: no speakerkd on the PATH, activate its environment" >&2; exit 1; }
+command -v speakerkd >/dev/null && exit 0
+echo "install.sh: error: no speakerkd on the PATH, activate its environment" >&2
+exit 1
 """
 
 
@@ -24,9 +26,9 @@ def shipped_root() -> Path:
 
 
 def find_config(name: Path | str) -> Path:
-    """A config by its path, or one that is shipped by its name: `margin`, `cifar/kd`.
+    """A config by its path, or one that is shipped by its name: `margin`, `cifar/clip`.
 
-    A name is looked for among the shipped ones only where no such file is here. Raises InputError with the nearest name.
+    A name is looked for among the shipped ones only where no such file is here. Raises InputError, the nearest named.
     """
     path = Path(name)
     if path.exists() or path.suffix not in ("", ".yaml", ".yml") or path.is_absolute() or len(path.parts) > 2:
@@ -45,8 +47,7 @@ def find_config(name: Path | str) -> Path:
 def shipped_configs() -> dict[str, Path]:
     """Every shipped config: {recipe/name: path}."""
     root = shipped_root() / "recipes"
-    found = sorted(root.glob("*/conf/*.yaml"))
-    return {f"{path.parts[-3]}/{path.stem}": path for path in found}
+    return {f"{path.parts[-3]}/{path.stem}": path for path in sorted(root.glob("*/conf/*.yaml"))}
 
 
 def copy_recipe(name: str, to: Path | str) -> Path:

@@ -12,7 +12,7 @@ from speakerkd.work.shipped import copy_recipe, find_config
 def test_a_config_is_found_by_its_name_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_config("margin").name == "margin.yaml" and find_config("margin").parts[-3] == "voxceleb"
-    assert find_config("cifar/kd").parts[-3:] == ("cifar", "conf", "kd.yaml")
+    assert find_config("cifar/clip").parts[-3:] == ("cifar", "conf", "clip.yaml")
     assert read_experiment("margin").name == "margin"
     (tmp_path / "margin.yaml").write_text("inherit: other.yaml\n")
     assert find_config("margin.yaml") == (tmp_path / "margin.yaml").relative_to(tmp_path)  # a file here comes first
