@@ -5,7 +5,8 @@
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help)
-            sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p;}' "$0"
+            _name=$0; [ -e "$_name" ] || _name=$OLDPWD/$0 # a script that has gone to its checkout's root
+            sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p;}' "$_name"
             exit 0 ;;
         --*)
             _name=${1#--}; _name=${_name%%=*}; _name=${_name//-/_}
