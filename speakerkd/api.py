@@ -11,7 +11,6 @@ bytes, an open file, a PIL image or an array (H, W, 3) of RGB. `embed`, `verify`
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.errors import InputError
+from speakerkd.report.results_file import read_results_file
 
 if TYPE_CHECKING:
     from speakerkd.evaluation.calibration import Calibration
@@ -216,13 +216,10 @@ class Model:
         path = self.directory / "results.json"
         entries: dict[str, Any] = {}
         if path.is_file():
-            try:
-                entries = json.loads(path.read_text("utf-8")).get("scores", {})
-            except ValueError as error:
-                raise InputError("not a results file", path, "score a list again") from error
+            entries = read_results_file(path).get("scores", {})
         for name, entry in sorted(entries.items(), key=lambda item: (item[1].get("trials", 0), item[0]), reverse=True):
             plain = name.endswith(f".{self.package.protocol}") and entry.get("eer_threshold") is not None
-            if plain and entry.get("made", {}).get("model", "").endswith(self.package.digest):
+            if plain and str(entry.get("made", {}).get("model", "")).endswith(self.package.digest):
                 return entry["eer_threshold"], f"EER threshold of {name.rpartition('.')[0]} ({path})"
         fix = "score a labelled list of recordings like yours with `speakerkd score --calibrate`, or give a threshold"
         return None, f"no threshold is known for this model; {fix}"

@@ -11,6 +11,8 @@ import numpy as np
 from speakerkd.corpora.image_corpus import ImageCorpus, Split, readable, subfolders, take
 from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
+from speakerkd.work.files import below
+from speakerkd.work.records import read_text
 
 DIGITS = "digits"
 TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -118,22 +120,22 @@ def tiny_imagenet(source: Path, download: bool) -> ImageCorpus:
     for name in ("wnids.txt", "words.txt", "train", "val/images", "val/val_annotations.txt"):
         if not (root / name).exists():
             raise InputError("Tiny-ImageNet is not there or incomplete", root / name, DOWNLOAD)
-    ids = (root / "wnids.txt").read_text("utf-8").split()
-    words = dict(line.split("\t", 1) for line in (root / "words.txt").read_text("utf-8").splitlines() if "\t" in line)
+    ids = read_text(root / "wnids.txt", DOWNLOAD).split()
+    words = dict(line.split("\t", 1) for line in read_text(root / "words.txt", DOWNLOAD).splitlines() if "\t" in line)
     unnamed = [name for name in ids if name not in words]
     if unnamed:
         raise InputError(f"no words for class {unnamed[0]}", root / "words.txt", "fetch the corpus again")
     train, test = Split(), Split()
     for label, name in enumerate(ids):
         take(train, root, root / "train" / name, label)
-    for number, line in enumerate((root / "val/val_annotations.txt").read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(root / "val/val_annotations.txt", DOWNLOAD).splitlines(), 1):
         picture, _, rest = line.partition("\t")
         wnid = rest.split("\t")[0]
         if wnid not in ids:
             raise InputError(
                 f"class '{wnid}' is not in wnids.txt", f"{root}/val/val_annotations.txt:{number}", DOWNLOAD
             )
-        test.files.append(root / "val/images" / picture)
+        test.files.append(below(root / "val/images", picture))
         test.keys.append(f"val/images/{picture}")
         test.labels.append(ids.index(wnid))
     names = [words[name].split(",")[0].strip() for name in ids]
@@ -199,7 +201,7 @@ def _synset_names(source: Path, ids: list[str]) -> list[str]:
     path = source / "LOC_synset_mapping.txt"
     if not path.is_file():
         return ids
-    lines = [line.partition(" ") for line in path.read_text("utf-8").splitlines() if line.strip()]
+    lines = [line.partition(" ") for line in read_text(path, "save it as UTF-8 text").splitlines() if line.strip()]
     words = {wnid: names.split(",")[0].strip() for wnid, _, names in lines}
     unnamed = [name for name in ids if not words.get(name)]
     if unnamed:

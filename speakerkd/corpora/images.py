@@ -19,6 +19,7 @@ from speakerkd.corpora.image_corpus import (
 )
 from speakerkd.corpora.image_pairs import find_pairs
 from speakerkd.errors import InputError
+from speakerkd.work.records import read_text
 
 FETCHED = ("cifar10", "cifar100", "fashion_mnist", "stl10", "tiny_imagenet")  # what --download can bring
 Reader = Callable[[Path, bool], ImageCorpus]
@@ -129,7 +130,7 @@ def _only(corpus: ImageCorpus, listed: Path | str | None) -> ImageCorpus:
     path = Path(listed)
     if not path.is_file():
         raise InputError("no such list of classes", path, "give a text file, one class a line")
-    wanted = [line.split("\t")[0].strip() for line in path.read_text("utf-8").splitlines()]
+    wanted = [line.split("\t")[0].strip() for line in read_text(path, "save it as UTF-8 text").splitlines()]
     wanted = [name for name in wanted if name and not name.startswith("#")]
     if len(wanted) < 2 or len(set(wanted)) < len(wanted):
         raise InputError(f"{len(set(wanted))} distinct classes in {len(wanted)} lines", path, "list each class once")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import zipfile
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from speakerkd.data.scp import ScpTable, check_key, gather_bytes, map_file, read_scp, write_scp
 from speakerkd.data.vectors import read_shared_vectors, read_vectors, write_vectors
 from speakerkd.errors import InputError
+from speakerkd.work.arrays import read_arrays
 from speakerkd.work.files import whole_file
 
 __all__ = [
@@ -35,7 +35,18 @@ MAGIC = b"\0BCM2 "
 HEADER = np.dtype(
     [("magic", "S6"), ("minimum", "<f4"), ("range", "<f4"), ("rows", "<i4"), ("columns", "<i4")]
 )  # packed: 22 bytes
-INDEX_FIELDS = {"scp", "arks", "ark_state", "keys", "ark", "data", "frames", "minimum", "span", "dim"}
+INDEX = {
+    "scp": ("i", (2,)),
+    "arks": ("S", ("A",)),
+    "ark_state": ("i", ("A", 2)),
+    "keys": ("S", ("N",)),
+    "ark": ("i", ("N",)),
+    "data": ("i", ("N",)),
+    "frames": ("i", ("N",)),
+    "minimum": ("f", ("N",)),
+    "span": ("f", ("N",)),
+    "dim": ("i", ()),
+}
 MOST_MAPS = 512  # open at once: each holds a file descriptor
 TWO_BYTE = 3  # kaldiio's number for CM2 with the range of each matrix
 
@@ -283,13 +294,21 @@ def _load_index(scp: Path) -> dict[str, np.ndarray] | None:
     if not (scp.is_file() and index_path(scp).is_file()):
         return None
     try:
-        with np.load(index_path(scp), allow_pickle=False) as stored:
-            index = {name: stored[name] for name in stored.files}
+        index = read_arrays(index_path(scp), "", INDEX)
         if tuple(index["scp"]) != _state(scp):
             return None
-        for name, state in zip(index["arks"], index["ark_state"], strict=True):
+        for name, state in zip(index["arks"].tolist(), index["ark_state"].tolist(), strict=True):
             if _state(Path(os.fsdecode(name))) != tuple(state):
                 return None
-        return index if index.keys() == INDEX_FIELDS else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (InputError, OSError, ValueError):
         return None
+    return index if _lies_inside(index) else None
+
+
+def _lies_inside(index: dict[str, np.ndarray]) -> bool:
+    """Whether every matrix of an index has rows, and lies in the ark that it is said to be in."""
+    ark, data, frames, dim = index["ark"], index["data"], index["frames"], int(index["dim"])
+    if dim < 1 or not len(ark) or ark.min() < 0 or ark.max() >= len(index["arks"]):
+        return False
+    room = (index["ark_state"][ark, 0] - data) // (2 * dim)
+    return bool((frames >= 1).all() and (data >= 0).all() and (frames <= room).all())

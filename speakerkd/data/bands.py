@@ -10,6 +10,7 @@ from PIL import Image
 from speakerkd.data import pixels
 from speakerkd.errors import InputError
 from speakerkd.media.formats import IMAGE
+from speakerkd.work.arrays import read_array
 from speakerkd.work.reading import check_file
 
 SUFFIXES = IMAGE | {".npy"}
@@ -62,12 +63,7 @@ def _bands(path: Path) -> np.ndarray | None:
     check_file(path, "picture")
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        try:
-            values = np.load(path, allow_pickle=False)
-        except FileNotFoundError as error:
-            raise InputError("no such picture", path, "check the path") from error
-        except (ValueError, EOFError, OSError) as error:
-            raise InputError(f"not a whole array ({error})", path, "replace or remove the file") from error
+        values = read_array(path, "replace or remove the file", "uif")
         return _checked(values, path)
     if suffix in TIFF:
         values = _tiff(path)

@@ -12,17 +12,20 @@ paired/                    of two sensors: an image directory of the second one'
 from __future__ import annotations
 
 import functools
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from pydantic import BaseModel
 
 from speakerkd.data.bands import read_channels, unit_scale
 from speakerkd.errors import InputError, nearest
+from speakerkd.work.arrays import Dims, read_array
+from speakerkd.work.records import read_json, read_text
 
+MOST_LIST = 4 << 30  # bytes of a list of pictures
 MADE_BY = "make it with `speakerkd prepare images DIR --root SOURCE`"
 PAIRS_MADE_BY = "make it with `speakerkd prepare images DIR --root STUDENT --teacher-root TEACHER`"
 PAIRED = "paired"
@@ -68,7 +71,7 @@ def read_classes(directory: Path | str) -> list[str]:
     path = Path(directory) / "classes.txt"
     if not path.is_file():
         raise InputError("no class names", path, MADE_BY)
-    names = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    names = [line.strip() for line in read_text(path, "save it as text, one class a line").splitlines() if line.strip()]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"class '{repeated[0]}' stands there twice", path, "give each class its own name")
@@ -83,24 +86,24 @@ def read_images(directory: Path | str, split: str = "train") -> ImageSet:
     directory = Path(directory)
     about = _about(directory)
     folder = directory / split
-    if split not in about["splits"]:
-        raise InputError(f"no split '{split}'", directory, nearest(split, about["splits"]))
+    if split not in about.splits:
+        raise InputError(f"no split '{split}'", directory, nearest(split, about.splits))
     classes = read_classes(directory)
-    labels = _array(folder / "labels.npy")
+    labels = _array(folder / "labels.npy", "iu", ("pictures",))
     keys = _lines(folder / "keys.txt")
-    height, width = about["size"]
-    files = _lines(folder / "files.txt") if about["stored"] == "files" else []
-    pixels = _array(folder / "images.npy", memory_map=True) if about["stored"] == "array" else None
-    counts = {len(labels), len(keys), len(pixels if pixels is not None else files), about["splits"][split]}
-    if len(counts) > 1 or (pixels is not None and pixels.shape[1:] != (height, width, len(about["mean"]))):
+    height, width = about.size
+    files = _lines(folder / "files.txt") if about.stored == "files" else []
+    pixels = (
+        _array(folder / "images.npy", "uf", ("N", "H", "W", "C"), memory_map=True) if about.stored == "array" else None
+    )
+    counts = {len(labels), len(keys), len(pixels if pixels is not None else files), about.splits[split]}
+    if len(counts) > 1 or (pixels is not None and pixels.shape[1:] != (height, width, len(about.mean))):
         raise InputError(
             "pictures, labels and keys do not belong together", folder, "remove the directory and " + MADE_BY
         )
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
         raise InputError(f"labels reach {labels.max()} for {len(classes)} classes", directory / "classes.txt", MADE_BY)
-    return ImageSet(
-        classes, labels, keys, (height, width), np.array(about["mean"]), np.array(about["std"]), pixels, files
-    )
+    return ImageSet(classes, labels, keys, (height, width), np.array(about.mean), np.array(about.std), pixels, files)
 
 
 def read_pair(directory: Path | str, split: str = "train") -> tuple[ImageSet, ImageSet]:
@@ -148,26 +151,28 @@ class Moments:
         return (mean / self.scale).tolist(), (np.sqrt(variance) / self.scale).tolist()
 
 
-def _about(directory: Path) -> dict[str, Any]:
+class About(BaseModel):
+    """Content of images.json."""
+
+    kind: str = ""
+    size: tuple[int, int]
+    stored: Literal["array", "files"]
+    mean: list[float]
+    std: list[float]
+    splits: dict[str, int]
+
+
+def _about(directory: Path) -> About:
     path = directory / "images.json"
     if not path.is_file():
         raise InputError("not an image directory", directory, MADE_BY)
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError("not valid JSON", path, "remove the directory and " + MADE_BY) from error
+    return read_json(path, About, "remove the directory and " + MADE_BY)
 
 
-def _array(path: Path, memory_map: bool = False) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise InputError("a file of the image directory is missing", path, MADE_BY) from error
-    except (ValueError, EOFError) as error:
-        raise InputError(f"not a whole array ({error})", path, "remove the directory and " + MADE_BY) from error
+def _array(path: Path, kinds: str, dims: Dims, memory_map: bool = False) -> np.ndarray:
+    return read_array(path, "remove the directory and " + MADE_BY, kinds, dims, memory_map=memory_map)
 
 
 def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise InputError("a file of the image directory is missing", path, MADE_BY)
-    return path.read_text("utf-8").split("\n")[:-1]  # splitlines would also break at characters that names may hold
+    text = read_text(path, "remove the directory and " + MADE_BY, MOST_LIST)
+    return text.split("\n")[:-1]  # splitlines would also break at characters that names may hold

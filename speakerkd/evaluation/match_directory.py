@@ -24,8 +24,8 @@ from speakerkd.evaluation.model import fbank_settings
 from speakerkd.evaluation.protocol import Name, Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
 from speakerkd.maths import unit
+from speakerkd.teachers.record import read_cached_teacher
 from speakerkd.work.files import whole_file
-from speakerkd.work.records import read_json
 
 if TYPE_CHECKING:
     from speakerkd.models.trained_model import TrainedModel
@@ -126,9 +126,9 @@ def _not_the_teacher(record: Path, package: TrainedModel) -> str | None:
     """How the record of an archive contradicts the model's; None where it does not."""
     if package.teacher is None or not record.is_file():
         return None
-    theirs = read_json(record, dict[str, Any], "embed the faces again with `speakerkd embed-teacher`")
+    theirs = read_cached_teacher(record)
     for name in ("digest", "name"):
-        ours, here = getattr(package.teacher, name), theirs.get(name)
+        ours, here = getattr(package.teacher, name), getattr(theirs, name)
         if ours and here and ours != here:
             return f"{name} {here}, the model's is {ours}"
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from speakerkd.data.trials import TrialList
-from speakerkd.errors import InputError
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import intervals
-from speakerkd.work.files import whole_file, write_json
+from speakerkd.report.results_file import read_results_file
+from speakerkd.work.files import naming, whole_file, write_json
+from speakerkd.work.lock import WAIT, locked
 
 PRIORS = (0.01, 0.05)
 FALSE_ACCEPTS = (0.1, 0.01, 0.001)
@@ -105,15 +105,11 @@ def write_det(path: Path | str, scores: NDArray, labels: NDArray) -> None:
 
 
 def update_results(path: Path | str, section: str, entries: Mapping[str, Any]) -> None:
-    """Put entries into a section of `results.json`, keeping what else stands there."""
+    """Put entries into a section of `results.json`, keeping what else stands there, and what others write."""
     path = Path(path)
-    results: dict[str, Any] = {}
-    if path.is_file():
-        try:
-            results = json.loads(path.read_text("utf-8"))
-            results.setdefault(section, {}).update(entries)
-        except (ValueError, AttributeError) as error:
-            raise InputError("not a results file", path, "move it away") from error
-    else:
-        results[section] = dict(entries)
-    write_json(path, results)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.with_name(f".{path.name}.lock"), "writing figures", WAIT):
+        results = read_results_file(path) if path.is_file() else {}
+        results[section] = {**results.get(section, {}), **entries}
+        write_json(path, results)

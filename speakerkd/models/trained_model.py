@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,9 @@ from speakerkd.models.precision import compile_network, inference_dtype
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.weights import load_foreign, load_into
 from speakerkd.tensors import Output
-from speakerkd.work.files import digest, whole_file, write_json
+from speakerkd.work.files import digest, write_json
+from speakerkd.work.records import read_json
+from speakerkd.work.weights import write_tensors
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 FORMAT = 1  # of model.json; raised when an older reader would misread it
@@ -179,18 +180,11 @@ def save_trained_model(
 
     A network under torch.compile or DistributedDataParallel is unwrapped. The head's settings are its own `.settings`.
     """
-    from safetensors.torch import save
-
     directory = Path(directory)
     network, projection = unwrapped(student), None if head is None else unwrapped(head)
     parts = {"student": network} | ({} if projection is None else {"head": projection})
-    tensors = {
-        f"{part}.{name}": value.detach().cpu().contiguous()
-        for part, module in parts.items()
-        for name, value in module.state_dict().items()
-    }
-    with whole_file(directory / WEIGHTS, "wb") as stream:
-        stream.write(save(tensors, {"format": "pt", "speakerkd": speakerkd.__version__}))
+    tensors = {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
+    write_tensors(directory / WEIGHTS, tensors, {"format": "pt", "speakerkd": speakerkd.__version__})
     description = Description(
         format=FORMAT,
         version=speakerkd.__version__,
@@ -275,12 +269,7 @@ def read_description(directory: Path | str) -> Description:
         raise InputError(
             "no trained model here", directory, "train one with `speakerkd train CONFIG`, or name its folder"
         )
-    try:
-        values = json.loads(where.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError("not a model description", where, "write the model again") from error
-    if not isinstance(values, dict):
-        raise InputError("not a model description", where, "write the model again")
+    values = read_json(where, dict[str, Any], "train the model again, or copy its folder again")
     if isinstance(values.get("format"), int) and values["format"] > FORMAT:
         raise InputError(
             f"written by speakerkd {values.get('version')}, this is {speakerkd.__version__}", where, "update speakerkd"

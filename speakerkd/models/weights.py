@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
+from speakerkd.work.reading import check_file
 
 # under which names trainers keep the network beside epoch, optimiser and the like
 WRAPPERS = ("state_dict", "net_state_dict", "model_state_dict", "model", "network", "student")
@@ -64,10 +65,7 @@ def read_checkpoint(path: Path) -> Mapping[str, object]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if path.is_dir():
-        raise InputError("a folder, not a weights file", path, "give the file inside it")
-    if not path.is_file():
-        raise InputError("no such weights file", path, "check the path")
+    check_file(path, "weights file")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from speakerkd.errors import InputError
+from speakerkd.report.results_file import read_results_file
 
 LISTS = {
     "trials_original": "vox1_o",
@@ -49,10 +49,7 @@ def read_result(path: Path | str) -> Result:
             file,
             "run `speakerkd score --model` and `speakerkd match-test` first, or `speakerkd classify` for pictures",
         )
-    try:
-        raw = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError("not a results file", file, "remove it and score again") from error
+    raw = read_results_file(file)
     return Result(path, SEED_SUFFIX.sub("", path.resolve().name), _figures(raw), raw)
 
 

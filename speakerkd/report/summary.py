@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from os.path import commonprefix
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
+from speakerkd.errors import InputError
 from speakerkd.report import figures, tables
 from speakerkd.report.page import Section, write_page
 from speakerkd.report.published import published_row
 from speakerkd.report.results import Result, read_result
+from speakerkd.work.arrays import read_arrays
 from speakerkd.work.left_out import read_left_out
+from speakerkd.work.reading import check_file
+from speakerkd.work.records import read_rows
+
+MATCH_AGAIN = "run `speakerkd match-test` again"
+SPACES = {"face": ("f", ("N", "D")), "face projected": ("f", ("N", "E")), "voice": ("f", ("N", "E"))}
 
 
 def write_report(
@@ -90,9 +96,8 @@ def _pictures(groups: dict[str, list[Result]], folder: Path) -> list[tuple[Path,
     for system, runs in groups.items():
         spaces = runs[0].path / "spaces.npz"
         if spaces.is_file():
-            with np.load(spaces) as stored:
-                parts = {key: stored[key] for key in ("face", "face projected", "voice") if key in stored}
-                genders = stored["gender"].tolist() if "gender" in stored else None
+            parts = read_arrays(spaces, MATCH_AGAIN, SPACES, {"gender": ("U", ("N",))})
+            genders = parts.pop("gender").tolist() if "gender" in parts else None
             picture = figures.embedding_map(parts, folder / f"spaces_{system}.png", genders)
             found.append(
                 (picture, f"{system}: faces, projected faces and voices of people it never saw (t-SNE; dark: male).")
@@ -104,26 +109,46 @@ def _det(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     files = sorted((path / "scores").glob("trials_original.*.det"), key=lambda p: (len(p.name), p.name))
     if not files:
         return None
-    accept, reject = np.loadtxt(files[0], usecols=(1, 2), unpack=True)
+    rows = _det_rows(files[0])
+    accept, reject = rows[:, 1], rows[:, 2]
     return accept, reject
 
 
+def _det_rows(path: Path) -> np.ndarray:
+    """The `threshold FPR FNR` lines of a .det file, (N, 3)."""
+    check_file(path, "curve", "score the list again")
+    try:
+        return np.loadtxt(path, usecols=(0, 1, 2), ndmin=2)
+    except (ValueError, IndexError, UnicodeDecodeError) as error:
+        raise InputError("not lines of `threshold FPR FNR`", path, "score the list again") from error
+
+
+class LogRow(BaseModel):
+    """What the curves take of a row of the log."""
+
+    epoch: float = 0.0
+    evaluation: dict[str, float] = {}
+    terms: dict[str, float] = {}
+
+
 def _learning(path: Path) -> list[tuple[float, float]]:
-    return [(row["epoch"], row["evaluation"]["eer"]) for row in _log(path) if "eer" in row.get("evaluation", {})]
+    return [(row.epoch, row.evaluation["eer"]) for row in _log(path) if "eer" in row.evaluation]
 
 
 def _accuracy(path: Path) -> list[tuple[float, float]]:
     """(epoch, percent) of the training samples that the task loss's classifier gets right, the mean of each epoch."""
     of_epoch: dict[int, list[float]] = {}
     for row in _log(path):
-        if "accuracy" in row.get("terms", {}):
-            of_epoch.setdefault(int(np.ceil(row["epoch"])), []).append(row["terms"]["accuracy"])
+        if "accuracy" in row.terms:
+            of_epoch.setdefault(int(np.ceil(row.epoch)), []).append(row.terms["accuracy"])
     return [(epoch, 100 * float(np.mean(values))) for epoch, values in sorted(of_epoch.items())]
 
 
-def _log(path: Path) -> list[dict[str, Any]]:
+def _log(path: Path) -> list[LogRow]:
     log = path / "log.jsonl"
-    return [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.is_file() else []
+    if not log.is_file():
+        return []
+    return list(read_rows(log, LogRow, "remove it: it holds what was logged, no figure"))
 
 
 def _made(results: Sequence[Result]) -> Section:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from speakerkd.tasks.dev_eer import EarlyTrials
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.inputs import CachedTeacher, OnlineFaces, TeacherInput, read_teacher
 from speakerkd.teachers.module import Teacher, TeacherSettings, build_teacher
+from speakerkd.work.records import read_json
 
 
 class SpeakerTask:
@@ -131,10 +131,7 @@ def frontend_of(directories: Sequence[str]) -> dict[str, Any] | None:
         path = Path(directory) / "feats.json"
         if not path.is_file():
             continue
-        try:
-            settings = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise InputError(f"not valid JSON ({error})", path, "run `speakerkd fbank` again") from error
+        settings = read_json(path, dict[str, Any], "run `speakerkd fbank` again")
         if found is not None and found[1] != settings:
             raise InputError(f"features made with other settings than those of {found[0]}", path, "make both the same")
         found = path, settings

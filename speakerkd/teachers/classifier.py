@@ -12,8 +12,10 @@ import numpy as np
 from speakerkd.data.archive import read_shared_vectors
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
-from speakerkd.work.files import whole_file
 from speakerkd.work.made import Stamp
+from speakerkd.work.reading import check_file
+from speakerkd.work.records import parse_json
+from speakerkd.work.weights import write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -116,11 +118,7 @@ def accuracy(weight: Tensor, bias: Tensor, vectors: np.ndarray, label: np.ndarra
 
 
 def _save(path: Path, weight: Tensor, bias: Tensor, labels: list[str]) -> None:
-    from safetensors.torch import save
-
-    with whole_file(path, "wb") as stream:
-        tensors = {"weight": weight.contiguous(), "bias": bias.contiguous()}
-        stream.write(save(tensors, {"labels": json.dumps(labels)}))
+    write_tensors(path, {"weight": weight, "bias": bias}, {"labels": json.dumps(labels)})
 
 
 def load_classifier(path: Path | str) -> nn.Linear:
@@ -133,12 +131,11 @@ def load_classifier(path: Path | str) -> nn.Linear:
 
     path = Path(path)
     fix = "make it with `speakerkd embed-teacher --classifier`"
-    if not path.is_file():
-        raise InputError("no teacher classifier", path, fix)
+    check_file(path, "teacher classifier", fix)
     try:
         with safe_open(path, "pt") as stored:
             weight, bias = stored.get_tensor("weight"), stored.get_tensor("bias")
-            labels = json.loads((stored.metadata() or {})["labels"])
+            labels = parse_json((stored.metadata() or {})["labels"], list[str], path, fix)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise InputError("not a teacher classifier, or a damaged one", path, fix) from error
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or len(labels) != len(bias):

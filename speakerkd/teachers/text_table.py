@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from speakerkd.errors import InputError
+from speakerkd.work.arrays import read_array, read_npz
 from speakerkd.work.files import whole_file
+from speakerkd.work.reading import open_file
+from speakerkd.work.records import parse_json, read_text
 
 FORMAT = "a .npz with `embeddings` (K, D) or (K, P, D) and `classes` (K,), or a .npy with the names in a text file"
 
@@ -125,15 +127,13 @@ def read_text_table(path: Path | str, names: Path | str | None = None) -> TextTa
     path = Path(path)
     if not path.is_file():
         raise InputError("no such text table", path, "make it with `speakerkd embed-text DIR --teacher clip`")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            arrays = {"embeddings": loaded, "classes": _names(path, names)}
-        else:
-            with loaded:
-                arrays = {name: loaded[name] for name in loaded.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"not a text table ({error})", path, f"give {FORMAT}") from error
+    fix = f"give {FORMAT}"
+    with open_file(path, "text table", fix) as stream:
+        several = stream.read(2) == b"PK"  # a zip of arrays
+    if several:
+        arrays = read_npz(path, ("embeddings", "classes", "templates", "source"), fix)
+    else:
+        arrays = {"embeddings": read_array(path, fix, "f"), "classes": _names(path, names)}
     if not {"embeddings", "classes"} <= arrays.keys():
         raise InputError(f"a table with {', '.join(arrays) or 'nothing'}", path, f"give {FORMAT}")
     embeddings = arrays["embeddings"]
@@ -157,7 +157,7 @@ def read_text_table(path: Path | str, names: Path | str | None = None) -> TextTa
         raise InputError(
             f"{len(templates)} templates for {embeddings.shape[1]} embeddings a class", path, f"give {FORMAT}"
         )
-    source = json.loads(str(arrays["source"])) if "source" in arrays else {"name": path.stem}
+    source = parse_json(str(arrays["source"]), dict[str, Any], path, fix) if "source" in arrays else {"name": path.stem}
     return TextTable(classes, templates, embeddings, source)
 
 
@@ -167,4 +167,5 @@ def _names(path: Path, names: Path | str | None) -> np.ndarray:
         raise InputError(
             "a .npy table needs its class names", place, "name a text file, one class a line, with --names"
         )
-    return np.array([line.strip() for line in place.read_text("utf-8").splitlines() if line.strip()])
+    lines = read_text(place, "save the names as text, one class a line").splitlines()
+    return np.array([line.strip() for line in lines if line.strip()])

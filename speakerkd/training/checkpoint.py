@@ -8,7 +8,6 @@ checkpoints/step-N/weights.safetensors    modules, with their buffers
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -27,17 +27,37 @@ from torch import Tensor, nn
 import speakerkd
 from speakerkd.errors import InputError
 from speakerkd.work.files import below, digest, whole_dir, write_json
+from speakerkd.work.records import read_json
 
 log = logging.getLogger(__name__)
 
 
+class FileState(BaseModel):
+    """A file as it was written."""
+
+    bytes: int
+    sha256: str
+
+
+class State(BaseModel):
+    """The JSON part of a checkpoint: where the run stood. regular: the settings, not the clock, asked for it."""
+
+    step: int = Field(ge=0)
+    version: str
+    files: dict[str, FileState]
+    figures: dict[str, float] = Field(default_factory=dict)
+    metric: float | None = None
+    seconds: float = 0.0
+    regular: bool = False
+
+
 @dataclass(slots=True)
 class Checkpoint:
-    """A checkpoint that was read. weights: {module: {name: tensor}}; state: the JSON part."""
+    """A checkpoint that was read. weights: {module: {name: tensor}}."""
 
     path: Path
     step: int
-    state: dict[str, Any]
+    state: State
     weights: dict[str, dict[str, Tensor]]
     optimizer: dict[str, Tensor]
     random: dict[str, Tensor]
@@ -105,24 +125,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; raises InputError where a file is missing or not as it was written."""
     fix = "take an older checkpoint"
     try:
-        state = json.loads((path / "state.json").read_text("utf-8"))
-        for name, wanted in state["files"].items():
+        state = read_json(path / "state.json", State, fix)
+        for name, wanted in state.files.items():
             file = below(path, name)
-            if file.stat().st_size != wanted["bytes"] or digest(file) != wanted["sha256"]:
+            if file.stat().st_size != wanted.bytes or digest(file) != wanted.sha256:
                 raise InputError(f"{name} is not as it was written", path, fix)
         flat = load_file(path / "weights.safetensors")
         optimizer = load_file(path / "optimizer.safetensors")
         states = load_file(path / "random.safetensors")
-        step = int(state["step"])
     except FileNotFoundError as error:
         raise InputError(f"{Path(error.filename).name} is missing", path, fix) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"cannot be read: {error}", path, fix) from error
     weights: dict[str, dict[str, Tensor]] = {}
     for name, tensor in flat.items():
         module, _, key = name.partition(".")
         weights.setdefault(module, {})[key] = tensor
-    return Checkpoint(path, step, state, weights, optimizer, states)
+    return Checkpoint(path, state.step, state, weights, optimizer, states)
 
 
 def restore(checkpoint: Checkpoint, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
@@ -171,24 +190,24 @@ def prune(folder: Path, keep_last: int, keep_best: int, lower_is_better: bool) -
 
 def regular_steps(folder: Path) -> list[int]:
     """Steps of the checkpoints that the settings, not the clock, asked for; ascending."""
-    return [step for step in steps_there(folder) if _state(folder, step).get("regular", False)]
+    return [step for step in steps_there(folder) if (state := _state(folder, step)) is not None and state.regular]
 
 
-def _state(folder: Path, step: int) -> dict[str, Any]:
-    """The JSON part of a checkpoint, empty where it cannot be read."""
+def _state(folder: Path, step: int) -> State | None:
+    """The JSON part of a checkpoint, None where it cannot be read."""
     try:
-        return json.loads((folder / f"step-{step}" / "state.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
+        return read_json(folder / f"step-{step}" / "state.json", State, "")
+    except InputError:
+        return None
 
 
 def best_steps(folder: Path, count: int, lower_is_better: bool) -> list[int]:
     """Steps of the `count` checkpoints with the best metric, best first; of equal ones the newer."""
     scored = []
     for step in steps_there(folder):
-        value = _state(folder, step).get("metric")
-        if value is not None:
-            scored.append((value if lower_is_better else -value, -step))
+        state = _state(folder, step)
+        if state is not None and state.metric is not None:
+            scored.append((state.metric if lower_is_better else -state.metric, -step))
     return [-step for _, step in sorted(scored)[:count]]
 
 

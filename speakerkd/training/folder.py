@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from speakerkd.errors import InputError
 from speakerkd.training.checkpoint import newest_step
 from speakerkd.training.experiment import Experiment, changed, flat, flatten
 from speakerkd.work.files import whole_file, write_json
+from speakerkd.work.records import read_json
 
 # what changes neither weights nor figures may differ between a run and its resumption
 HARMLESS = (
@@ -41,7 +41,7 @@ def look_into_folder(folder: Path, experiment: Experiment, resume: bool) -> Lite
     setting that differs is named), an unfinished run without `resume`, or cannot be written to.
     """
     step = newest_step(checkpoints(folder))
-    finished = (folder / FINISHED).is_file()
+    finished = summary_of(folder) is not None
     if step is not None or finished:
         _refuse_other_settings(folder, experiment)
         if finished:
@@ -113,6 +113,10 @@ def point_latest(folder: Path) -> None:
     part.unlink(missing_ok=True)
 
 
-def summary_of(folder: Path) -> dict[str, Any]:
-    """What `finish` wrote."""
-    return json.loads((folder / FINISHED).read_text("utf-8"))
+def summary_of(folder: Path) -> dict[str, Any] | None:
+    """What `finish` wrote; None where it is absent or damaged: the run then ends anew from its last checkpoint."""
+    try:
+        found = read_json(folder / FINISHED, dict[str, Any], "")
+    except InputError:
+        return None
+    return found if {"step", "seconds", "figures", "peak_gigabytes"} <= found.keys() else None

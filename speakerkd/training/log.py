@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor
+
+from speakerkd.errors import InputError
+from speakerkd.work.files import naming, whole_file
+from speakerkd.work.reading import open_file
+from speakerkd.work.records import parse_json
 
 
 class Means:
@@ -32,29 +39,28 @@ class Means:
         return means
 
 
+class LogRow(BaseModel):
+    """What every row of the log has."""
+
+    step: int = 0
+
+
 class Log:
     """Appends rows to `log.jsonl` and to TensorBoard; an earlier run's rows after `step` are dropped."""
 
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        path = folder / "log.jsonl"
-        kept = []
-        if path.is_file():
-            for line in path.read_text("utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue  # cut off when the run was killed
-                if row.get("step", 0) <= step:
-                    kept.append(line + "\n")
-        path.write_text("".join(kept), encoding="utf-8")
-        self._stream = path.open("a", encoding="utf-8")
+        self.path = folder / "log.jsonl"
+        _keep_until(self.path, step)
+        with naming(self.path):
+            self._stream = self.path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, row: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        with naming(self.path):
+            self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._stream.flush()
         for name, value in _numbers(row):
             if name != "step":
                 self._board.add_scalar(name, value, row["step"])
@@ -62,6 +68,26 @@ class Log:
     def close(self) -> None:
         self._stream.close()
         self._board.close()
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Drop a log's rows after a step, and what a killed run cut or a disk damaged; the old log stays until then."""
+    if not path.exists():
+        return
+    with open_file(path, "log", "remove it, then --resume") as stream:
+        lines = stream.readlines()
+    kept = [line for line in lines if line.endswith(b"\n") and _step(line, path) <= step]
+    if kept != lines:
+        with whole_file(path, "wb") as stream:
+            stream.writelines(kept)
+
+
+def _step(line: bytes, path: Path) -> float:
+    """The step of a row; infinite for what is no row."""
+    try:
+        return parse_json(line.decode("utf-8"), LogRow, path, "").step
+    except (InputError, UnicodeDecodeError):
+        return math.inf
 
 
 def _numbers(row: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:

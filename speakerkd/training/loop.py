@@ -68,7 +68,7 @@ class TrainingLoop:
         if found is not None:
             restore(found, self.trainer.modules, self.trainer.optimizer)
             self.trainer.step = found.step
-            self.figures, self.before = found.state["figures"], found.state["seconds"]
+            self.figures, self.before = found.state.figures, found.state.seconds
         with contextlib.ExitStack() as stack:
             if self.main:
                 self.book = stack.enter_context(contextlib.closing(Log(self.folder, found.step if found else -1)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from speakerkd.errors import InputError
 from speakerkd.models.trained_model import save_trained_model
+from speakerkd.teachers.record import read_cached_teacher
 from speakerkd.training import checkpoint as saving
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import Parts
@@ -93,10 +93,6 @@ def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
     for directory in experiment.data.directories:
         path = (Path(directory) / (settings.archive or "teacher.scp")).with_suffix(".json")
         if path.is_file():
-            try:
-                written = json.loads(path.read_text("utf-8"))
-            except ValueError as error:
-                raise InputError(f"not valid JSON ({error})", path, "run `speakerkd embed-teacher` again") from error
-            record |= {key: written[key] for key in ("name", "weights", "digest") if written.get(key) is not None}
+            record |= read_cached_teacher(path).model_dump(include={"name", "weights", "digest"}, exclude_none=True)
             break
     return record

@@ -183,10 +183,10 @@ def test_an_archive_goes_to_other_processes_and_threads(stored):
 def test_a_read_only_folder_needs_no_index(stored, monkeypatch):
     index_path(stored).unlink()
 
-    def refuse(path, mode="w"):
-        raise PermissionError(errno.EACCES, "read-only", path)
+    def refuse(dir, prefix, suffix):
+        raise PermissionError(errno.EACCES, "read-only", f"{dir}/{prefix}0{suffix}")
 
-    monkeypatch.setattr(archive, "whole_file", refuse)
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
     assert len(FeatureArchive(stored)) == 4 and not index_path(stored).exists()
 
 

@@ -179,19 +179,17 @@ def test_folders_without_a_whole_model(trained, tmp_path):
     with pytest.raises(InputError, match="no such weights file"):
         load_trained_model(directory)
     (directory / "model.json").write_text('{"format": 1, "ver')
-    with pytest.raises(InputError, match="not a model description"):
+    with pytest.raises(InputError, match="not valid JSON.*train the model again"):
         read_description(directory)
 
 
 def test_interrupted_save_keeps_the_old_model(trained, monkeypatch):
-    import safetensors.torch
-
     directory, student, _ = trained
 
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(safetensors.torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(InputError, match="no space left on device.*model.safetensors"):
         save_trained_model(directory, task="speaker", student=student, settings=SETTINGS)
     assert load_trained_model(directory).teacher.dim == 128

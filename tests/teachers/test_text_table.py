@@ -89,12 +89,12 @@ def test_what_is_not_a_table(tmp_path, arrays, message):
 
 def test_names_stored_as_pickles_are_not_opened(tmp_path):
     np.savez(tmp_path / "t.npz", embeddings=np.ones((1, 2)), classes=np.array([{"cat"}], object))
-    with pytest.raises(InputError, match="not a text table"):
+    with pytest.raises(InputError, match="not a readable .npz file"):
         read_text_table(tmp_path / "t.npz")
 
 
 def test_a_cut_table(tmp_path):
     write_text_table(tmp_path / "t.npz", table("cat"))
     (tmp_path / "t.npz").write_bytes((tmp_path / "t.npz").read_bytes()[:100])
-    with pytest.raises(InputError, match="not a text table"):
+    with pytest.raises(InputError, match="not a readable .npz file"):
         read_text_table(tmp_path / "t.npz")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,7 @@ from speakerkd.corpora.mini import faces, media, noises, sentences, voices
 from speakerkd.errors import InputError
 from speakerkd.work import shards
 from speakerkd.work.files import whole_file, write_json
+from speakerkd.work.records import read_json
 
 RECORD = "mini.json"
 FOLDERS = ("vox1", "vox2", "musan")
@@ -184,6 +185,6 @@ def _claim(root: Path, settings: MiniSettings) -> None:
 
 def _read(path: Path) -> object:
     try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError:
+        return read_json(path, dict[str, Any], "")
+    except InputError:
         return None
