@@ -18,6 +18,9 @@ LARGEST, DEEPEST = 100_000, 50  # values of a config, and levels of nesting: far
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
+S = TypeVar("S", bound="Settings")
+
+
 class Settings(BaseModel):
     """Base of every group of settings: unknown keys are refused, values are checked on assignment too."""
 
@@ -25,8 +28,9 @@ class Settings(BaseModel):
         extra="forbid", validate_assignment=True, frozen=False, protected_namespaces=(), allow_inf_nan=False
     )
 
-
-S = TypeVar("S", bound=Settings)
+    def narrowed(self, kind: type[S]) -> S:
+        """The part of these settings that a base class of theirs has."""
+        return kind.model_validate({name: getattr(self, name) for name in kind.model_fields})
 
 
 def _known_device(name: str) -> str:
@@ -181,10 +185,12 @@ def parse(kind: type[S], values: Any, where: object, *, under: str = "") -> S:
 
 def explain(error: ValidationError, kind: type[BaseModel]) -> tuple[tuple[str, ...], str, list[str]]:
     """The first fault: the keys that lead to it, what is wrong, and for an unknown key those that are known there."""
-    fault = error.errors(include_url=False)[0]
+    fault, *others = error.errors(include_url=False)
     path = tuple(str(part) for part in fault["loc"])
-    message = fault["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    messages = [fault["msg"].removeprefix("Value error, ")]
+    if len(path) > 1:  # of a setting that may be of several types, what each of them asks for
+        messages += [other["msg"] for other in others if other["loc"][:-1] == fault["loc"][:-1]]
+    message = " or ".join(message[:1].lower() + message[1:] for message in dict.fromkeys(messages))
     if path and fault["type"] != "missing":
         message += f" (given: {fault['input']!r:.80})"
     return path, message, _keys(kind, path[:-1]) if fault["type"] == "extra_forbidden" else []

@@ -3,106 +3,134 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
-import typer
+import click
 
-from speakerkd.cli import evaluate, features, images, import_, prepare, recipe, results, train, use
+from speakerkd import __version__
+from speakerkd.cli.groups import Verbs
+from speakerkd.cli.streams import tolerant_streams
+from speakerkd.errors import InputError, one_line
 
-app = typer.Typer(
-    name="speakerkd",
-    help="Teach a voice model with a face: data, teaching, scoring and matching.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+VERBS = (  # in the order of the data's way; each is a file here, imported when it is named
+    "prepare",
+    "validate",
+    "fbank",
+    "faces",
+    "embed-teacher",
+    "embed-text",
+    "import",
+    "networks",
+    "train",
+    "embed",
+    "score",
+    "match",
+    "match-test",
+    "verify",
+    "classify",
+    "report",
+    "recipe",
+    "doctor",
+    "completion",
 )
-for verbs in (prepare, features, images, train, import_, evaluate, use, results, recipe):
-    verbs.register(app)
-
-MANY_VALUES = (  # flags that take any number of values after one mention
-    "--faces",
-    "--audios",
-    "--trials",
-    "--scores",
-    "--development-scores",
-    "--db",
-    "--category",
-    "--quality",
-    "--prior",
-    "--false-accept",
-    "--options",
-    "--voice-to-face",
-    "--face-to-voice",
-)
+HELP = "Teach a voice model with a face: data, teaching, scoring and matching."
+COMPLETION = "_SPEAKERKD_COMPLETE"  # set by the shells' completion scripts
+DEBUG = "SPEAKERKD_DEBUG"
 
 
-def spread(arguments: Sequence[str]) -> list[str]:
-    """Repeat a many-valued flag before each of its values, which is the form that click parses.
+class Terminated(BaseException):
+    """The process was asked to end."""
 
-    `--faces a b --json` becomes `--faces a --faces b --json`.
+
+def speakerkd() -> click.Group:
+    """The command with all its verbs."""
+    group = Verbs("speakerkd.cli", VERBS, name="speakerkd", help=HELP)
+    return click.version_option(__version__, prog_name="speakerkd", message="%(prog)s %(version)s")(group)
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point; always ends in SystemExit.
+
+    Status 0: all was done. 1: bad input, or a bug, with one line. 2: bad usage. 130, 143: interrupted, terminated.
     """
-    result: list[str] = []
-    flag: str | None = None
-    values = 0
-    for position, argument in enumerate(arguments):
-        if argument == "--":
-            return [*result, *arguments[position:]]
-        if argument in MANY_VALUES:
-            flag, values = argument, 0
-        elif _is_flag(argument):
-            flag = None
-            result.append(argument)
-        elif flag is not None:
-            result += [flag, argument]
-            values += 1
-            continue
-        else:
-            result.append(argument)
-        if flag is not None and values == 0 and _next_is_flag(arguments, position):
-            result.append(flag)  # click then says that the flag needs a value
-    return result
-
-
-def _next_is_flag(arguments: Sequence[str], position: int) -> bool:
-    following = arguments[position + 1 : position + 2]
-    return not following or _is_flag(following[0])
-
-
-def _is_flag(argument: str) -> bool:
-    """`-` is a file and `-5` a number (a level in dB), all else that begins with a dash is a flag."""
-    return argument.startswith("-") and argument != "-" and not argument[1:2].isdigit()
-
-
-def run(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: exit 0 when all was done, 1 with one line for bad input, 2 for bad usage, 130 when interrupted."""
-    from speakerkd.errors import InputError
-
-    arguments = spread(sys.argv[1:] if arguments is None else arguments)
-    if os.environ.get("SPEAKERKD_DEBUG"):
-        app(args=arguments)
-        return
+    tolerant_streams()
+    if arguments is None and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(args=arguments)
+        status = _run(list(sys.argv[1:] if arguments is None else arguments))
     except InputError as error:
-        _fail(str(error))
+        status = _fail(error.what, error.where, error.fix)
     except MemoryError as error:
-        _fail(f"out of memory ({error or 'no details'}), give smaller batches or fewer processes")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
+        status = _fail("out of memory", str(error), "give smaller batches or fewer processes")
     except OSError as error:
         what = (error.strerror or str(error)).lower()
-        _fail(f"{what}, {error.filename or 'no path given'}, check the path, its rights and the free disk space")
+        where = str(error.filename or "")
+        status = _fail(what, where, "check the path, its rights and the free disk space")
     except KeyboardInterrupt:
-        print("speakerkd: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        status = _end("interrupted", 130)
+    except Terminated:
+        status = _end("terminated", 143)
+    except Exception as error:
+        status = _report(error)
+    raise SystemExit(status)
 
 
-def _fail(message: str) -> None:
-    print("speakerkd: error: " + " ".join(message.split()), file=sys.stderr)
-    raise SystemExit(1)
+def _run(arguments: list[str]) -> int:
+    group = speakerkd()
+    if instruction := os.environ.get(COMPLETION):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(group, {}, "speakerkd", COMPLETION, instruction)
+    try:
+        with group.make_context("speakerkd", arguments) as context:
+            group.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return 2
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        verb = context.command_path if context else "speakerkd"
+        message = error.format_message().rstrip(".")
+        _fail(message[:1].lower() + message[1:], verb, f"see `{verb} --help`")
+        return 2
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
+    raise Terminated
+
+
+def _fail(what: str, where: str, fix: str) -> int:
+    """One line, each part cut to a readable length."""
+    if os.environ.get(DEBUG) and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    parts = [one_line(part, 300) for part in (what, where, fix)]
+    print("speakerkd: error: " + ", ".join(part for part in parts if part), file=sys.stderr)
+    return 1
+
+
+def _end(how: str, status: int) -> int:
+    print(f"speakerkd: {how}", file=sys.stderr)
+    return status
+
+
+def _report(error: Exception) -> int:
+    """A bug: where it is, and how to report it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "speakerkd" in Path(frame.filename).parts] or frames
+    where = f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+    what = f"this is a bug in speakerkd {__version__}: {type(error).__name__}: {error}"
+    fix = f"run it again with {DEBUG}=1 and report what that prints to the project's issue tracker"
+    return _fail(what, where, fix)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,28 @@
-"""The verb `recipe`: a shipped recipe, copied out to be changed."""
+"""Copy a recipe, with its configs and the shell helpers that it sources, to run and change it there.
+
+Example: speakerkd recipe voxceleb --to work
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from pydantic import Field
 
-
-def register(app: typer.Typer) -> None:
-    """Add this module's verbs to the command."""
-    app.command()(recipe)
+from speakerkd.cli.options import verb
+from speakerkd.config import Settings
 
 
-def recipe(
-    name: Annotated[str, typer.Argument(help="voxceleb, cifar, ...", show_default=False)],
-    *,
-    to: Annotated[Path, typer.Option(help="folder to make", show_default=False)],
-) -> None:
-    """Copy a recipe, with its configs and the shell helpers that it sources, to run and change it there.
+class RecipeOptions(Settings):
+    """Which recipe is copied, and where it goes."""
 
-    Example: speakerkd recipe voxceleb --to work
-    """
+    name: str = Field(description="voxceleb, cifar, ...")
+    to: Path = Field(description="folder to make")
+
+
+@verb("name")
+def recipe(settings: RecipeOptions) -> None:
+    """Copy the recipe and say how it is started."""
     from speakerkd.work.shipped import copy_recipe
 
-    print(f"bash {copy_recipe(name, to)}")
+    print(f"bash {copy_recipe(settings.name, settings.to)}")

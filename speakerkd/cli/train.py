@@ -1,63 +1,65 @@
-"""The verb `train`."""
+"""Train a network as a config says; on several GPUs or machines through torchrun.
+
+Writes exp/NAME: config.yaml, checkpoints, log.jsonl, TensorBoard files, and at the end model.safetensors and
+model.json. A finished experiment is not trained again. `speakerkd train --settings` lists every setting.
+
+Example: speakerkd train recipes/voxceleb/conf/margin.yaml --set train.epochs=36
+
+Example of several processes: torchrun --nproc-per-node 4 --no-python speakerkd train CONFIG
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+from pydantic import Field, model_validator
 
-
-def register(app: typer.Typer) -> None:
-    """Add this module's verbs to the command."""
-    app.command()(train)
+from speakerkd.cli.options import verb
+from speakerkd.config import Settings
 
 
-def _list_settings(wanted: bool) -> None:
-    if wanted:
+class TrainOptions(Settings):
+    """Which config is trained, and where."""
+
+    config: list[Path] = Field(default_factory=list, description="training config (YAML), and others laid over it")
+    overrides: list[str] = Field(
+        default_factory=list, alias="set", description="change settings, such as optim.lr=0.001 train.epochs=9"
+    )
+    resume: bool = Field(False, description="go on from the newest whole checkpoint")
+    check: bool = Field(False, description="check settings, data and networks, train nothing")
+    name: str | None = Field(None, description="the experiment's folder below exp/")
+    exp: Path | None = Field(None, description="the experiment's folder, wherever it is")
+    list_settings: bool = Field(False, alias="settings", description="list every setting, then stop")
+
+    @model_validator(mode="after")
+    def _has_config(self) -> TrainOptions:
+        if not self.config and not self.list_settings:
+            raise ValueError("no config: give a YAML file, such as recipes/voxceleb/conf/margin.yaml")
+        return self
+
+
+@verb("config")
+def train(settings: TrainOptions) -> None:
+    """Train, check, or list the settings."""
+    if settings.list_settings:
         from speakerkd.training.reference import reference
 
         print(reference())
-        raise typer.Exit
-
-
-def train(
-    config: Annotated[
-        list[Path], typer.Argument(help="training config (YAML), and others laid over it", show_default=False)
-    ],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="change a setting, such as optim.lr=0.001 (repeatable)")
-    ] = None,
-    resume: Annotated[bool, typer.Option(help="go on from the newest whole checkpoint")] = False,
-    check: Annotated[bool, typer.Option(help="check settings, data and networks, train nothing")] = False,
-    name: Annotated[str | None, typer.Option(help="the experiment's folder below exp/")] = None,
-    exp: Annotated[Path | None, typer.Option(help="the experiment's folder, wherever it is")] = None,
-    list_settings: Annotated[
-        bool, typer.Option("--settings", callback=_list_settings, is_eager=True, help="list every setting, then stop")
-    ] = False,
-) -> None:
-    """Train a network as a config says; on several GPUs or machines through torchrun.
-
-    Writes exp/NAME: config.yaml, checkpoints, log.jsonl, TensorBoard files, and at the end model.safetensors and
-    model.json. A finished experiment is not trained again.
-
-    Example: speakerkd train recipes/voxceleb/conf/margin.yaml --set train.epochs=36
-
-    Several processes: torchrun --nproc-per-node 4 --no-python speakerkd train CONFIG
-    """
+        return
     from speakerkd.training.experiment import read_experiment
 
-    label = name or (exp.resolve().name if exp is not None else None)
-    experiment = read_experiment(config[0], settings or [], label, over=config[1:])
-    folder = exp if exp is not None else Path("exp") / experiment.name
-    if check:
+    label = settings.name or (settings.exp.resolve().name if settings.exp is not None else None)
+    experiment = read_experiment(settings.config[0], settings.overrides, label, over=settings.config[1:])
+    folder = settings.exp if settings.exp is not None else Path("exp") / experiment.name
+    if settings.check:
         _check(experiment)
         return
-    from speakerkd.training.loop import train as run
+    from speakerkd.training.loop import train as train_experiment
 
     with _Progress() as progress:
-        summary = run(experiment, folder, resume=resume, report=progress.row)
+        summary = train_experiment(experiment, folder, resume=settings.resume, report=progress.row)
     if summary.get("already_finished"):
         print(
             f"{folder} is trained already, {summary['step']} steps; nothing to do (choose another --name to train anew)"

@@ -7,13 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
 
-from speakerkd.config import Settings
 from speakerkd.corpora.build import Built, Recording, Work, build
+from speakerkd.corpora.folder_settings import FolderSettings
 from speakerkd.corpora.lists import check_named, names_of_list
 from speakerkd.corpora.trials import write_lists
 from speakerkd.data.names import composed, encode_key
@@ -21,40 +19,8 @@ from speakerkd.errors import InputError
 from speakerkd.media.folders import Walk, ending, need_folder, stem
 from speakerkd.media.formats import AUDIO, PICTURE, VIDEO
 
-GROUPS = {"speaker", "session", "utterance", "gender"}
 UNMATCHED = "whose names do not match --pattern (listed)"
 GENDERS = {"m": "m", "male": "m", "f": "f", "female": "f", "w": "f"}
-
-
-class FolderSettings(Settings):
-    """How files are named, paired and split."""
-
-    pattern: str = Field(description="expression with the groups speaker, session, utterance (and gender)")
-    pair: Literal["session", "utterance"] = Field("session", description="what shares one picture")
-    test_speakers: int = Field(0, ge=0, description="speakers to hold out for testing")
-    test_fraction: float = Field(0.0, ge=0, le=1, description="or the share of them")
-    test_list: Path | None = Field(None, description="or a file with their names, one a line")
-    trials: int | Literal["all"] = Field(20000, description="trials to draw over the held-out speakers, or all pairs")
-    seed: int = Field(0, ge=0, description="of the split and of the trials")
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, text: str) -> str:
-        try:
-            groups = set(re.compile(text).groupindex)
-        except re.error as error:
-            raise ValueError(f"not a regular expression ({error})") from error
-        if "speaker" not in groups:
-            raise ValueError("no group (?P<speaker>...)")
-        if unknown := groups - GROUPS:
-            raise ValueError(f"unknown group '{min(unknown)}', known are {', '.join(sorted(GROUPS))}")
-        return text
-
-    @model_validator(mode="after")
-    def _one_split(self) -> FolderSettings:
-        if sum((self.test_speakers > 0, self.test_fraction > 0, self.test_list is not None)) > 1:
-            raise ValueError("give one of test_speakers, test_fraction and test_list")
-        return self
 
 
 @dataclass(frozen=True)

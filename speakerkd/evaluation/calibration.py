@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,9 @@ from pydantic import Field
 from speakerkd.config import Settings
 from speakerkd.data.trials import TrialList
 from speakerkd.errors import InputError
+from speakerkd.evaluation.settings import Quality
 from speakerkd.work.files import digest, write_json
 from speakerkd.work.records import read_json
-
-Quality = Literal["duration", "magnitude", "norm"]
-QUALITIES: tuple[Quality, ...] = ("duration", "magnitude", "norm")
 
 
 class Calibration(Settings):

@@ -10,8 +10,9 @@ from speakerkd.errors import InputError
 from speakerkd.evaluation.embed import embed
 from speakerkd.evaluation.embeddings import write_embeddings
 from speakerkd.evaluation.model import fbank_settings, load_speaker_model
-from speakerkd.evaluation.protocol import Name, Protocol
+from speakerkd.evaluation.protocol import Protocol
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
+from speakerkd.evaluation.settings import ProtocolName
 from speakerkd.work.rejected import Rejected
 
 FORMATS = (".npz", ".ark", ".scp")
@@ -22,7 +23,7 @@ def embed_directory(
     out: Path | str,
     *,
     model: Path | str | None = None,
-    protocol: Name | None = None,
+    protocol: ProtocolName | None = None,
     device: str = "auto",
     max_rejected: float = 0.01,
     progress: Callable[[str], Callable[[int, int], None]] | None = None,

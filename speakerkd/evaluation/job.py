@@ -49,7 +49,7 @@ class Scored:
     condition: Condition = field(default_factory=Condition)
 
 
-def run(settings: ScoreSettings, progress: Callable[[str], Progress] | None = None) -> list[Scored]:
+def score_lists(settings: ScoreSettings, progress: Callable[[str], Progress] | None = None) -> list[Scored]:
     """Score every list (under every noise), write the scores and `results.json`, and return the figures.
 
     progress: called with a label, returns what is told recordings done and in all. Raises InputError.
@@ -59,12 +59,15 @@ def run(settings: ScoreSettings, progress: Callable[[str], Progress] | None = No
     names = [_name(trials) for trials in lists]
     if len(set(names)) < len(names):
         raise InputError("two lists of one name", settings.trials[-1], "rename one: scores are filed under list names")
+
     development = read_trials(settings.calibrate) if settings.calibrate else None
     if development is not None:
         for trials in lists:
             calibration.refuse_test_list(development, trials)
     if settings.scores:
         return _fuse(settings, lists, development)
+
+    # the calibration is fitted on clean recordings, and holds for the noisy ones too
     source = FileSource(settings) if settings.embeddings else ModelSource(settings, progress)
     clean: list[TrialList] = [] if settings.noise else list(lists)
     done, fitted = [], None
@@ -72,10 +75,11 @@ def run(settings: ScoreSettings, progress: Callable[[str], Progress] | None = No
         scorer = _scorer(settings, source.tables([*clean, *([development] if development is not None else [])]))
         if development is not None:
             fitted = _fit(settings, source, scorer, development)
-        done += [_one(settings, source, scorer, trials, fitted=fitted) for trials in clean]
+        done += [_score_list(settings, source, scorer, trials, fitted=fitted) for trials in clean]
+
     for condition in _noises(settings, source):
         scorer = _scorer(settings, source.tables(lists, condition.change, str(condition)))
-        done += [_one(settings, source, scorer, trials, fitted=fitted, condition=condition) for trials in lists]
+        done += [_score_list(settings, source, scorer, trials, fitted=fitted, condition=condition) for trials in lists]
     return done
 
 
@@ -90,11 +94,10 @@ def _noises(settings: ScoreSettings, source: FileSource | ModelSource) -> Iterat
     from speakerkd.evaluation.noisy import NoiseAdder, open_bank
     from speakerkd.frontend.noise import FLOORS
 
-    noise = settings.noise
-    bank = open_bank(noise.directory, noise.categories, noise.seed, source.fbank.rate)
-    for category in noise.categories:
-        for level in noise.levels:
-            yield Condition(category, level, NoiseAdder(bank, category, level, FLOORS[noise.level]))
+    bank = open_bank(settings.noise, settings.category, settings.noise_seed, source.fbank.rate)
+    for category in settings.category:
+        for db in settings.db:
+            yield Condition(category, db, NoiseAdder(bank, category, db, FLOORS[settings.level]))
 
 
 def _scorer(settings: ScoreSettings, tables: Tables) -> Scorer:
@@ -144,7 +147,7 @@ def _fit(
     return fitted
 
 
-def _one(
+def _score_list(
     settings: ScoreSettings,
     source: FileSource | ModelSource,
     scorer: Scorer,
@@ -173,13 +176,11 @@ def _one(
         header["normalisation"] = f"{settings.norm}, cohort {settings.cohort} ({len(scorer.cohort)}{nearest})"
     if condition is not None:
         tags.append(str(condition))
-        header["noise"] = (
-            f"{settings.noise.directory}, {condition}, seed {settings.noise.seed}, {settings.noise.level} level"
-        )
+        header["noise"] = f"{settings.noise}, {condition}, seed {settings.noise_seed}, {settings.level} level"
     if fitted is not None:
         scores, kind = fitted.apply(scores, scorer.qualities(placed, settings.quality)), "llr"
         tags.append("calibrated")
-        header |= {"kind": kind, "calibration": _told(fitted)}
+        header |= {"kind": kind, "calibration": _description(fitted)}
     if placed.missing_trials:
         header["skipped"] = f"{placed.missing_trials} trials of {len(placed.missing)} missing recordings"
     name = ".".join([_name(trials), *tags])
@@ -188,7 +189,7 @@ def _one(
     return done
 
 
-def _told(fitted: Calibration) -> str:
+def _description(fitted: Calibration) -> str:
     measures = f", quality {' '.join(fitted.qualities)}" if fitted.qualities else ""
     return f"logistic regression on {fitted.development} {fitted.digest}, {fitted.trials} trials{measures}"
 
@@ -212,8 +213,8 @@ def _write(
     entry = results.figures(
         scores,
         trials,
-        priors=settings.priors,
-        false_accepts=settings.false_accepts,
+        priors=settings.prior,
+        false_accepts=settings.false_accept,
         replicates=settings.bootstrap,
         seed=settings.seed,
         utt2spk=utt2spk,
@@ -258,5 +259,5 @@ def _fuse(settings: ScoreSettings, lists: list[TrialList], development: TrialLis
         raise InputError(what, "--development-scores", "give one for each of --scores, in the same order")
     known = np.column_stack([read_scores(path, development) for path in settings.development_scores])
     fitted = calibration.fit(known, development, protocol="fusion")
-    made |= {"name": made["name"] + ".calibrated", "kind": "llr", "calibration": _told(fitted)}
+    made |= {"name": made["name"] + ".calibrated", "kind": "llr", "calibration": _description(fitted)}
     return [_write(settings, out, placed, fitted.apply(np.column_stack(columns)), made)]

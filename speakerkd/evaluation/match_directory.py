@@ -21,8 +21,9 @@ from speakerkd.evaluation.embed import embed
 from speakerkd.evaluation.embeddings import Embeddings
 from speakerkd.evaluation.match import Draws, Items, Matched, draw, evaluate, read_match_list, read_pairs
 from speakerkd.evaluation.model import fbank_settings
-from speakerkd.evaluation.protocol import Name, Protocol, vectors
+from speakerkd.evaluation.protocol import Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
+from speakerkd.evaluation.settings import ProtocolName
 from speakerkd.maths import unit
 from speakerkd.teachers.record import read_cached_teacher
 from speakerkd.work.files import whole_file
@@ -145,7 +146,7 @@ def match_directory(
     choices: Sequence[int] = (2,),
     lists: Sequence[tuple[Direction, Path]] = (),
     pairs: Path | None = None,
-    protocol: Name = "mean",
+    protocol: ProtocolName = "mean",
     replicates: int = 1000,
     centre: Path | None = None,
     spaces: Path | None = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from speakerkd.config import parse
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank import FbankSettings
+from speakerkd.models.device import choose_device
 from speakerkd.work.files import below
 from speakerkd.work.records import read_text
 
@@ -40,22 +41,6 @@ def _checked(directory: Path, source: object) -> Path:
     if not directory.is_dir():
         raise InputError(f"no such experiment directory '{directory}'", source, GET_ONE)
     return directory
-
-
-def choose_device(name: str = "auto") -> str:
-    """`auto`: a GPU where there is one, else the CPU. Raises InputError for a device that is not there."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"no device '{name}' ({str(error).splitlines()[0]})", "--device", "use cpu, cuda or auto"
-        ) from error
-    return name
 
 
 def load_speaker_model(given: Path | str | None = None, device: str = "auto") -> TrainedModel:

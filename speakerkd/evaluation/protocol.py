@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -12,15 +10,17 @@ from speakerkd.config import Settings
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embeddings import Embeddings
 from speakerkd.evaluation.score import mean_crops, score_cosine, score_crops
+from speakerkd.evaluation.settings import ProtocolName
 
-Name = Literal["crops", "whole", "mean"]
 SHORTEST = 100  # frames; of a recording shorter than this the frames are repeated
 
 
 class Protocol(Settings):
     """How a recording becomes embeddings, and two recordings' embeddings a score."""
 
-    name: Name = Field("crops", description="crops: mean distance of crops; whole: one embedding; mean: of the crops")
+    name: ProtocolName = Field(
+        "crops", description="crops: mean distance of crops; whole: one embedding; mean: of the crops"
+    )
     crops: int = Field(10, ge=1, le=1000, description="crops a recording, evenly spaced over its frames")
     frames: int = Field(400, ge=10, le=100_000, description="frames a crop; shorter recordings are repeated to fill it")
 
@@ -44,7 +44,7 @@ class Protocol(Settings):
         )
 
 
-def protocol_of(embeddings: Embeddings, wanted: Name | None, where: object) -> Protocol:
+def protocol_of(embeddings: Embeddings, wanted: ProtocolName | None, where: object) -> Protocol:
     """The protocol that a file of embeddings can be scored by: the wanted one, else its own, else what its shape says.
 
     Raises InputError where `crops` or `mean` is wanted of single vectors, or `whole` of crops.

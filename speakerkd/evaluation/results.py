@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from speakerkd.data.trials import TrialList
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import intervals
+from speakerkd.evaluation.settings import FALSE_ACCEPTS, PRIORS
 from speakerkd.report.results_file import read_results_file
 from speakerkd.work.files import naming, whole_file, write_json
 from speakerkd.work.lock import WAIT, locked
-
-PRIORS = (0.01, 0.05)
-FALSE_ACCEPTS = (0.1, 0.01, 0.001)
 
 
 def figures(

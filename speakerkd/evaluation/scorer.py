@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.data.trials import TrialList
 from speakerkd.errors import InputError
-from speakerkd.evaluation.calibration import Quality
 from speakerkd.evaluation.embeddings import Embeddings
 from speakerkd.evaluation.norm import CohortStatistics, cohort_statistics, s_norm
 from speakerkd.evaluation.protocol import Protocol, scores, vectors
 from speakerkd.evaluation.score import GATHERED
-
-Norm = Literal["none", "s-norm", "as-norm"]
+from speakerkd.evaluation.settings import Norm, Quality
 
 
 @dataclass(slots=True)

@@ -28,8 +28,8 @@ from speakerkd.work.records import read_json
 from speakerkd.work.rejected import Rejected
 
 if TYPE_CHECKING:
-    from speakerkd.models.face_network import FaceNetwork
-
+    from speakerkd.models.device import choose_device
+from speakerkd.models.face_network import FaceNetwork
 
 BATCH = 512  # crops a batch on disk; a killed run loses no more
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -66,7 +66,7 @@ def embed_teacher(
     found = find_teacher(teacher, weights)
     if not replace:
         _refuse_another(directory / f"{base}.json", found)
-    chosen = _device(device)
+    chosen = choose_device(device)
     dtype = "float32" if found.onnx else _dtype(precision, chosen)
     settings = {"teacher": found.name, "digest": found.digest, "flip": flip, "dtype": dtype}
     folder = directory / base
@@ -95,16 +95,6 @@ def embed_teacher(
         _publish(directory, base, found, settings, aligned, _collect(ledger, done))
         ledger.sweep(signatures)
     return rejected
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError("no GPU to be had", f"--device {name}", "give cpu, or auto")
-    return name
 
 
 def _dtype(precision: Precision, device: str) -> str:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 import speakerkd
-from speakerkd.config import Settings
 from speakerkd.corpora import trials
 from speakerkd.corpora.mini import faces, media, noises, sentences, voices
+from speakerkd.corpora.mini.settings import MiniSettings
 from speakerkd.errors import InputError
 from speakerkd.work import shards
 from speakerkd.work.files import whole_file, write_json
@@ -23,17 +22,6 @@ from speakerkd.work.records import read_json
 RECORD = "mini.json"
 FOLDERS = ("vox1", "vox2", "musan")
 NAME_LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-
-
-class MiniSettings(Settings):
-    """Size and seed of the corpus."""
-
-    identities: int = Field(
-        100, ge=8, le=faces.COUNT, description="people in all; a fifth of them, at least 4, for testing"
-    )
-    videos: int = Field(4, ge=2, le=99, description="videos a person; each has its own light, channel and mood")
-    utterances: int = Field(4, ge=1, le=999, description="utterances a video")
-    seed: int = Field(0, ge=0, description="same seed, same bytes")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speakerkd.corpora.mini.settings import PEOPLE
 from speakerkd.errors import InputError
 
-COUNT = 100  # the first 100 of skimage.data.lfw_subset() are faces, one a person; the rest are not faces
 PICTURE = 160  # side of a picture in pixels
 COMPONENTS = 6
 
@@ -21,7 +21,7 @@ def load_faces() -> np.ndarray:
         raise InputError(
             "scikit-image is not installed", "prepare mini", "install the extra: pip install 'speakerkd[mini]'"
         ) from error
-    return lfw_subset()[:COUNT]
+    return lfw_subset()[:PEOPLE]
 
 
 def components(faces: np.ndarray) -> np.ndarray:

@@ -1,0 +1,67 @@
+"""Evaluate image models: accuracy, F1, calibration, matching of pictures with texts. Prints one table.
+
+The figures of each model also go into its results.json; `speakerkd report` reads them there. Runs named x-seed1,
+x-seed2 share one row.
+
+Example: speakerkd classify exp/digits/baseline exp/digits/margin
+
+Example: speakerkd classify exp/digits/margin --picture a.png b.png
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from speakerkd.cli.options import verb
+from speakerkd.config import DeviceName, Settings, read_yaml
+from speakerkd.errors import InputError
+
+
+class ClassifyOptions(Settings):
+    """Which models are evaluated, on what."""
+
+    models: list[Path] = Field(min_length=1, description="experiment folders of task image")
+    data: Path | None = Field(None, description="image directory [default: the one that each was trained on]")
+    split: str = Field("test", description="split of it")
+    teacher: Path | None = Field(None, description="text table for matching [default: teacher.npz of the data]")
+    robustness: bool = Field(False, description="also accuracy under noise, blur and other damage")
+    published: bool = Field(False, description="put the paper's figures beside ours")
+    picture: list[Path] = Field(default_factory=list, description="classify these files instead")
+    device: DeviceName = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+
+
+@verb("models")
+def classify(settings: ClassifyOptions) -> None:
+    """Print the table of figures, or the class of each picture."""
+    from speakerkd.evaluation.images import classify_files, image_figures, open_pictures
+    from speakerkd.evaluation.results import update_results
+    from speakerkd.models.device import choose_device
+    from speakerkd.models.trained_model import load_trained_model
+    from speakerkd.report.results import read_result
+    from speakerkd.report.summary import result_table
+    from speakerkd.report.tables import as_text
+
+    device = choose_device(settings.device)
+    if settings.picture:
+        for folder in settings.models:
+            for file, name, probability in classify_files(load_trained_model(folder, device), settings.picture):
+                print(f"{file}: {name} ({probability:.0%}, {folder})")
+        return
+    for folder in settings.models:
+        model = load_trained_model(folder, device)
+        directory = settings.data or _trained_on(folder)
+        pictures, table = open_pictures(directory, settings.split, settings.teacher)
+        figures = image_figures(model, pictures, table, robustness=settings.robustness)
+        entry = {"figures": figures, "pictures": len(pictures), "data": str(directory), "model": model.digest}
+        update_results(folder / "results.json", "classify", {settings.split: entry})
+    results = [read_result(folder) for folder in settings.models]
+    print(as_text(result_table(results, with_published=settings.published)))
+
+
+def _trained_on(folder: Path) -> Path:
+    values = read_yaml(folder / "config.yaml").get("data", {})
+    if not isinstance(values, dict) or not isinstance(values.get("train"), str):
+        raise InputError("no data is named there", folder / "config.yaml", "give the image directory with --data")
+    return Path(values["train"])

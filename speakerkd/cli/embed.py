@@ -1,0 +1,46 @@
+"""Embed every recording of a data directory: ten crops each, or whole.
+
+Features come from feats.scp where it is there, else from the audio of wav.scp. What cannot be embedded is listed in
+OUT.rejected.
+
+Example: speakerkd embed data/vox1 --model exp/margin --out exp/margin/vox1.npz
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from speakerkd.cli.options import verb
+from speakerkd.cli.shared import Rejection
+from speakerkd.evaluation.settings import ModelSettings, ProtocolName
+
+
+class EmbedOptions(Rejection, ModelSettings):
+    """What is embedded, how, and where it goes."""
+
+    directory: Path = Field(description="data directory with feats.scp or wav.scp")
+    out: Path = Field(description="file to write, .npz, or .ark or .scp for Kaldi's")
+    protocol: ProtocolName | None = Field(
+        None, description="how recordings become embeddings [default: the model's, crops if trained here]"
+    )
+
+
+@verb("directory")
+def embed(settings: EmbedOptions) -> None:
+    """Embed the recordings and say what became of them."""
+    from speakerkd.cli.progress import bar
+    from speakerkd.evaluation.embed_directory import embed_directory
+
+    with bar() as progress:
+        path, rejected = embed_directory(
+            settings.directory,
+            settings.out,
+            model=settings.model,
+            protocol=settings.protocol,
+            device=settings.device,
+            max_rejected=settings.max_rejected,
+            progress=progress,
+        )
+    print(f"embed {settings.directory}: {rejected}; {path}")

@@ -1,0 +1,50 @@
+"""Find and align one face for each session of DIRECTORY/face.scp (pictures or videos).
+
+Writes aligned.scp and 112 x 112 pictures under DIRECTORY/aligned. A second run works on what is missing or has changed.
+Sessions without a face are listed in faces.rejected, those with several faces in faces.notes.
+
+Example: speakerkd faces data/train --jobs 8
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from speakerkd.cli.options import verb
+from speakerkd.cli.shared import Directory, Machines, Rejection
+from speakerkd.config import apply_overrides, parse
+
+
+class FacesOptions(Rejection, Machines, Directory):
+    """The search, and who does it."""
+
+    detect: bool = Field(
+        True, description="find and align the faces; --no-detect takes square pictures that are aligned already"
+    )
+    padding: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="grey border before the search, as a share of the longer side: short for --set padding=P",
+    )
+    overrides: list[str] = Field(
+        default_factory=list, alias="set", description="settings of the search, such as min_face=40"
+    )
+
+
+@verb("directory")
+def faces(settings: FacesOptions) -> None:
+    """Align the faces and say what became of the sessions."""
+    from speakerkd.frontend.crops import align_faces
+    from speakerkd.frontend.faces import DetectorSettings
+
+    values = {} if settings.padding is None else {"padding": settings.padding}
+    rejected = align_faces(
+        settings.directory,
+        parse(DetectorSettings, apply_overrides(values, settings.overrides), "--set"),
+        detect=settings.detect,
+        jobs=settings.jobs,
+        cluster=settings.cluster,
+        max_rejected=settings.max_rejected,
+    )
+    print(f"faces {settings.directory}: {rejected}")

@@ -1,0 +1,18 @@
+"""Make data directories of a corpus: VoxCeleb, CN-Celeb, MUSAN, pictures, your own folders, or one made here.
+
+Other packages add theirs under the entry point `speakerkd.corpora`.
+"""
+
+from __future__ import annotations
+
+from speakerkd.cli.groups import Verbs
+
+CORPORA = ("mini", "voxceleb", "cnceleb", "musan", "folder", "images", "trials")
+
+prepare = Verbs(
+    "speakerkd.cli.prepare",
+    CORPORA,
+    name="prepare",
+    help="Make data directories of a corpus.",
+    plugins="speakerkd.corpora",
+)

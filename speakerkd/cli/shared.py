@@ -1,0 +1,28 @@
+"""Options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from speakerkd.config import Settings
+
+
+class Directory(Settings):
+    """A verb over one data directory."""
+
+    directory: Path = Field(description="data directory")
+
+
+class Machines(Settings):
+    """Who does the work of a verb over many files."""
+
+    jobs: int = Field(0, ge=0, le=10_000, description="processes on this machine; 0: one a core")
+    cluster: str | None = Field(None, description="address of a Dask scheduler that does the work instead")
+
+
+class Rejection(Settings):
+    """How much of the input may be lost."""
+
+    max_rejected: float = Field(0.01, ge=0, le=1, description="largest share of the input that may be lost")

@@ -1,0 +1,46 @@
+"""Say whether two recordings are of one speaker.
+
+The threshold is the given one, else the model's calibration (`speakerkd score --calibrate`), else that of the EER of a
+list which was scored with the model.
+
+Example: speakerkd verify a.wav b.wav
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import Field
+
+from speakerkd.cli.options import verb
+from speakerkd.evaluation.settings import ModelSettings
+
+
+class VerifyOptions(ModelSettings):
+    """Which recordings are compared."""
+
+    first: Path = Field(description="a recording")
+    second: Path = Field(description="another recording")
+    threshold: float | None = Field(None, description="scores at or above it are of one speaker")
+    as_json: bool = Field(False, alias="json", description="print JSON")
+
+
+@verb("first", "second")
+def verify(settings: VerifyOptions) -> None:
+    """Print the score and the verdict."""
+    from speakerkd import api
+
+    model = api.load(settings.model, settings.device)
+    verdict = model.verify(settings.first, settings.second, settings.threshold)
+    if settings.as_json:
+        print(json.dumps(asdict(verdict), indent=2, ensure_ascii=False))
+        return
+    print(f"score {verdict.score:.4f} (minus the mean distance of ten crops, 0 is identical)")
+    if verdict.same is None:
+        print(f"no verdict: {verdict.source}")
+        return
+    sure = "" if verdict.probability is None else f", probability {verdict.probability:.4f} at even odds"
+    print(f"{'same speaker' if verdict.same else 'different speakers'}{sure}")
+    print(f"threshold {verdict.threshold:.4f}: {verdict.source}")
