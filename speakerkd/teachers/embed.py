@@ -17,6 +17,7 @@ from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
 from speakerkd.frontend.alignment import SIDE
 from speakerkd.frontend.pictures import read_picture
+from speakerkd.models.device import choose_device
 from speakerkd.teachers.load import TeacherFile, find_teacher, load_teacher
 from speakerkd.work import shards
 from speakerkd.work.arrays import read_array
@@ -28,8 +29,7 @@ from speakerkd.work.records import read_json
 from speakerkd.work.rejected import Rejected
 
 if TYPE_CHECKING:
-    from speakerkd.models.device import choose_device
-from speakerkd.models.face_network import FaceNetwork
+    from speakerkd.models.face_network import FaceNetwork
 
 BATCH = 512  # crops a batch on disk; a killed run loses no more
 Precision = Literal["auto", "float32", "bfloat16"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +92,13 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
         if teacher is None:
             teacher = task.frozen_teacher(given, source.names)
         shown, _ = source.teacher_view(given, torch.zeros(2, source.draws))
+        processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         pair = Pair(
             student_dim=student.dim,
             teacher_dim=teacher.dim,
             classes=classes,
             samples=len(source.labels),
-            batch=sampler.size if settings.gather else sampler.size // int(os.environ.get("WORLD_SIZE", "1")),
+            batch=sampler.size if settings.gather else sampler.size // processes,
             student_maps=map_shapes(student, task.example()),
             teacher_maps=map_shapes(teacher, shown) if teacher.network is not None else [],
             same_layout=experiment.task != "speaker",

@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import torch
+from torch import nn
 
 from speakerkd.errors import InputError
+from speakerkd.models.device import choose_device
 from speakerkd.training.settings import TrainSettings
 
+log = logging.getLogger(__name__)
 LOST = ("connection closed by peer", "connection reset", "timed out", "broken pipe", "connection refused")
+LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets, all of them
+PATIENCE = 10.0  # seconds of waiting for other processes without a word
+
+
+class OneProcess:
+    """What a run in one process needs of accelerate's Accelerator."""
+
+    num_processes, process_index, is_main_process = 1, 0, True
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device.index or 0)
+
+    def wait_for_everyone(self) -> None:
+        """Nobody else is there."""
+
+    def prepare_model(self, network: nn.Module) -> nn.Module:
+        """The network itself."""
+        return network
 
 
 @contextlib.contextmanager
 def join_processes(settings: TrainSettings) -> Iterator[Any]:
-    """accelerate's Accelerator for this process; gloo on CPUs, nccl on GPUs.
+    """This process, alone or as one of those that torchrun started: accelerate's Accelerator, or a `OneProcess`.
 
-    Where another process dies, the pending exchange fails, and so does this one: with an InputError.
+    gloo on CPUs, nccl on GPUs. Where another process dies, the pending exchange fails, and so does this one: with an
+    InputError. Leftovers of a launcher in a shell's environment, which name no run, are left alone with a warning.
     """
-    from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
-
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("no GPU to be had", "train.device", "set it to auto or cpu")
-    accelerator = Accelerator(
-        cpu=settings.device == "cpu" or not torch.cuda.is_available(),
-        mixed_precision="no",  # the loop says itself what runs in bf16
-        kwargs_handlers=[
-            InitProcessGroupKwargs(timeout=timedelta(minutes=settings.timeout_minutes)),
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
-        ],
-    )
+    device = choose_device(settings.device, "train.device")
+    accelerator = _join(settings, device) if started_by_launcher() else OneProcess(device)
     try:
         yield accelerator
         if torch.distributed.is_initialized():
@@ -47,6 +63,58 @@ def join_processes(settings: TrainSettings) -> Iterator[Any]:
                 "another process of the run is gone", "torch.distributed", "see its message above, then --resume"
             ) from error
         raise
+
+
+def started_by_launcher() -> bool:
+    """Whether this process is one of several: all of torchrun's variables are set, for more than one process."""
+    if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
+        return False
+    missing = [name for name in LAUNCHER if not os.environ.get(name)]
+    if missing:
+        there = ", ".join(name for name in LAUNCHER if os.environ.get(name))
+        log.warning("%s set without %s: training in one process (torchrun sets all)", there, ", ".join(missing))
+        return False
+    for name in LAUNCHER:
+        if name != "MASTER_ADDR" and not os.environ[name].isdecimal():
+            raise InputError(f"'{os.environ[name]:.40}' is not a number", name, "unset it, or start with torchrun")
+    return True
+
+
+def _join(settings: TrainSettings, device: str) -> Any:
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+    rank, size, address, port = (os.environ[n] for n in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
+    waiting = threading.Timer(
+        PATIENCE,
+        log.warning,
+        (
+            "process %s of %s waits for the others at %s:%s (to train in one, unset WORLD_SIZE)",
+            rank,
+            size,
+            address,
+            port,
+        ),
+    )
+    waiting.daemon = True
+    waiting.start()
+    try:
+        return Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="no",  # the loop says itself what runs in bf16
+            kwargs_handlers=[
+                InitProcessGroupKwargs(timeout=timedelta(minutes=settings.timeout_minutes)),
+                DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+            ],
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        where = f"{address}:{port}"
+        raise InputError(
+            f"the processes do not find each other ({reason:.120})", where, "start them with torchrun"
+        ) from error
+    finally:
+        waiting.cancel()
 
 
 def _lost_peer(error: RuntimeError) -> bool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from speakerkd.config import Settings
+from speakerkd.config import DeviceName, Settings
 from speakerkd.training.schedule import ScheduleSettings
 
 
@@ -68,7 +68,7 @@ class TrainSettings(Settings):
         "last", description="the weights in model.safetensors: the last (or their average), or the best checkpoint's"
     )
     log_every: int = Field(20, ge=1, description="steps between lines of the log")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
+    device: DeviceName = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     timeout_minutes: float = Field(
         30.0, gt=0, description="several processes: a silent one is given up after this long"
     )

@@ -1,0 +1,66 @@
+"""If these fail, what a shell has left behind makes a plain start wait for processes that never come."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+import torch
+
+from speakerkd.errors import InputError
+from speakerkd.training import processes
+from speakerkd.training.processes import LAUNCHER, OneProcess, join_processes, started_by_launcher
+from speakerkd.training.settings import TrainSettings
+
+
+@pytest.fixture(autouse=True)
+def plain_shell(monkeypatch):
+    for name in LAUNCHER:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [{"WORLD_SIZE": "8"}, {"WORLD_SIZE": "2", "RANK": "0"}, {"RANK": "3", "LOCAL_RANK": "1"}, {"WORLD_SIZE": ""}],
+)
+def test_leftovers_of_a_launcher_train_in_one_process(left, monkeypatch, caplog):
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    with join_processes(TrainSettings(device="cpu")) as one:
+        assert isinstance(one, OneProcess) and one.num_processes == 1 and one.device == torch.device("cpu")
+    if int(left.get("WORLD_SIZE") or 1) > 1:
+        assert "WORLD_SIZE" in caplog.text and "MASTER_ADDR" in caplog.text
+
+
+def test_all_variables_of_a_launcher_mean_several_processes(monkeypatch):
+    for name, value in zip(LAUNCHER, ("0", "2", "0", "localhost", "29500"), strict=True):
+        monkeypatch.setenv(name, value)
+    assert started_by_launcher()
+    monkeypatch.setenv("MASTER_PORT", "http")
+    with pytest.raises(InputError, match="'http' is not a number"):
+        started_by_launcher()
+
+
+def test_waiting_for_the_others_is_not_silent(monkeypatch, caplog):
+    import accelerate
+
+    def slow(**_):
+        time.sleep(0.2)
+        raise RuntimeError("nobody came")
+
+    monkeypatch.setattr(accelerate, "Accelerator", slow)
+    monkeypatch.setattr(processes, "PATIENCE", 0.01)
+    for name, value in zip(LAUNCHER, ("0", "2", "0", "localhost", "29500"), strict=True):
+        monkeypatch.setenv(name, value)
+    waited = join_processes(TrainSettings(device="cpu"))
+    with caplog.at_level(logging.WARNING), pytest.raises(InputError, match="nobody came"), waited:
+        pass
+    assert "process 0 of 2 waits for the others at localhost:29500 (to train in one, unset WORLD_SIZE)" in caplog.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_device_that_is_not_there_is_refused_before_training():
+    refused = pytest.raises(InputError, match=r"no device 'cuda:1' here .*train\.device.*use cpu or auto")
+    with refused, join_processes(TrainSettings(device="cuda:1")):
+        pass
