@@ -148,6 +148,8 @@ def _wav_starts(file: MediaFile) -> Iterator[int]:
     start = 0
     while (span := _wav_span(file, start)) is not None and span[1] is not None:
         start = span[0] + span[1] + span[1] % 2
+        if start + 12 > file.size:
+            return
         file.stream.seek(start)
         head = file.stream.read(12)
         if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":

@@ -12,9 +12,13 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
+from speakerkd.media.files import CalmStream
 from speakerkd.media.library import Account, DecodingError, library_call
 
-SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
+TYPES = {  # of samples: NumPy's, and the value that counts as 1
+    "u8": (np.uint8, 1 << 7), "s16": (np.int16, 1 << 15), "s32": (np.int32, 1 << 31), "s64": (np.int64, 1 << 63),
+    "flt": (np.float32, None), "dbl": (np.float64, None),
+}  # fmt: skip
 
 
 class NoTrackError(Exception):
@@ -27,7 +31,7 @@ def open_stream(stream: BinaryIO, demuxer: str) -> Iterator[Any]:
     stream.seek(0)
     options = {"protocol_whitelist": "none"}  # the stream needs none, and nothing else is to be opened
     with library_call():
-        container = av.open(stream, format=demuxer, container_options=options, metadata_errors="replace")
+        container = av.open(CalmStream(stream), format=demuxer, container_options=options, metadata_errors="replace")
     with container:
         yield container
 
@@ -44,12 +48,12 @@ def ffmpeg_blocks(stream: BinaryIO, demuxer: str, account: Account) -> Iterator[
             account.packets += 1
             try:
                 with library_call():
-                    frames = [(frame, frame.to_ndarray()) for frame in packet.decode()]
+                    frames = packet.decode()
             except DecodingError as error:
                 account.fail(error, float((packet.duration or 0) * (packet.time_base or 0)))
                 continue
-            for frame, values in frames:
-                yield _samples(frame, values), frame.sample_rate
+            for frame in frames:
+                yield _samples(frame), frame.sample_rate
 
 
 def ffmpeg_seconds(stream: BinaryIO, demuxer: str, account: Account) -> float:
@@ -84,11 +88,18 @@ def _packets(container: Any, track: Any, account: Account) -> Iterator[Any]:
         yield packet
 
 
-def _samples(frame: Any, values: np.ndarray) -> np.ndarray:
-    """A decoded frame's values, planar (C, n) or interleaved (1, n C), as (n, C) float32 in [-1, 1]."""
-    kind = frame.format.name.rstrip("p")
-    values = values.T if frame.format.is_planar else values.reshape(frame.samples, -1)
-    if kind in ("flt", "dbl"):
-        return values.astype(np.float32, copy=False)
-    scale = SCALES[kind]
+def _samples(frame: Any) -> np.ndarray:
+    """A decoded frame's samples as (n, C) float32 in [-1, 1].
+
+    PyAV's own conversion reads past the planes of eight or more channels, and crashes.
+    """
+    channels, kind = frame.layout.nb_channels, frame.format.name.rstrip("p")
+    dtype, scale = TYPES[kind]
+    if frame.format.is_planar:
+        planes = [np.frombuffer(plane, dtype, frame.samples) for plane in frame.planes[:channels]]
+        values = np.stack(planes, 1)
+    else:
+        values = np.frombuffer(frame.planes[0], dtype, frame.samples * channels).reshape(-1, channels)
+    if scale is None:
+        return values.astype(np.float32, copy=not frame.format.is_planar)
     return ((values.astype(np.float64) - (scale if kind == "u8" else 0)) / scale).astype(np.float32)

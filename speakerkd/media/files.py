@@ -28,6 +28,24 @@ class MediaFile:
     format: Format | None
 
 
+class CalmStream:
+    """A stream as the decoders' libraries take it: a seek to where nothing can be, which damaged files lead to, answers
+    -1, as C does, instead of an exception that a library would print and drop."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read, self.readinto, self.tell = stream.read, stream.readinto, stream.tell  # type: ignore[attr-defined]
+        self._seek = stream.seek
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+
+    def write(self, data: bytes) -> int:
+        raise OSError("opened for reading")
+
+
 @contextlib.contextmanager
 def open_media(source: FileSource, what: str) -> Iterator[MediaFile]:
     """Open what was given, read from its beginning; what: "recording", "picture" or "video", for messages.

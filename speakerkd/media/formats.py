@@ -53,6 +53,7 @@ FORMATS = {
         Format("mp3", "audio", "ffmpeg", "mp3", (".mp3", ".mp2", ".mpga")),
         Format("aac", "audio", "ffmpeg", "aac", (".aac",)),
         Format("ac3", "audio", "ffmpeg", "ac3", (".ac3",)),
+        Format("mp3 in wav", "audio", "ffmpeg", "wav"),
         Format("amr", "audio", "ffmpeg", "amr", (".amr", ".awb")),
         Format("wavpack", "audio", "ffmpeg", "wv", (".wv",)),
         Format("ape", "audio", "ffmpeg", "ape", (".ape",)),
@@ -150,6 +151,9 @@ PICTURE = IMAGE | VIDEO  # what may show a face
 
 def _name(head: bytes, size: int) -> str | None:
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"FFIR"):
+        codec = head[head.find(b"fmt ") + 8 :][:2]
+        if head[8:12] == b"WAVE" and codec in (b"\x50\0", b"\x55\0"):
+            return "mp3 in wav"
         return {b"WAVE": "wav", b"AVI ": "avi", b"WEBP": "webp"}.get(head[8:12])
     if head[:4] == b"FORM":
         return {b"AIFF": "aiff", b"AIFC": "aiff", b"8SVX": "svx", b"16SV": "svx"}.get(head[8:12])

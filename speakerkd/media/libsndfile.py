@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from speakerkd.media.files import CalmStream
 from speakerkd.media.library import library_call
 
 BLOCK = 1 << 22  # samples, over all channels, that are asked for at once
@@ -59,12 +60,12 @@ def has_frame(stream: BinaryIO, number: int) -> bool:
             return False
 
 
-def _handle(stream: BinaryIO) -> int | BinaryIO:
+def _handle(stream: BinaryIO) -> int | CalmStream:
     """The descriptor of a file on disk, which libsndfile reads by itself; else the stream."""
     stream.seek(0)
     try:
         descriptor = stream.fileno()
     except (OSError, AttributeError):
-        return stream
+        return CalmStream(stream)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor

@@ -21,6 +21,7 @@ MOST_SAMPLES = 1 << 30  # of one recording, over all channels
 MOST_CHANNELS = 256
 BARE = {"mp3", "aac", "ac3", "amr", "ogg", "ogv", "mpeg", "mpegts"}  # rows of frames, junk between them passed over
 JUNK = 0.01  # the share of their packets that may be such
+NOTHING = 0.005  # seconds, half a frame's step, that nobody misses
 PADDING = 0.1  # seconds by which encoders and headers differ without anything being missing
 COPY = "copy or convert it again"
 
@@ -182,13 +183,14 @@ def _missing(file: MediaFile, seconds: float, account: Account) -> float:
     if account.failed > (2 + JUNK * account.packets if file.format.name in BARE else 0):
         lost = max(account.lost, account.failed / max(1, account.packets) * seconds, 0.001)
     if file.format.name == "flac":
-        return max(lost, _beyond(flac_seconds(file.head) - seconds, 0.0))
+        return max(lost, _beyond(flac_seconds(file.head) - seconds, NOTHING))
     if states_length(file):
         return max(lost, _beyond(account.declared - seconds, PADDING))
     share = missing_share(file)
-    if share and account.declared:
+    if share and seconds < account.declared < LONGEST:
         return max(lost, _beyond(account.declared - seconds, PADDING))
-    return max(lost, share * seconds if seconds else share)
+    gap = share * seconds if seconds else share
+    return max(lost, gap if gap > NOTHING else 0.0)
 
 
 def _beyond(gap: float, tolerance: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -52,38 +53,54 @@ def video_frames(source: FileSource, positions: Sequence[float] = POSITIONS) -> 
 
 
 def _frames(file: MediaFile, positions: Sequence[float]) -> Iterator[np.ndarray]:
-    from speakerkd.media.ffmpeg import open_stream
-
-    assert file.format is not None
     given, reason = 0, "no picture in it"
-    try:
-        with open_stream(file.stream, file.format.decoder) as container:
-            if not container.streams.video:
-                raise InputError("no pictures in the file", file.name, "give a video")
-            track = container.streams.video[0]
-            if track.width * track.height > MOST_PIXELS:
-                what = f"{track.width} x {track.height} pixels, more than {MOST_PIXELS >> 20} million"
-                raise InputError(what, file.name, "make the video smaller")
-            start, length = track.start_time or 0, track.duration or 0
-            for position in positions:
-                try:
-                    with library_call():
-                        target = start + int(length * position)
-                        if length:
-                            container.seek(target, stream=track)
-                        picture = _picture_at(container, track, target)
-                except DecodingError as error:
-                    reason = str(error)
-                    continue
+    for places in (positions, (None,)):  # where no place can be sought, the first frame that there is
+        try:
+            for picture, fault in _sought(file, places):
+                reason = fault or reason
                 if picture is not None:
                     given += 1
                     yield picture
-                if not length:
-                    break  # a track that does not know its length is read from its beginning only
-    except DecodingError as error:
-        reason = str(error)
-    if given == 0:
-        raise InputError(f"truncated or not a readable video ({reason})", file.name, "copy the video again")
+        except DecodingError as error:
+            reason = str(error)
+        if given:
+            return
+    raise InputError(f"truncated or not a readable video ({reason})", file.name, "copy the video again")
+
+
+def _sought(file: MediaFile, positions: Sequence[float | None]) -> Iterator[tuple[np.ndarray | None, str]]:
+    """The picture at each position (None: the beginning), or None and why there is none; raises DecodingError."""
+    from speakerkd.media.ffmpeg import open_stream
+
+    assert file.format is not None
+    with open_stream(file.stream, file.format.decoder) as container:
+        if not container.streams.video:
+            raise InputError("no pictures in the file", file.name, "give a video")
+        track = container.streams.video[0]
+        with library_call():
+            width, height = track.codec_context.width, track.codec_context.height
+            start, length = track.start_time or 0, _length(container, track)
+        if width * height > MOST_PIXELS:
+            what = f"{width} x {height} pixels, more than {MOST_PIXELS >> 20} million"
+            raise InputError(what, file.name, "make the video smaller")
+        for position in positions if length else (None,):
+            target = start if position is None else start + int(length * position)
+            try:
+                with library_call():
+                    if position is not None:
+                        container.seek(target, stream=track)
+                    picture = _picture_at(container, track, target)
+            except DecodingError as error:
+                yield None, str(error)
+            else:
+                yield picture, ""
+
+
+def _length(container: Any, track: Any) -> int:
+    """The track's length in its own ticks; Matroska knows that of the whole file alone. 0 where none is known."""
+    if track.duration or not (container.duration and track.time_base):
+        return track.duration or 0
+    return int(Fraction(container.duration, 1_000_000) / track.time_base)
 
 
 def _picture_at(container: Any, track: Any, target: int) -> np.ndarray | None:
