@@ -49,7 +49,8 @@ def draw(
     session = session or {}
     keys = sorted(speaker)
     of_speaker = _by(keys, speaker.get)
-    of_group = _by(keys, lambda key: group.get(speaker[key])) if group is not None else {None: keys}
+    genders: Mapping[str, str] = group if group is not None else {}
+    of_group = _by(keys, lambda key: genders.get(speaker[key]))
     single = {name for name, mates in of_speaker.items() if len({session.get(key) for key in mates}) == 1}
 
     def is_target(a: str, b: str) -> bool:
@@ -60,8 +61,11 @@ def draw(
 
     rng = np.random.default_rng([seed, 7])
     targets = _pick(keys, lambda key: of_speaker[speaker[key]], is_target, count // 2, rng)
-    pool = (lambda key: keys) if group is None else (lambda key: of_group[group.get(speaker[key])])
-    others = _pick(keys, pool, is_other, count - count // 2, rng)
+
+    def rivals(key: str) -> Sequence[str]:
+        return keys if group is None else of_group[genders.get(speaker[key])]
+
+    others = _pick(keys, rivals, is_other, count - count // 2, rng)
     for pairs, kind, need in ((targets, "target", "two recordings of one"), (others, "non-target", "two")):
         if not pairs:
             within = " of one group" if group is not None and kind == "non-target" else ""
@@ -99,15 +103,15 @@ def _pick(
         mates = pool(key)
         dry += 1
         for _ in range(20):
-            other = mates[rng.integers(len(mates))]
+            other = mates[int(rng.integers(len(mates)))]
             pair = frozenset((key, other))
             if fits(key, other) and pair not in found:
                 found[pair] = (key, other)
                 dry = 0
                 break
     if len(found) < wanted:  # drawing has dried up: the pairs left are few, so list them
-        left = {frozenset((a, b)): (a, b) for a in order for b in pool(a) if fits(a, b)}
-        left = [pair for name, pair in left.items() if name not in found]
+        fitting = {frozenset((a, b)): (a, b) for a in order for b in pool(a) if fits(a, b)}
+        left = [pair for name, pair in fitting.items() if name not in found]
         for n in rng.permutation(len(left))[: wanted - len(found)]:
             found[frozenset(left[n])] = left[n]
     return list(found.values())

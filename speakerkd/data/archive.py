@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def write_features(
     FeatureArchive(scp)  # the index is made while the headers are still in the page cache
 
 
-def _take(source, count: int):
+def _take(source: Iterator[tuple[str, np.ndarray]], count: int) -> Iterator[tuple[str, np.ndarray]]:
     for _ in range(count):
         try:
             yield next(source)
@@ -285,8 +285,8 @@ def _state(path: Path) -> tuple[int, int]:
 
 def _save_index(scp: Path, index: dict[str, np.ndarray]) -> None:
     # a folder that cannot be written to only costs the reading of the headers next time
-    with contextlib.suppress(InputError), whole_file(index_path(scp), "wb") as stream:
-        np.savez(stream, **index)
+    with contextlib.suppress(InputError, OSError), whole_file(index_path(scp), "wb") as stream:
+        np.savez(stream, **index)  # type: ignore[arg-type]  # no array is called allow_pickle
 
 
 def _load_index(scp: Path) -> dict[str, np.ndarray] | None:

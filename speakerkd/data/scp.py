@@ -6,9 +6,12 @@ import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, NoReturn
 
 import numpy as np
 
+from speakerkd.data.names import composed
+from speakerkd.data.text import read_text
 from speakerkd.errors import InputError
 from speakerkd.work.files import whole_file
 from speakerkd.work.reading import open_file
@@ -35,59 +38,60 @@ class ScpTable:
     def where(self, position: int) -> str:
         """`file:line` of the key at a position, found by reading the scp again (only errors need it)."""
         key = bytes(self.keys[position])
-        with open(self.path, "rb") as stream:
-            for number, line in enumerate(stream, 1):
-                if line.split(None, 1)[:1] == [key]:
-                    return f"{self.path}:{number}"
+        for number, line in enumerate(read_text(self.path).split(b"\n"), 1):
+            if line.strip() and _composed(line.split(None, 1)[0]) == key:
+                return f"{self.path}:{number}"
         return str(self.path)
 
 
 def read_scp(path: Path | str) -> ScpTable:
-    """Parse `key file:offset` lines.
+    """Parse `key file:offset` lines; keys composed (NFC).
 
-    Raises InputError with file and line for a line of another form, a duplicate key, or an empty table.
+    Raises InputError with file and line for a line of another form (a command line, a range of rows), a duplicate key,
+    an offset beyond 63 bits, text that is not UTF-8, an empty table, and where there is no such regular file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such archive list", path, "make it with the verb that writes it (see `speakerkd --help`)")
+    fix = "write the archive again"
+    content = read_text(path, "archive list", "make it with the verb that writes it (see `speakerkd --help`)")
+    is_ascii = content.isascii()
     keys: list[bytes] = []
     names: dict[bytes, int] = {}
     ark: list[int] = []
     offset: list[int] = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            key, record = line.split(None, 1)
-            name, _, place = record.rpartition(b":")
-            offset.append(int(place))
-            if offset[-1] < 0:
-                raise ValueError(place)
-        except ValueError:
-            if not line.strip():
-                continue
-            raise InputError("not a `key file:offset` line", f"{path}:{number}", "write the archive again") from None
+    for number, line in enumerate(content.split(b"\n"), 1):
+        fields = line.split(None, 1)
+        if not fields:
+            continue
+        name, colon, place = fields[-1].rstrip().rpartition(b":")
+        if len(fields) == 1 or not colon or not place.isdigit() or len(place) > 18:
+            what = "a command line, which is never run" if place.endswith(b"|") else "not a `key file:offset` line"
+            raise InputError(f"{what} ('{line.decode()[:80]}')", f"{path}:{number}", fix)
+        offset.append(int(place))
         if name not in names:
             names[name] = len(names)
         ark.append(names[name])
-        keys.append(key)
+        keys.append(fields[0] if is_ascii else _composed(fields[0]))
     if not keys:
-        raise InputError("no record in the archive list", path, "write the archive again")
+        raise InputError("no record in the archive list", path, fix)
     if len(set(keys)) < len(keys):
-        _raise_duplicate(path)
+        _raise_duplicate(path, content)
     # a relative name is taken from the working directory, as Kaldi's tools do
     arks = [Path(os.fsdecode(name)) for name in names]
     return ScpTable(path, np.array(keys), arks, np.array(ark, np.int32), np.array(offset, np.int64))
 
 
-def _raise_duplicate(path: Path) -> None:
-    seen: set[bytes] = set()
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        key = line.split(None, 1)[0] if line.strip() else None
-        if key in seen:
-            raise InputError(
-                f"duplicate key '{key.decode(errors='replace')}'", f"{path}:{number}", "keep one line a key"
-            )
-        if key is not None:
-            seen.add(key)
+def _composed(key: bytes) -> bytes:
+    return composed(key.decode()).encode()
+
+
+def _raise_duplicate(path: Path, content: bytes) -> NoReturn:
+    seen: dict[bytes, int] = {}
+    for number, line in enumerate(content.split(b"\n"), 1):
+        key = _composed(line.split(None, 1)[0]) if line.strip() else b""
+        if key and seen.setdefault(key, number) != number:
+            what = f"duplicate key '{key.decode()}', line {seen[key]} has it too"
+            raise InputError(what, f"{path}:{number}", "keep one line a key")
+    raise AssertionError("no key is there twice")
 
 
 def check_key(key: str) -> None:
@@ -100,6 +104,17 @@ def write_scp(path: Path | str, places: dict[str, str]) -> None:
     """Write {key: `file:offset`} sorted by key (bytewise), whole or not at all."""
     with whole_file(path) as stream:
         stream.writelines(f"{key} {places[key]}\n" for key in sorted(places, key=str.encode))
+
+
+def replace_list(archive: IO[bytes], scp: Path) -> None:
+    """Remove the list of an archive that is about to be replaced, since it names records that will have moved.
+
+    Called when all of the new archive (a stream) is written: that reaches the disk first, so that a full disk leaves
+    the old archive with its list.
+    """
+    archive.flush()
+    os.fsync(archive.fileno())
+    scp.unlink(missing_ok=True)
 
 
 def map_file(path: Path) -> mmap.mmap:

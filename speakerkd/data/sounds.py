@@ -87,17 +87,15 @@ def read_sounds(directory: Path | str) -> dict[str, Sound]:
     Raises
     ------
     InputError
-        With the file, for a table that is missing or broken, a segment of another form, one of a recording that
-        `wav.scp` lacks, and a value that is a command line (which is never run).
+        With the file, for a table that is missing, broken or empty, a segment of another form, and one of a recording
+        that `wav.scp` lacks. (A command line in place of a path is refused when that recording is read.)
     """
     directory = Path(directory)
     recordings = read_table(directory / "wav.scp")
-    for key, value in recordings.items():
-        if is_command(value):
-            what = f"'{key}' is a command line, which is never run, where a recording's path is meant"
-            raise InputError(what, directory / "wav.scp", "write the recordings to files, and name those")
+    if not recordings:
+        raise InputError("no recordings", directory / "wav.scp", "make it with `speakerkd prepare`")
     listed = directory / "segments"
-    if not listed.is_file():
+    if not listed.exists():
         return {key: Sound(path) for key, path in recordings.items()}
     sounds: dict[str, Sound] = {}
     for key, value in read_table(listed).items():

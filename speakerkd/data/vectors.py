@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.data.scp import check_key, gather_bytes, map_file, read_scp, write_scp
+from speakerkd.data.scp import check_key, gather_bytes, map_file, read_scp, replace_list, write_scp
 from speakerkd.errors import InputError
 from speakerkd.work.files import whole_file
 
@@ -34,10 +34,14 @@ def write_vectors(
     ark, scp = (directory / f"{name}.ark").absolute(), directory / f"{name}.scp"
     if vectors.ndim != 2 or len(vectors) != len(keys) or vectors.size == 0:
         raise ValueError(f"{len(keys)} keys with vectors of shape {vectors.shape}")
+    known = set(keys)
     finite = np.isfinite(vectors).all(1)
     if not finite.all():
         raise InputError("a vector is not finite", keys[int(np.argmin(finite))], "check the network and its input")
-    scp.unlink(missing_ok=True)  # an old one would name records that have moved
+    for key, stored in (alias or {}).items():
+        check_key(key)
+        if stored not in known:
+            raise InputError(f"no vector of '{stored}'", scp, "give a vector for every key that an alias names")
     places: dict[str, str] = {}
     with whole_file(ark, "wb") as stream:
         for key, vector in zip(keys, vectors, strict=True):
@@ -46,13 +50,8 @@ def write_vectors(
             check_key(key)
             places[key] = f"{ark}:{stream.tell() + len(key.encode()) + 1}"
             kaldiio.save_ark(stream, {key: vector})
-    if alias is not None:
-        unknown = next((stored for stored in alias.values() if stored not in places), None)
-        if unknown is not None:
-            raise InputError(f"no vector of '{unknown}'", scp, "give a vector for every key that an alias names")
-        for key in alias:
-            check_key(key)
-        places |= {key: places[stored] for key, stored in alias.items()}
+        replace_list(stream, scp)
+    places |= {key: places[stored] for key, stored in (alias or {}).items()}
     write_scp(scp, places)
 
 
@@ -76,7 +75,7 @@ def read_shared_vectors(scp: Path | str) -> tuple[list[str], np.ndarray, np.ndar
             raise InputError(f"{error.what} {path}", table.where(int(first[mine].min())), error.fix) from None
         offset = places[1, mine]
 
-        def refuse(fault: np.ndarray, what: str, fix: str, path=path, mine=mine) -> None:
+        def refuse(fault: np.ndarray, what: str, fix: str, path: Path = path, mine: np.ndarray = mine) -> None:
             if fault.any():
                 raise InputError(f"{what}, {path}", table.where(int(first[mine[fault]].min())), fix)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embed import embed
 from speakerkd.evaluation.embeddings import write_embeddings
 from speakerkd.evaluation.model import fbank_settings, load_speaker_model
 from speakerkd.evaluation.protocol import Protocol
-from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
+from speakerkd.evaluation.recordings import open_recordings
 from speakerkd.evaluation.settings import ProtocolName
 from speakerkd.work.rejected import Rejected
 
@@ -28,7 +27,7 @@ def embed_directory(
     max_rejected: float = 0.01,
     progress: Callable[[str], Callable[[int, int], None]] | None = None,
 ) -> tuple[Path, Rejected]:
-    """Embed what feats.scp holds, else what wav.scp names, into one file, whole or not at all.
+    """Embed what feats.scp holds, else what wav.scp (and segments) name, into one file, whole or not at all.
 
     Returns the file and the account of what was refused (also in `<out>.rejected`). Raises InputError.
     """
@@ -37,15 +36,7 @@ def embed_directory(
         raise InputError("an unknown kind of file", out, f"let its name end in one of {' '.join(FORMATS)}")
     rejected = Rejected(out, max_rejected)
     package = load_speaker_model(model, device)
-    fbank = fbank_settings(package)
-    if (directory / "feats.scp").is_file():
-        recordings: ArchivedRecordings | AudioRecordings = ArchivedRecordings(directory / "feats.scp", fbank)
-    elif (directory / "wav.scp").is_file():
-        table = read_table(directory / "wav.scp")
-        recordings = AudioRecordings({key: [path] for key, path in table.items()}, fbank, name=str(directory))
-    else:
-        fix = "make it with `speakerkd prepare` and `speakerkd fbank`"
-        raise InputError("neither feats.scp nor wav.scp", directory, fix)
+    recordings = open_recordings(directory, fbank_settings(package))
     embeddings = embed(
         package,
         recordings,

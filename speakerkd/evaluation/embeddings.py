@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from speakerkd.data.kaldi import read_records
 from speakerkd.data.names import NameIndex
+from speakerkd.data.scp import check_key, replace_list
 from speakerkd.data.tables import read_durations, write_table
 from speakerkd.errors import InputError
 from speakerkd.work.arrays import read_npz
@@ -82,7 +83,8 @@ def check_finite(keys: Sequence[str], values: NDArray, where: object) -> None:
     step = max(1, (1 << 22) // max(1, int(np.prod(values.shape[1:]))))
     for first in range(0, len(values), step):
         part = values[first : first + step].reshape(len(values[first : first + step]), -1, values.shape[-1])
-        for fault, what in ((~np.isfinite(part).all((1, 2)), "not finite"), (~part.any(2).all(1), "zero")):
+        is_finite, is_set = np.isfinite(part).all((1, 2)), (part != 0).any(2).all(1)
+        for fault, what in ((~is_finite, "not finite"), (~is_set, "zero")):
             if fault.any():
                 key = keys[first + int(np.argmax(fault))]
                 raise InputError(
@@ -153,12 +155,13 @@ def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
         import kaldiio
 
         ark, scp = path.with_suffix(".ark").absolute(), path.with_suffix(".scp")
-        scp.unlink(missing_ok=True)  # an old one would name records that have moved
         places = []
         with whole_file(ark, "wb") as stream:
             for key, value in zip(embeddings.keys, embeddings.values, strict=True):
+                check_key(key)
                 places.append(f"{key} {ark}:{stream.tell() + len(key.encode()) + 1}\n")
                 kaldiio.save_ark(stream, {key: value})
+            replace_list(stream, scp)
         write_json(path.with_suffix(".json"), embeddings.made)
         if embeddings.seconds is not None:
             lengths = zip(embeddings.keys, embeddings.seconds.tolist(), strict=True)
@@ -168,13 +171,11 @@ def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
         return scp
     path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
     with whole_file(path, "wb") as stream:
-        np.savez(
-            stream,
-            utterance=np.array(embeddings.keys),
-            embedding=embeddings.values,
-            made=np.array(json.dumps(embeddings.made, sort_keys=True)),
-            **({} if embeddings.seconds is None else {"seconds": embeddings.seconds}),
-        )
+        arrays: dict[str, Any] = {"utterance": np.array(embeddings.keys), "embedding": embeddings.values}
+        arrays["made"] = np.array(json.dumps(embeddings.made, sort_keys=True))
+        if embeddings.seconds is not None:
+            arrays["seconds"] = embeddings.seconds
+        np.savez(stream, **arrays)
     return path
 
 

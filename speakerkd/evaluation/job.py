@@ -68,7 +68,7 @@ def score_lists(settings: ScoreSettings, progress: Callable[[str], Progress] | N
         return _fuse(settings, lists, development)
 
     # the calibration is fitted on clean recordings, and holds for the noisy ones too
-    source = FileSource(settings) if settings.embeddings else ModelSource(settings, progress)
+    source = FileSource(settings, settings.embeddings) if settings.embeddings else ModelSource(settings, progress)
     clean: list[TrialList] = [] if settings.noise else list(lists)
     done, fitted = [], None
     if clean or development is not None:

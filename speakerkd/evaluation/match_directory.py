@@ -22,7 +22,7 @@ from speakerkd.evaluation.embeddings import Embeddings
 from speakerkd.evaluation.match import Draws, Items, Matched, draw, evaluate, read_match_list, read_pairs
 from speakerkd.evaluation.model import fbank_settings
 from speakerkd.evaluation.protocol import Protocol, vectors
-from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
+from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings, open_recordings
 from speakerkd.evaluation.settings import ProtocolName
 from speakerkd.maths import unit
 from speakerkd.teachers.record import read_cached_teacher
@@ -69,11 +69,7 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
     speakers = read_table(directory / "utt2spk")
     scp = _teacher_archive(directory, package)
     fbank = fbank_settings(package)
-    if (directory / "feats.scp").is_file():
-        recordings: ArchivedRecordings | AudioRecordings = ArchivedRecordings(directory / "feats.scp", fbank)
-    else:
-        table = read_table(directory / "wav.scp")
-        recordings = AudioRecordings({key: [path] for key, path in table.items()}, fbank, name=str(directory))
+    recordings = open_recordings(directory, fbank)
     keys, stored, row = read_shared_vectors(scp)
     people = sorted(set(speakers.values()))
     number = {person: place for place, person in enumerate(people)}

@@ -1,7 +1,8 @@
-"""Where the features of test recordings come from: an archive, or audio files (as they are, or with noise)."""
+"""Where the features of recordings come from: an archive, else audio (as it is, or with noise)."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.data.archive import FeatureArchive
-from speakerkd.data.datadir import read_table
+from speakerkd.data.names import NameIndex, decoded
+from speakerkd.data.sounds import Sound, read_sounds
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank import FbankSettings
 from speakerkd.work.records import read_json
-
-AUDIO = (".wav", ".flac", ".m4a", ".mp4", ".ogg", ".opus", ".mp3", ".aac", ".sph", ".webm")
 
 
 class Recordings(Interface):
@@ -61,20 +61,21 @@ def _check_settings(record: Path, settings: FbankSettings) -> None:
 
 
 class AudioRecordings:
-    """Recordings read from audio files, several in a row where a model is enrolled from concatenated audio.
+    """Recordings read from audio, several in a row where a model is enrolled from concatenated audio.
 
-    files: {key: paths}. change: called with key and samples (N,), returns samples; adds noise.
+    sounds: {key: its sounds, or whatever else `read_audio` takes}. change: called with key and samples (N,), returns
+    samples; adds noise.
     """
 
     def __init__(
         self,
-        files: Mapping[str, Sequence[Path | str]],
+        sounds: Mapping[str, Sequence[Any]],
         settings: FbankSettings,
         change: Callable[[str, NDArray[np.float32]], NDArray[np.float32]] | None = None,
         name: str = "audio",
     ) -> None:
-        self.keys = list(files)
-        self._files = list(files.values())
+        self.keys = list(sounds)
+        self._sounds = list(sounds.values())
         self.settings, self.change, self.name = settings, change, name
 
     def features(self, place: int) -> NDArray[np.float32]:
@@ -82,14 +83,18 @@ class AudioRecordings:
 
         from speakerkd.frontend.audio import read_audio
         from speakerkd.frontend.fbank import fbank
+        from speakerkd.frontend.sounds import read_sound
 
-        samples = np.concatenate([read_audio(path, self.settings.rate) for path in self._files[place]])
+        rate = self.settings.rate
+        samples = np.concatenate(
+            [(read_sound if isinstance(one, Sound) else read_audio)(one, rate) for one in self._sounds[place]]
+        )
         if self.change is not None:
             samples = self.change(self.keys[place], samples)
         if len(samples) < self.settings.window_size:
             what = f"{len(samples)} samples, less than one window"
-            source = self._files[place][0]
-            where = source if isinstance(source, str | Path) else self.keys[place]
+            source = self._sounds[place][0]
+            where = source if isinstance(source, str | Path | Sound) else self.keys[place]
             raise InputError(what, where, "leave the recording out")
         return fbank(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None], self.settings)[0].numpy()
 
@@ -97,32 +102,70 @@ class AudioRecordings:
         return self.name
 
 
-def audio_under(root: Path | str, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """Audio files of names under a folder, with or without a usual extension; and the names that have none."""
+def open_recordings(directory: Path | str, settings: FbankSettings) -> ArchivedRecordings | AudioRecordings:
+    """All recordings of a data directory: what its feats.scp holds, else what its wav.scp (and segments) name.
+
+    Raises InputError where it has neither, and for features made with other settings.
+    """
+    directory = Path(directory)
+    if (directory / "feats.scp").exists():
+        return ArchivedRecordings(directory / "feats.scp", settings)
+    if not (directory / "wav.scp").exists():
+        fix = "make it with `speakerkd prepare` and `speakerkd fbank`"
+        raise InputError("neither feats.scp nor wav.scp", directory, fix)
+    sounds = {key: [sound] for key, sound in read_sounds(directory).items()}
+    return AudioRecordings(sounds, settings, name=str(directory))
+
+
+def audio_in(directory: Path | str, names: Sequence[str]) -> tuple[dict[str, Sound], dict[str, str]]:
+    """{name: its sound} from a data directory's wav.scp (and segments), and {name: why it has none}."""
+    sounds = read_sounds(directory)
+    index = NameIndex(list(sounds))
+    found, reasons = {}, {}
+    for name, position in zip(names, index.locate(names).tolist(), strict=True):
+        if position < 0:
+            reasons[name] = index.explain(name) or f"no such recording in {directory}"
+        else:
+            found[name] = sounds[index.keys[position]]
+    return found, reasons
+
+
+def audio_under(root: Path | str, names: Sequence[str]) -> tuple[dict[str, Sound], dict[str, str]]:
+    """{name: its sound} of names that are paths below a folder, and {name: why it has none}.
+
+    Each folder and file on the way is found by any spelling of its name (see `NameIndex`). A name that leads out of the
+    folder is not followed. Raises InputError where there is no such folder.
+    """
     root = Path(root)
     if not root.is_dir():
         raise InputError("no such folder of recordings", root, "give the folder that the list's paths start from")
-    found, missing = {}, []
+    listed: dict[Path, NameIndex] = {}
+    found, reasons = {}, {}
     for name in names:
-        path = root / name
-        if path.is_file():
-            found[name] = path
+        if name.startswith("/") or ".." in decoded(name).split("/") or "\0" in name:
+            reasons[name] = f"the name leads out of {root}"
             continue
-        stem = path.with_suffix("") if path.suffix.lower() in AUDIO else path
-        other = next((p for e in AUDIO if (p := stem.with_name(stem.name + e)).is_file()), None)
-        if other is None:
-            missing.append(name)
-        else:
-            found[name] = other
-    return found, missing
+        path: Path | None = root / name
+        if not os.path.isfile(root / name):
+            path, why = _resolve(root, name, listed)
+            if path is None:
+                reasons[name] = why or f"no such recording under {root}"
+                continue
+        found[name] = Sound(str(path))
+    return found, reasons
 
 
-def audio_in(directory: Path | str, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """Audio files of names from a data directory's wav.scp; and names that are not in it."""
-    from speakerkd.evaluation.embeddings import Embeddings
-
-    table = read_table(Path(directory) / "wav.scp")
-    keys = list(table)
-    rows = Embeddings(keys, np.empty((len(keys), 0))).locate(names)
-    found = {name: Path(table[keys[row]]) for name, row in zip(names, rows.tolist(), strict=True) if row >= 0}
-    return found, [name for name, row in zip(names, rows.tolist(), strict=True) if row < 0]
+def _resolve(root: Path, name: str, listed: dict[Path, NameIndex]) -> tuple[Path | None, str]:
+    """The file below `root` that a name means, one folder after another; `listed` keeps what was seen of each."""
+    path = root
+    for part in name.split("/"):
+        if path not in listed:
+            try:
+                listed[path] = NameIndex(sorted(os.listdir(path)))
+            except OSError:
+                return None, ""
+        position = listed[path].find(part)
+        if position < 0:
+            return None, listed[path].explain(part)
+        path = path / listed[path].keys[position]
+    return (path if path.is_file() else None), ""

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.data.names import NameIndex
+from speakerkd.data.text import fields_of, numbered_lines, real_number
 from speakerkd.data.trials import TrialList
 from speakerkd.errors import InputError
 from speakerkd.work.files import whole_file
 
 STEP = 1 << 16
+MAKE = "make it with `speakerkd score`"
 
 
 def write_scores(path: Path | str, trials: TrialList, scores: NDArray, header: Mapping[str, object]) -> None:
@@ -40,45 +43,45 @@ def write_scores(path: Path | str, trials: TrialList, scores: NDArray, header: M
 
 
 def read_header(path: Path | str) -> dict[str, str]:
-    """The `# name: value` lines at the top of a score file."""
+    """The `# name: value` lines at the top of a score file; raises InputError as `read_scores` does."""
     header = {}
-    with open(path, encoding="utf-8-sig") as stream:
-        for line in stream:
-            if not line.startswith("#"):
-                break
-            name, _, value = line[1:].partition(":")
-            header[name.strip()] = value.strip()
+    for _, line in numbered_lines(path, "score file", MAKE):
+        if not line.startswith("#"):
+            break
+        name, _, value = line[1:].partition(":")
+        header[name.strip()] = value.strip()
     return header
 
 
 def read_scores(path: Path | str, trials: TrialList) -> NDArray[np.float64]:
-    """The scores (n,) float64 of a list's trials from a file, in whatever order they stand there.
+    """The scores of a list's trials from a file, in whatever order they stand there.
 
-    Raises InputError with file and line for a broken line, and with the list's line for a trial without a score.
+    Returns
+    -------
+    (n,) float64, in the order of the trials.
+
+    Raises
+    ------
+    InputError
+        With file and line for a broken line or a score that is no finite number, with the list's line for a trial
+        without a score, and where there is no such file or it is no UTF-8 text.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such score file", path, "make it with `speakerkd score`")
-    enrol, test = ({name: i for i, name in enumerate(names)} for names in (trials.enrol_names, trials.test_names))
+    enrol, test = NameIndex(trials.enrol_names), NameIndex(trials.test_names)
     wide = len(trials.test_names)
     wanted = trials.enrol.astype(np.int64) * wide + trials.test
     pairs, values = [], []
-    with open(path, encoding="utf-8-sig") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.startswith("#"):
-                continue
-            fields = line.split()
-            if not fields:
-                continue
-            try:
-                a, b, score = fields[:3]
-                values.append(float(score))
-            except ValueError:
-                raise InputError(
-                    f"not `enrol test score` ('{line.strip()[:80]}')", f"{path}:{number}", "mend it"
-                ) from None
-            i, j = enrol.get(a, -1), test.get(b, -1)
-            pairs.append(i * wide + j if i >= 0 and j >= 0 else -1)
+    for number, line in numbered_lines(path, "score file", MAKE):
+        if line.startswith("#"):
+            continue
+        fields = fields_of(line)
+        score = real_number(fields[2]) if len(fields) in (3, 4) else None
+        if score is None:
+            what = f"not `enrol test score [label]` ('{line.strip()[:80]}')"
+            raise InputError(what, f"{path}:{number}", "score the list again, or correct the line")
+        values.append(score)
+        i, j = enrol.find(fields[0]), test.find(fields[1])
+        pairs.append(i * wide + j if i >= 0 and j >= 0 else -1)
     keys = np.array(pairs, np.int64)
     order = np.argsort(keys, kind="stable")
     place = np.searchsorted(keys[order], wanted)

@@ -43,27 +43,44 @@ def place(
     Raises InputError with file, line and count for recordings without one; skip_missing leaves their trials out, and
     only a list of which nothing is left is refused.
     """
+    if enrol is test:
+        _refuse_false_others(trials)
     left, right = enrol.locate(trials.enrol_names), test.locate(trials.test_names)
     rows, columns = _looked_up(left, trials.enrol), _looked_up(right, trials.test)
     if not ((left < 0).any() or (right < 0).any()):
         return Placed(trials, rows, columns)
     absent = (rows < 0) | (columns < 0)
-    names = [trials.enrol_names[i] for i in np.flatnonzero(left < 0)]
-    names += [trials.test_names[i] for i in np.flatnonzero(right < 0)]
-    missing = {name: (reasons or {}).get(name, "not among the embeddings") for name in names}
+    why = reasons or {}
+    missing = {
+        name: why.get(name) or side.index.explain(name) or "not among the embeddings"
+        for side, names, found in ((enrol, trials.enrol_names, left), (test, trials.test_names, right))
+        for name in (names[i] for i in np.flatnonzero(found < 0))
+    }
     first = int(np.argmax(absent))
     name = trials.enrol_names[trials.enrol[first]] if rows[first] < 0 else trials.test_names[trials.test[first]]
     many = f"{len(missing)} recordings are missing, which {int(absent.sum())} of {len(trials)} trials name"
     where = f"{trials.path}:{trials.line(first)}"
-    why = f": {reasons[name]}" if reasons and name in reasons else ""
+    because = "" if missing[name] == "not among the embeddings" else f": {missing[name]}"
     if absent.all():
         fix = "check that list, data and model belong together: names are whole relative paths"
-        raise InputError(f"no trial has both embeddings, the first lacks '{name}'{why} ({many})", where, fix)
+        raise InputError(f"no trial has both embeddings, the first lacks '{name}'{because} ({many})", where, fix)
     if not skip_missing:
         fix = "embed them, or score the rest with --skip-missing"
-        raise InputError(f"no embedding of '{name}'{why} ({many})", where, fix)
+        raise InputError(f"no embedding of '{name}'{because} ({many})", where, fix)
     kept = ~absent
     return Placed(trials.keep(kept), rows[kept], columns[kept], missing, int(absent.sum()))
+
+
+def _refuse_false_others(trials: TrialList) -> None:
+    """Raises InputError where a list says that a recording is not of the speaker of itself."""
+    if trials.label is None:
+        return
+    same = trials.of_one_recording()
+    false = same[trials.label[same] == 0]
+    if len(false):
+        first = int(false[0])
+        what = f"a non-target trial compares '{trials.enrol_names[trials.enrol[first]]}' with itself"
+        raise InputError(what, f"{trials.path}:{trials.line(first)}", "correct the label, or remove the trial")
 
 
 def _looked_up(rows: NDArray[np.int64], index: NDArray[np.int32]) -> NDArray[np.int32]:

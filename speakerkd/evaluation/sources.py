@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerkd.data.datadir import read_table
+from speakerkd.data.names import NameIndex
+from speakerkd.data.tables import read_table
 from speakerkd.data.trials import TrialList, read_models
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embeddings import Embeddings, average_models, read_embeddings
 from speakerkd.evaluation.protocol import Protocol, protocol_of
-from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings, audio_in, audio_under
+from speakerkd.evaluation.recordings import (
+    ArchivedRecordings,
+    AudioRecordings,
+    audio_in,
+    audio_under,
+    open_recordings,
+)
 from speakerkd.evaluation.settings import ScoreSettings
 from speakerkd.work.files import digest
 
@@ -39,14 +46,14 @@ class Tables:
 class FileSource:
     """Embeddings from a file."""
 
-    def __init__(self, settings: ScoreSettings) -> None:
+    def __init__(self, settings: ScoreSettings, path: Path) -> None:
         self.settings = settings
-        self.embeddings = read_embeddings(settings.embeddings)
-        self.protocol = protocol_of(self.embeddings, settings.protocol, settings.embeddings)
+        self.embeddings = read_embeddings(path)
+        self.protocol = protocol_of(self.embeddings, settings.protocol, path)
         made = self.embeddings.made
         self.model, self.model_digest = str(made.get("model", "")), str(made.get("digest", ""))
-        self.data = f"{settings.embeddings} {digest(settings.embeddings)}"
-        self.out = settings.out or Path("exp") / settings.embeddings.stem
+        self.data = f"{path} {digest(path)}"
+        self.out = settings.out or Path("exp") / path.stem
         self.utt2spk: dict[str, str] | None = None
 
     def tables(self, lists: Sequence[TrialList]) -> Tables:
@@ -100,21 +107,20 @@ class ModelSource:
         from speakerkd.evaluation.embed import embed
 
         data = self.settings.data
-        archive = data and data / "feats.scp"
-        single = all(len(names) == 1 for names in wanted.values())
-        if archive and archive.is_file() and change is None and single:
-            recordings: ArchivedRecordings | AudioRecordings = ArchivedRecordings(archive, self.fbank)
-            rows = Embeddings(recordings.keys, np.empty((len(recordings.keys), 0))).locate(
-                [names[0] for names in wanted.values()]
-            )
+        names = _names(wanted.values())
+        if data and change is None and all(len(parts) == 1 for parts in wanted.values()):
+            recordings: ArchivedRecordings | AudioRecordings = open_recordings(data, self.fbank)
+            index = NameIndex(recordings.keys)
+            rows = index.locate(names)
+            absent = (name for name, row in zip(names, rows.tolist(), strict=True) if row < 0)
+            why = {name: index.explain(name) or f"no such recording in {recordings}" for name in absent}
             places = list(dict.fromkeys(rows[rows >= 0].tolist()))
         else:
-            names = _names(wanted.values())
-            files, missing = audio_in(data, names) if data else audio_under(self.settings.audio_root, names)
-            reasons |= {name: f"no such recording under {self.data}" for name in missing if name not in reasons}
-            whole = {key: [files[n] for n in ns] for key, ns in wanted.items() if all(n in files for n in ns)}
+            sounds, why = audio_in(data, names) if data else audio_under(self.settings.audio_root or ".", names)
+            whole = {key: [sounds[n] for n in ns] for key, ns in wanted.items() if all(n in sounds for n in ns)}
             recordings = AudioRecordings(whole, self.fbank, change, self.data)
             places = list(range(len(whole)))
+        reasons |= {name: reason for name, reason in why.items() if name not in reasons}
 
         def refuse(key: str, error: InputError) -> None:
             reasons[key] = str(error)

@@ -1,17 +1,21 @@
-"""Fbank of a whole data directory: wav.scp -> feats.scp, utt2num_frames, utt2dur, no recording read twice."""
+"""Fbank of a data directory: wav.scp (and segments) -> feats.scp, utt2num_frames, utt2dur; nothing is read twice."""
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
-from speakerkd.data.datadir import read_table, write_table
+from speakerkd.data.sounds import Sound, read_sounds
+from speakerkd.data.tables import read_table, write_table
 from speakerkd.errors import InputError
-from speakerkd.frontend.audio import read_audio
 from speakerkd.frontend.fbank import FbankSettings, fbank
+from speakerkd.frontend.sounds import read_sound
 from speakerkd.work import shards
 from speakerkd.work.files import write_json
 from speakerkd.work.ledger import Ledger, write_batch
@@ -35,14 +39,13 @@ def extract_fbank(
 ) -> Rejected:
     """Make `feats.scp`, `utt2num_frames`, `utt2dur` and `feats.json` (the settings) from a data directory's `wav.scp`.
 
-    Only recordings that are new, changed, or were made with other settings are read; a killed run goes on where it
-    stopped. jobs: processes, 0 for as many as cores and work allow. What cannot be read is listed in `fbank.rejected`.
+    Where it has `segments`, the utterances are those parts of the recordings. Only what is new, changed, or was made
+    with other settings is read; a killed run goes on where it stopped. jobs: processes, 0 for as many as cores and work
+    allow. What cannot be read is listed in `fbank.rejected`.
     Raises InputError where more than the share `max_rejected` was lost; feats.scp is then left as it was.
     """
     directory, settings = Path(directory), settings or FbankSettings()
-    sources = read_table(directory / "wav.scp")
-    if not sources:
-        raise InputError("no recordings", directory / "wav.scp", "make it with `speakerkd prepare`")
+    sources = read_sounds(directory)
     folder = (directory / "fbank").absolute()
     with working_in(folder, "speakerkd fbank"):
         return _extract(directory, folder, sources, settings, jobs=jobs, cluster=cluster, max_rejected=max_rejected)
@@ -51,14 +54,17 @@ def extract_fbank(
 def _extract(
     directory: Path,
     folder: Path,
-    sources: dict[str, str],
+    sources: dict[str, Sound],
     settings: FbankSettings,
     *,
     jobs: int,
     cluster: str | None,
     max_rejected: float,
 ) -> Rejected:
-    signatures = {key: signature([path]) for key, path in sources.items()}
+    signatures = {
+        key: signature([sound.path]) + ("" if sound.is_whole else f" {sound.start} {sound.end}")
+        for key, sound in sources.items()
+    }
     ledger: Ledger[Place] = Ledger(folder, settings.model_dump(), Place)
     pending = ledger.pending(signatures)
     size = max(LEAST_BATCH, -(-len(sources) // MOST_ARKS))
@@ -104,7 +110,7 @@ def _names(scp: Path, places: dict[str, str]) -> bool:
 
 
 def _extract_batch(
-    batch: tuple[Path, list[tuple[str, str, str]]], settings: FbankSettings, made: dict[str, Any]
+    batch: tuple[Path, list[tuple[str, Sound, str]]], settings: FbankSettings, made: dict[str, Any]
 ) -> None:
     """Write one ark and its record; runs in a worker."""
     import torch
@@ -115,12 +121,10 @@ def _extract_batch(
     frames: dict[str, int] = {}
     refused: dict[str, tuple[str, str]] = {}
 
-    def features():
+    def features() -> Iterator[tuple[str, np.ndarray]]:
         for key, source, sign in utterances:
             try:
-                if source.endswith("|"):
-                    raise InputError("a command, not a file", source, "give the path of a recording in wav.scp")
-                wave = read_audio(source, settings.rate)
+                wave = read_sound(source, settings.rate)
                 frames[key] = settings.frames(len(wave))
                 if frames[key] == 0:
                     what = f"{len(wave) / settings.rate:.3f} s, shorter than a window of {settings.frame_length:g} ms"

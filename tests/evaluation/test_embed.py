@@ -5,6 +5,7 @@ import pytest
 import soundfile
 import torch
 
+from speakerkd.data.sounds import Sound
 from speakerkd.errors import InputError
 from speakerkd.evaluation import embed as module
 from speakerkd.evaluation.embed import embed
@@ -59,9 +60,9 @@ def test_whole_recordings_are_not_padded(package, archived):
 
 
 def test_audio_gives_what_the_archive_gives(package, archived, corpus):
-    files, missing = audio_under(corpus.root, [f"{key}.wav" for key in corpus.keys])
+    sounds, missing = audio_under(corpus.root, [f"{key}.wav" for key in corpus.keys])
     assert not missing
-    audio = AudioRecordings({key: [path] for key, path in files.items()}, FBANK)
+    audio = AudioRecordings({key: [sound] for key, sound in sounds.items()}, FBANK)
     one, other = embed(package, audio, Protocol(name="whole")), embed(package, archived, Protocol(name="whole"))
     rows = other.locate(one.keys)
     cosine = (one.values * other.values[rows]).sum(1)
@@ -162,8 +163,25 @@ def test_features_of_other_settings_are_refused(corpus, tmp_path):
 
 def test_names_find_their_audio_with_or_without_extension(corpus):
     key = corpus.keys[0]
+    sound = {"path": str(corpus.root / f"{key}.wav")}
     for name in (key, f"{key}.wav", f"{key}.m4a"):
-        assert audio_under(corpus.root, [name])[0] == {name: corpus.root / f"{key}.wav"}
-        assert audio_in(corpus.data, [name])[0] == {name: corpus.root / f"{key}.wav"}
+        assert audio_under(corpus.root, [name])[0] == {name: Sound(**sound)}
+        assert audio_in(corpus.data, [name])[0] == {name: Sound(**sound)}
     base_name = key.rpartition("/")[2]
-    assert audio_in(corpus.data, [base_name]) == ({}, [base_name])  # never by base name
+    assert list(audio_in(corpus.data, [base_name])[1]) == [base_name]  # never by base name
+
+
+def test_names_below_a_folder_are_found_however_they_are_spelt(tmp_path):
+    """Blanks as they are or encoded, accents in either Unicode form, folders included; nothing outside is opened."""
+    (tmp_path / "root/Zoe\u0308 K").mkdir(parents=True)
+    for name in ("1 a.wav", "2.wav", "2.flac"):
+        (tmp_path / "root/Zoe\u0308 K" / name).write_bytes(b"x")
+    (tmp_path / "out.wav").write_bytes(b"x")
+    names = ["Zo\u00eb K/1 a.wav", "Zo%C3%AB%20K/1%20a", "Zoe\u0308 K/1%20a.flac"]
+    found, missing = audio_under(tmp_path / "root", names)
+    assert {sound.path for sound in found.values()} == {str(tmp_path / "root/Zoe\u0308 K/1 a.wav")} and not missing
+    names = ["../out.wav", f"{tmp_path}/out.wav", "..%2fout", "Zo\u00eb K/2", "no/1"]
+    found, missing = audio_under(tmp_path / "root", names)
+    assert not found
+    for name, why in zip(names, ["leads out"] * 3 + ["2 recordings", "no such"], strict=True):
+        assert why in missing[name]
