@@ -37,8 +37,8 @@ def reads(monkeypatch):
     """The recordings that were read, in order; batches of two."""
     monkeypatch.setattr(extract, "LEAST_BATCH", 2)
     calls = []
-    read = extract.read_audio
-    monkeypatch.setattr(extract, "read_audio", lambda path, rate: calls.append(path) or read(path, rate))
+    read = extract.read_sound
+    monkeypatch.setattr(extract, "read_sound", lambda sound, rate: calls.append(sound.path) or read(sound, rate))
     return calls
 
 
@@ -96,7 +96,7 @@ def test_only_what_is_new_or_changed_is_read(data, reads, tmp_path):
 
 
 def test_a_killed_run_goes_on_where_it_stopped(data, reads, monkeypatch):
-    read = extract.read_audio
+    read = extract.read_sound
 
     def stop_at_the_fourth(path, rate):
         if len(reads) == 3:
@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_where_it_stopped(data, reads, monkeypatch):
         return read(path, rate)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract, "read_audio", stop_at_the_fourth)
+        patch.setattr(extract, "read_sound", stop_at_the_fourth)
         with pytest.raises(KeyboardInterrupt):
             extract_fbank(data)
     assert not (data / "feats.scp").exists() and len(list((data / "fbank").glob("*"))) == 2
@@ -144,7 +144,7 @@ def test_what_is_refused_is_listed_with_the_reason_and_not_tried_again(data, rea
         "cut": "truncated",
         "short": "0.025 s",
         "gone": "no such recording",
-        "pipe": "a command",
+        "pipe": "a command line",
     }
     soundfile.write(tmp_path / "cut.wav", np.random.default_rng(0).normal(size=4000) * 0.1, 16000)
     assert extract_fbank(data, max_rejected=0.5).taken == 6
@@ -175,3 +175,26 @@ def test_the_verb(data, capsys, tmp_path):
         with pytest.raises(SystemExit) as caught:
             run(arguments)
         assert caught.value.code == code and message in capsys.readouterr().err
+
+
+def test_segments_are_cut_from_their_recordings(tmp_path):
+    """Kaldi's `segments`: an utterance is a part of a recording; features are those of the part alone."""
+    rng = np.random.default_rng(3)
+    talk = (0.1 * rng.standard_normal(4 * 16000)).astype(np.float32)
+    soundfile.write(tmp_path / "talk.wav", talk, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "part.wav", talk[16000:40000], 16000, subtype="FLOAT")
+    for name in ("cut", "whole"):
+        (tmp_path / name).mkdir()
+    write_table(tmp_path / "whole/wav.scp", {"a-1": str(tmp_path / "part.wav")})
+    write_table(tmp_path / "cut/wav.scp", {"talk": str(tmp_path / "talk.wav")})
+    write_table(tmp_path / "cut/segments", {"a-1": "talk 1 2.5", "a-2": "talk 2.5 -1", "a-3": "talk 3 9"})
+    extract_fbank(tmp_path / "whole")
+    rejected = extract_fbank(tmp_path / "cut", max_rejected=0.5)
+    assert [key for key, _ in rejected.records] == ["a-3"] and "beyond the recording's end" in rejected.records[0][1]
+    cut, whole = (FeatureArchive(tmp_path / name / "feats.scp") for name in ("cut", "whole"))
+    assert cut.keys == ["a-1", "a-2"]
+    np.testing.assert_array_equal(cut.whole(0), whole.whole(0))
+    assert read_table(tmp_path / "cut/utt2dur") == {"a-1": "1.500", "a-2": "1.500"}
+    write_table(tmp_path / "cut/segments", {"a-1": "talk 1 2", "a-2": "talk 2.5 -1"})
+    extract_fbank(tmp_path / "cut")  # a moved border is another utterance
+    assert read_table(tmp_path / "cut/utt2dur") == {"a-1": "1.000", "a-2": "1.500"}
