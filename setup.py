@@ -104,7 +104,7 @@ setup(
     cmdclass={"build_py": BuildWithRecipes},
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["speakerkd", "speakerkd.*"]),
-    package_data={"speakerkd": ["**/*.csv", "**/*.j2", "**/*.txt", "py.typed"]},
+    package_data={"speakerkd": ["**/*.csv", "**/*.j2", "**/*.css", "**/*.js", "**/*.txt", "py.typed"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["speakerkd = speakerkd.cli.main:run"]},

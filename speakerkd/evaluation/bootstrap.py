@@ -16,6 +16,8 @@ from speakerkd.data.trials import TrialList
 
 NODES = 1000  # thresholds a class at which a replicate's error rates are taken
 BATCH = 32  # replicates at a time
+# false-accept rates at which the band of a DET curve is told, even on its normal-deviate axis
+BAND_LEVELS = np.concatenate([np.geomspace(1e-4, 0.1, 24), np.linspace(0.12, 0.5, 8)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,23 @@ class Interval:
 
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The interval of a DET curve: of the false-reject rates (P,) at each of the false-accept rates (P,)."""
+
+    accept: NDArray
+    low: NDArray
+    high: NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """What resampling speakers tells: an interval a figure, and the band around the DET curve."""
+
+    figures: dict[str, Interval]
+    band: Band
 
 
 def speakers_of_trials(trials: TrialList, utt2spk: dict[str, str] | None = None) -> tuple[NDArray, NDArray, int]:
@@ -127,8 +146,8 @@ def intervals(
     seed: int = 0,
     utt2spk: dict[str, str] | None = None,
     level: float = 0.95,
-) -> dict[str, Interval] | None:
-    """Percentile intervals of the EER and the minimum detection costs, by resampling speakers.
+) -> Intervals | None:
+    """Percentile intervals of the EER, the minimum detection costs and the DET curve, by resampling speakers.
 
     Parameters
     ----------
@@ -138,7 +157,7 @@ def intervals(
 
     Returns
     -------
-    {"eer": Interval of fractions, "min_dcf_<prior>": Interval}; None with fewer than 5 speakers or one class only.
+    The intervals of `eer` (fractions) and `min_dcf_<prior>`; None with fewer than 5 speakers or one class only.
     """
     left, right, speakers = speakers_of_trials(trials, utt2spk)
     present = np.unique(np.concatenate([left, right]))
@@ -149,7 +168,9 @@ def intervals(
     place[present] = np.arange(len(present))
     sample = Resampler(scores, label, place[left], place[right], len(present))
     generator = np.random.default_rng(seed)
+    levels = BAND_LEVELS[BAND_LEVELS * (label == 0).sum() >= 1]  # where there is a trial to be accepted
     found: dict[str, list[NDArray]] = {"eer": [], **{f"min_dcf_{p:g}": [] for p in priors}}
+    curves: list[NDArray] = []
     for first in range(0, replicates, BATCH):
         count = min(BATCH, replicates - first)
         drawn = generator.multinomial(len(present), np.full(len(present), 1 / len(present)), size=count)
@@ -157,9 +178,12 @@ def intervals(
         found["eer"].append(eer_of_rates(fpr, fnr))
         for prior in priors:
             found[f"min_dcf_{prior:g}"].append(dcf_of_rates(fpr, fnr, prior))
+        curves += [np.interp(levels, fpr[::-1, r], fnr[::-1, r]) for r in range(count)]
+
     tail = (1 - level) / 2
-    result = {}
+    figures = {}
     for name, values in found.items():
         low, high = np.nanquantile(np.concatenate(values), [tail, 1 - tail])
-        result[name] = Interval(float(low), float(high))
-    return result
+        figures[name] = Interval(float(low), float(high))
+    low, high = np.nanquantile(np.stack(curves), [tail, 1 - tail], axis=0)
+    return Intervals(figures, Band(levels, low, high))

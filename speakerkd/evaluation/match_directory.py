@@ -282,7 +282,7 @@ def _save_spaces(path: Path, tests: TestSet, voices: NDArray[np.float32], used: 
 def _draw_examples(path: Path, directory: Path, tests: TestSet, draws: Draws, voices: NDArray[np.float32]) -> None:
     """The first questions of a set as a picture (the first paper's Fig. 7)."""
     from speakerkd.frontend.pictures import read_picture
-    from speakerkd.report.figures import Example, match_examples
+    from speakerkd.report.pictures.examples import Example, match_examples
 
     crops = read_table(directory / "aligned.scp")
     of_face = {

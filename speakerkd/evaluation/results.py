@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.data.trials import TrialList
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import intervals
+from speakerkd.evaluation.metrics import SortedScores
 from speakerkd.evaluation.settings import FALSE_ACCEPTS, PRIORS
 from speakerkd.report.results_file import read_results_file
 from speakerkd.work.files import naming, whole_file, write_json
@@ -56,16 +58,44 @@ def figures(
             "false_accept": _number(point.false_accept),
             "false_reject": _number(point.false_reject),
         }
-    found = replicates and intervals(scores, trials, list(priors), replicates=replicates, seed=seed, utt2spk=utt2spk)
-    if found:
+    found = (
+        intervals(scores, trials, list(priors), replicates=replicates, seed=seed, utt2spk=utt2spk)
+        if replicates
+        else None
+    )
+    if s.defined:
+        entry["histogram"] = histogram(s)
+    if found is not None:
+        of = found.figures
         entry["interval"] = {
             "level": 0.95,
             "replicates": replicates,
             "seed": seed,
-            "eer_percent": [100 * found["eer"].low, 100 * found["eer"].high],
-            "min_dcf": {f"{p:g}": [found[f"min_dcf_{p:g}"].low, found[f"min_dcf_{p:g}"].high] for p in priors},
+            "eer_percent": [100 * of["eer"].low, 100 * of["eer"].high],
+            "min_dcf": {f"{p:g}": [of[f"min_dcf_{p:g}"].low, of[f"min_dcf_{p:g}"].high] for p in priors},
+        }
+        band = found.band
+        entry["det_band"] = {
+            name: [float(f"{value:.4g}") for value in values]
+            for name, values in (("false_accept", band.accept), ("low", band.low), ("high", band.high))
         }
     return entry
+
+
+def histogram(s: SortedScores, bins: int = 60) -> dict[str, Any]:
+    """Counts of target and non-target scores in bins of one width, from the least score to the greatest.
+
+    For pictures: {"low", "high": the range's ends, "target", "nontarget": counts (bins,)}.
+    """
+    low, high = min(s.target[0], s.nontarget[0]), max(s.target[-1], s.nontarget[-1])
+    if not (np.isfinite(low) and np.isfinite(high)) or low == high:
+        low, high = float(np.nan_to_num(low)) - 0.5, float(np.nan_to_num(low)) + 0.5
+    edges = np.linspace(float(low), float(high), bins + 1)[1:-1]
+    counts = {}
+    for name, ordered in (("target", s.target), ("nontarget", s.nontarget)):
+        places = np.concatenate([[0], np.searchsorted(ordered, edges, "left"), [ordered.size]])
+        counts[name] = np.diff(places).tolist()
+    return {"low": float(low), "high": float(high), **counts}
 
 
 def _number(value: float) -> float | None:

@@ -1,84 +1,61 @@
-"""The HTML page of a set of experiments: one file, pictures inside, readable without a network."""
+"""The HTML page of a set of experiments: one file with its pictures inside, readable without a network."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
+from speakerkd.report.pictures.canvas import SERIES, Picture
 from speakerkd.work.files import whole_file
 
-TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-th { font-weight: 600; border-bottom: 2px solid #888; }
-figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; max-width: 100%; }
-figure img { max-width: 100%; }
-figcaption { max-width: 34rem; color: #555; }
-code { background: #f3f3f3; padding: .1rem .3rem; }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
-<p>{{ lead }}</p>
-{% for section in sections %}
-<h2>{{ section.heading }}</h2>
-{% for note in section.notes %}<p>{{ note }}</p>
-{% endfor %}
-{% for cells in section.tables %}
-<table>
-<tr>{% for cell in cells[0] %}<th>{{ cell }}</th>{% endfor %}</tr>
-{% for row in cells[1:] %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-{% endfor %}
-{% for picture in section.pictures %}
-<figure>
-<img alt="{{ picture.caption }}" src="data:image/png;base64,{{ picture.data }}">
-<figcaption>{{ picture.caption }}</figcaption>
-</figure>
-{% endfor %}
-{% endfor %}
-</body>
-</html>
-"""
+
+@dataclass(slots=True)
+class Table:
+    """cells: rows of text, heading first. systems: for each row the position of its system, None where it has none.
+    marks: {(row, column): word} of cells that differ significantly from the baseline, `better` or `worse`."""
+
+    cells: list[list[str]]
+    systems: list[int | None] = field(default_factory=list)
+    marks: dict[tuple[int, int], str] = field(default_factory=dict)
+    caption: str = ""
 
 
 @dataclass(slots=True)
 class Section:
-    """A heading with paragraphs, tables (cells, heading first) and pictures (path, caption)."""
+    """A heading with sentences, tables and pictures."""
 
     heading: str
     notes: list[str] = field(default_factory=list)
-    tables: list[list[list[str]]] = field(default_factory=list)
-    pictures: list[tuple[Path, str]] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        return self.heading.lower().replace(" ", "-")
 
 
-def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> Path:
-    """Write the page, whole or not at all."""
+def write_page(
+    path: Path, title: str, answer: Sequence[str], sections: Sequence[Section], systems: Sequence[str]
+) -> Path:
+    """Write the page, whole or not at all. answer: its first sentences. systems: those that the page's switches show
+    and hide."""
     from jinja2 import Environment
+    from markupsafe import Markup
 
-    shown = [
-        {
-            "heading": s.heading,
-            "notes": s.notes,
-            "tables": s.tables,
-            "pictures": [
-                {"caption": caption, "data": base64.b64encode(picture.read_bytes()).decode()}
-                for picture, caption in s.pictures
-            ],
-        }
-        for s in sections
-    ]
-    page = Environment(autoescape=True).from_string(TEMPLATE).render(title=title, lead=lead, sections=shown)
+    templates = resources.files("speakerkd.report").joinpath("templates")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(templates.joinpath("page.html.j2").read_text("utf-8"))
+    page = template.render(
+        title=title,
+        answer=answer,
+        sections=[section for section in sections if section.tables or section.pictures or section.notes],
+        systems=[{"name": name, "colour": SERIES[i % len(SERIES)]} for i, name in enumerate(systems)],
+        style=Markup(templates.joinpath("page.css").read_text("utf-8")),
+        script=Markup(templates.joinpath("page.js").read_text("utf-8")),
+        svg=lambda picture: Markup(picture.svg),
+    )
     with whole_file(path) as stream:
         stream.write(page)
     return path

@@ -1,117 +1,165 @@
-"""The figures that the papers print, to stand beside ours."""
+"""The figures that the papers print (published.csv), found by the name of an experiment here.
+
+Every published row has a name of ours: `margin`, `alpha_0.4`, `quarter_margin` (voices), `cifar100-resnet18-fitnet`
+(pictures taught by text), `cifar10-resnet32x4-resnet8x4-kd` (pairs of pictures), `eurosat-ms_to_sar-dkd` (two sensors).
+"""
 
 from __future__ import annotations
 
 import csv
+import re
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-# our config's name -> the row's name in the first paper's tables
-PAPER_NAMES = {
-    "baseline": "ResNet34 (w/o dist.)",
-    "kd": "KD",
-    "fitnet": "FitNet",
-    "pkt": "PKD",
-    "sp": "SP",
-    "ickd": "ICKD",
-    "ccl": "CCL",
-    "margin": "Ours (feature)",
-    "classifier": "Ours (classifier)",
-    "margin_quality": "Ours (feature+quality)",
+PAPERS = {
+    "widely_differing_modalities": "Cross-Modal Distillation for Widely Differing Modalities",
+    "dimensional_structure": "A Dimensional Structure based Knowledge Distillation Method for Cross-Modal Learning",
+    "discom_kd": "DisCoM-KD",
+}
+# a method of the first paper's tables -> the config here
+FIRST = {
+    "ResNet34 (w/o dist.)": "baseline",
+    "Baseline (w/o dist.)": "baseline",
+    "KD": "kd",
+    "FitNet": "fitnet",
+    "PKD": "pkt",
+    "SP": "sp",
+    "ICKD": "ickd",
+    "CCL": "ccl",
+    "CLIP": "clip",
+    "Ours": "margin",
+    "Ours (feature)": "margin",
+    "Ours (features)": "margin",
+    "Ours (classifier)": "classifier",
+    "Ours (feature+quality)": "margin_quality",
+}
+SECOND = {
+    "Baseline-S": "baseline",
+    "Baseline-T": "teacher",
+    "Fitnets": "fitnet",
+    "Ours": "dimensional",
+    "Ours without SRM": "dimensional_without_sem",
+}
+THIRD = {"STUDENT": "baseline", "TEACHER": "teacher", "DisCoM-KD": "disentangled"}
+DATA_SETS = {"radar-optical CML": "radar_optical", "STL-10": "stl10", "CIFAR-10": "cifar10", "CIFAR-100": "cifar100"}
+METRICS = {
+    "acc": "top1",
+    "acc_match_image_to_text": "image_to_text_top1",
+    "eer_student": "eer_vox1_o",
+    "mindcf_student": "mindcf_vox1_o",
+    "weighted_f1": "f1_weighted",
 }
 
-PAPER = "widely_differing_modalities"
-_OURS = {"acc": "top1", "acc_match_image_to_text": "image_to_text_top1"}
-_STUDENT = {"eer_student": "eer_vox1_o", "mindcf_student": "mindcf_vox1_o"}
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One printed figure. table: its number. name: the experiment here that it stands beside, "" for none, such as
+    chance. figure: the key of ours that it is compared with. value: as printed; number: None where that is text."""
+
+    paper: str
+    table: str
+    setting: str
+    method: str
+    metric: str
+    value: str
+    name: str
+
+    @property
+    def figure(self) -> str:
+        return METRICS.get(self.metric, self.metric)
+
+    @property
+    def number(self) -> float | None:
+        try:
+            return float(self.value)
+        except ValueError:
+            return None
 
 
 @cache
-def _rows() -> tuple[dict[str, str], ...]:
+def all_published() -> tuple[Published, ...]:
+    """Every printed figure, in the papers' order."""
     with resources.files("speakerkd.report").joinpath("published.csv").open(encoding="utf-8", newline="") as stream:
-        return tuple(csv.DictReader(stream))
+        rows = list(csv.DictReader(stream))
+    return tuple(Published(**row, name=_name(row)) for row in rows)
 
 
-def published(paper: str, tables: tuple[str, ...], setting: str | None = None) -> dict[str, dict[str, float]]:
-    """{row name: {metric: value}} of some tables of one paper.
+@cache
+def _by_name() -> dict[str, list[Published]]:
+    found: dict[str, list[Published]] = {}
+    for row in all_published():
+        if row.name:
+            found.setdefault(row.name, []).append(row)
+    return found
 
-    paper: `widely_differing_modalities`, `dimensional_structure` or `discom_kd`. tables: their numbers, as text.
-    setting: keep the rows whose setting contains this text. Percentages are in percent; values that a paper
-    prints as text are left out.
-    """
-    result: dict[str, dict[str, float]] = {}
-    for row in _rows():
-        if row["paper"] != paper or row["table"] not in tables or (setting and setting not in row["setting"]):
-            continue
-        try:
-            value = float(row["value"])
-        except ValueError:
-            continue
-        result.setdefault(row["method"], {})[row["metric"]] = value
-    return result
+
+def published_of(system: str) -> list[Published]:
+    """The printed figures of an experiment's name, also where it begins with a corpus's tag: `mini-margin`."""
+    known = _by_name()
+    return known.get(system) or known.get(system.partition("-")[2], [])
 
 
 def published_for(system: str) -> dict[str, float]:
-    """The first paper's figures for one of our systems (see `published_row`); {} if it has none."""
-    found = published_row(system)
-    return {} if found is None else found[1]
+    """Those figures by our keys, {key: value}, in percent where they are percentages; {} where there are none."""
+    return {row.figure: row.number for row in published_of(system) if row.number is not None}
 
 
 def published_row(system: str) -> tuple[str, dict[str, float]] | None:
-    """The first paper's row for one of our systems: its label, and its figures under our names; None where it has none.
-
-    Voices: Tables 1, 3 and 4, by the name of the config; Tables 2, 5 and 6, by those of its `ablation` folder.
-    Pictures: Tables 7 to 12, by `dataset-network-variant`, such
-    as `cifar100-resnet18-fitnet`, `cifar100-resnet34-margin_alpha0.2`.
-    """
-    row = PAPER_NAMES.get(system)
-    if row is not None:
-        figures = published(PAPER, ("1", "3", "4")).get(row, {})
-        return (row, figures) if figures else None
-    return _published_ablation(system) or _published_pictures(system)
-
-
-def _published_ablation(system: str) -> tuple[str, dict[str, float]] | None:
-    share = "25%" if system.startswith("quarter_") else "100%"
-    rest = system.removeprefix("quarter_")
-    weak = rest.startswith("weak_")
-    if (share == "25%" or weak) and (row := PAPER_NAMES.get(rest.removeprefix("weak_"))):
-        teacher = "teacher -" if rest == "baseline" else "teacher ResNet34" if weak else "teacher IR-50"
-        found = published(PAPER, ("2",), f"data {share}, {teacher}").get(row, {})
-        label = row + (", 25 %" if share == "25%" else "") + (", teacher ResNet34" if weak else "")
-        return label, {_STUDENT[name]: figure for name, figure in found.items() if name in _STUDENT}
-    kind, _, value = system.partition("_")
-    if kind == "alpha":
-        found = published(PAPER, ("5",), f"alpha {value}")
-    elif kind == "margin" and value:
-        angle = value.removeprefix("cos")
-        found = published(PAPER, ("6",), f"margin cos({angle}deg)" if value.startswith("cos") else f"margin {value}")
-    else:
+    """A label for those figures, and the figures; None where there are none."""
+    rows = published_of(system)
+    if not rows:
         return None
-    return (f"{kind} {value}", found["Ours (feature)"]) if found else None
+    first = rows[0]
+    of_voices = first.paper == "widely_differing_modalities" and int(first.table) < 7
+    label = first.method if of_voices and int(first.table) not in (2, 5, 6) else f"{first.setting}, {first.method}"
+    return label, published_for(system)
 
 
-def _published_pictures(system: str) -> tuple[str, dict[str, float]] | None:
-    dataset, _, rest = system.partition("-")
-    network, _, variant = rest.partition("-")
-    student = network.replace("resnet", "ResNet")
-    method, _, change = (variant, "", "") if variant in PAPER_NAMES else variant.partition("_")
-    row = {**PAPER_NAMES, "baseline": "Baseline (w/o dist.)", "clip": "CLIP"}.get(method)
-    if row is None:
-        return None
-    sources: list[tuple[str, str, str]] = []  # table, setting, row
-    if dataset == "tiny_imagenet" and not change:
-        sources = [("9", f"Tiny-ImageNet, student {student}", row.replace("Baseline", student))]
-    elif dataset == "cifar100" and change:
-        for table, key, text in (("10", "alpha", "alpha {}"), ("11", "beta", "beta {}"), ("12", "m", "margin {}^2")):
-            if change.startswith(key) and (value := change.removeprefix(key)).replace(".", "").isdigit():
-                setting = f"CIFAR-100, {student}, " + text.format(value).replace("margin 0^2", "margin 0")
-                sources = [(table, setting, row)]
-    elif dataset == "cifar100":
-        matching = f"CIFAR-100 test images to class texts, student {student}"
-        sources = [("7", f"CIFAR-100, student {student}", row), ("8", matching, row.replace("(feature)", "(features)"))]
-    figures = {
-        _OURS[found["metric"]]: float(found["value"])
-        for found in _rows()
-        if found["paper"] == PAPER and (found["table"], found["setting"], found["method"]) in sources
-    }
-    return (f"{sources[0][1]}, {row}", figures) if figures else None
+def _name(row: dict[str, str]) -> str:
+    name_of = {"widely_differing_modalities": _first, "dimensional_structure": _second, "discom_kd": _third}
+    return name_of[row["paper"]](row["table"], row["setting"], row["method"])
+
+
+def _first(table: str, setting: str, method: str) -> str:
+    if table in ("1", "3", "4"):
+        return FIRST.get(method, "")
+    if table == "2":
+        share, teacher = re.fullmatch(r"data (\d+)%, teacher (.+)", setting).groups()  # type: ignore[union-attr]
+        name = FIRST.get(method, "")
+        weak = "weak_" if teacher == "ResNet34" else ""
+        return ("quarter_" if share == "25" else "") + weak + name
+    if table in ("5", "6"):
+        value = re.sub(r"cos\((\d+)deg\)", r"cos\1", setting.partition(" ")[2])
+        return f"{setting.partition(' ')[0]}_{value}"
+    return _first_pictures(table, setting, method)
+
+
+def _first_pictures(table: str, setting: str, method: str) -> str:
+    """Tables 7 to 12: `dataset-network-method`, with the changed setting behind it."""
+    name = FIRST.get(re.sub(r"^ResNet\d+ ", "Baseline ", method), "")
+    network = re.search(r"ResNet\d+", setting)
+    if not name or network is None:
+        return ""
+    dataset = "tiny_imagenet" if "Tiny" in setting else "cifar100"
+    change = re.search(r"(alpha|beta|margin) ([\d.]+)", setting)
+    changed = "" if change is None else f"_{'m' if change[1] == 'margin' else change[1]}{change[2]}"
+    return f"{dataset}-{network[0].lower()}-{name}{changed}"
+
+
+def _second(table: str, setting: str, method: str) -> str:
+    data, _, networks = setting.partition(", ")
+    teacher, _, student = networks.partition(" -> ")
+    words = [SECOND.get(part, part.lower().replace(" ", "_").replace("-", "")) for part in method.split("+")]
+    name = "+".join(words).replace("ours_without", "dimensional_without")
+    data_set = DATA_SETS.get(data, data.lower().replace("tiny-", "tiny_").replace("-", ""))
+    return f"{data_set}-{teacher.lower()}-{student.lower()}-{name}"
+
+
+def _third(table: str, setting: str, method: str) -> str:
+    if setting == "average":
+        return ""
+    data, _, rest = setting.partition(" ")
+    scenario = rest.strip("()").lower().replace(" -> ", "_to_").replace(" ", "_")
+    words = THIRD.get(method) or method.lower().replace(" + lskd", "_lskd").replace("discom-kd", "disentangled")
+    return f"{data.lower()}-{scenario}-{words.replace(' ', '_')}"

@@ -1,14 +1,17 @@
-"""What an experiment directory says of itself: its figures under the names that the papers' tables use."""
+"""What an experiment directory says of itself: its figures under the names of the papers' tables, and how it ran."""
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from speakerkd.config import read_yaml
 from speakerkd.errors import InputError
-from speakerkd.report.results_file import read_results_file
+from speakerkd.report.results_file import Record, Results, ScoredList, read_results
+from speakerkd.work.records import read_json, read_rows
 
 LISTS = {
     "trials_original": "vox1_o",
@@ -31,12 +34,52 @@ class Result:
     path: Path
     system: str
     figures: dict[str, float]
-    raw: dict[str, Any]
+    raw: Results
 
     @property
     def left_out(self) -> list[str]:
         """Why figures are missing, each reason once."""
-        return sorted({entry["left_out"] for entry in self.raw.get("match", {}).values() if entry.get("left_out")})
+        return sorted({entry.left_out for entry in self.raw.match.values() if entry.left_out})
+
+    @property
+    def scores(self) -> dict[str, ScoredList]:
+        """{list and protocol: entry} of scored lists without noise."""
+        return {name: entry for name, entry in self.raw.scores.items() if split_name(name)[2] == ""}
+
+
+class LogRow(Record):
+    """A row of log.jsonl."""
+
+    step: int = 0
+    epoch: float = 0.0
+    about: dict[str, Any] = {}
+    terms: dict[str, float] = {}
+    evaluation: dict[str, float] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How an experiment was trained: settings, how it computed, and what the log says. Empty where nothing is there."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    terms: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    evaluations: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def accuracy_by_epoch(self) -> list[tuple[float, float]]:
+        """(epoch, percent) of the training samples that the task loss's classifier gets right, each epoch's mean."""
+        of_epoch: dict[int, list[float]] = {}
+        for epoch, value in self.terms.get("accuracy", []):
+            of_epoch.setdefault(math.ceil(epoch), []).append(value)
+        return [(epoch, 100 * sum(values) / len(values)) for epoch, values in sorted(of_epoch.items())]
+
+    @property
+    def state(self) -> str:
+        """`finished`, `running or stopped at step N`, or `no training log`."""
+        if self.summary:
+            return "finished"
+        return f"running, or stopped, at step {self.about['step']}" if "step" in self.about else "no training log"
 
 
 def read_result(path: Path | str) -> Result:
@@ -49,23 +92,66 @@ def read_result(path: Path | str) -> Result:
             file,
             "run `speakerkd score --model` and `speakerkd match-test` first, or `speakerkd classify` for pictures",
         )
-    raw = read_results_file(file)
+    raw = read_results(file)
     return Result(path, SEED_SUFFIX.sub("", path.resolve().name), _figures(raw), raw)
 
 
-def _figures(raw: dict[str, Any]) -> dict[str, float]:
+def read_training(path: Path | str) -> Training:
+    """Read config.yaml, log.jsonl and finished.json of an experiment, what there is of them.
+
+    A last line of the log that a killed run cut short is left out.
+    """
+    path = Path(path)
+    config: dict[str, Any] = {}
+    if (path / "config.yaml").is_file():
+        config = read_yaml(path / "config.yaml")
+    summary: dict[str, Any] = {}
+    if (path / "finished.json").is_file():
+        summary = read_json(path / "finished.json", dict[str, Any], "remove it and run `speakerkd train --resume`")
+    about: dict[str, Any] = {}
+    terms: dict[str, list[tuple[float, float]]] = {}
+    evaluations: dict[str, list[tuple[float, float]]] = {}
+    if (path / "log.jsonl").is_file():
+        for row in read_rows(path / "log.jsonl", LogRow, "remove it; the report then leaves the curves out"):
+            about |= row.about | {"step": row.step}
+            for name, value in row.terms.items():
+                terms.setdefault(name, []).append((row.epoch, value))
+            for name, value in row.evaluation.items():
+                evaluations.setdefault(name, []).append((row.epoch, value))
+    return Training(config, about, summary, terms, evaluations)
+
+
+def split_name(name: str) -> tuple[str, str, str]:
+    """`trials_original.crops.all-15dB` as list, protocol (with its back-end) and noise, each "" where it has none."""
+    first, _, rest = name.partition(".")
+    protocol, _, condition = rest.partition(".")
+    return first, protocol, condition
+
+
+def noise_of(name: str) -> tuple[str, float] | None:
+    """Category and level in dB of a noisy score's name; None of a clean one."""
+    found = re.search(r"\.(\w+)-(-?[\d.]+)dB(?:\.|$)", name)
+    return (found[1], float(found[2])) if found else None
+
+
+def short_list(name: str) -> str:
+    """A list's short name, `vox1_o` for trials_original; own lists keep theirs."""
+    return LISTS.get(name, name.removeprefix("trials_"))
+
+
+def _figures(raw: Results) -> dict[str, float]:
     """EERs in percent, minDCF at p = 0.01, accuracies in percent; undefined ones are left out."""
     figures: dict[str, float | None] = {}
-    for name, entry in raw.get("scores", {}).items():
-        lists, _, rest = name.partition(".")
-        short = LISTS.get(lists, lists.removeprefix("trials_"))
-        _protocol, _, condition = rest.partition(".")
+    for name, entry in raw.scores.items():
+        listed, _, condition = split_name(name)
+        short = short_list(listed)
         if not condition:
-            figures[f"eer_{short}"] = entry.get("eer_percent")
-            figures[f"mindcf_{short}"] = (entry.get("min_dcf") or {}).get("0.01")
+            figures[f"eer_{short}"] = entry.eer_percent
+            figures[f"mindcf_{short}"] = (entry.min_dcf or {}).get("0.01")
         elif (noise := re.fullmatch(r"all-(-?[\d.]+)dB", condition)) and short in NOISY:
-            figures[f"{NOISY[short]}_{noise[1]}db"] = entry.get("eer_percent")
-    for name, entry in raw.get("match", {}).items():
-        figures[name] = entry.get("accuracy_percent")
-    figures |= raw.get("classify", {}).get("test", {}).get("figures", {})
+            figures[f"{NOISY[short]}_{noise[1]}db"] = entry.eer_percent
+    for name, matching in raw.match.items():
+        figures[name] = matching.accuracy_percent
+    if "test" in raw.classify:
+        figures |= raw.classify["test"].figures or {}
     return {key: float(value) for key, value in figures.items() if value is not None}

@@ -2,52 +2,94 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from speakerkd.work.records import read_json
 
 AGAIN = "move it away, then run `speakerkd score`, `match-test` or `classify` again"
 
 
-class Interval(BaseModel):
-    """Ends of the 95 % intervals of an entry's figures."""
+class Record(BaseModel):
+    """A part of the file: what readers rely on is checked, what else stands there is kept."""
 
     model_config = ConfigDict(extra="allow")
 
-    eer_percent: tuple[float, float] = (math.nan, math.nan)
+
+class Interval(Record):
+    eer_percent: tuple[float, float] | None = None
     min_dcf: dict[str, tuple[float, float]] = {}
 
 
-class Entry(BaseModel):
-    """What readers rely on in an entry, whatever else stands there."""
+class Threshold(Record):
+    threshold: float | None = None
 
-    model_config = ConfigDict(extra="allow")
+
+class Histogram(Record):
+    low: float
+    high: float
+    target: list[int] = Field(min_length=1)
+    nontarget: list[int] = Field(min_length=1)
+
+
+class DetBand(Record):
+    false_accept: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class ScoredList(Record):
+    """Figures of one scored list."""
 
     trials: int = 0
     eer_percent: float | None = None
     eer_threshold: float | None = None
     min_dcf: dict[str, float | None] | None = None
+    thresholds: dict[str, Threshold] = {}
     interval: Interval = Interval()
-    accuracy_percent: float | None = None
-    left_out: str | None = None
-    figures: dict[str, float | None] | None = None
+    histogram: Histogram | None = None
+    det_band: DetBand | None = None
     made: dict[str, str | int | float | None] = {}
 
 
-class ResultsFile(BaseModel):
-    """The sections, each {name: entry}."""
+class Matching(Record):
+    """Accuracy of one kind of matching, or why it was left out."""
 
-    model_config = ConfigDict(extra="allow")
+    accuracy_percent: float | None = None
+    interval_percent: tuple[float, float] | None = None
+    chance_percent: float | None = None
+    people: int | None = None
+    left_out: str | None = None
 
-    scores: dict[str, Entry] = {}
-    match: dict[str, Entry] = {}
-    classify: dict[str, Entry] = {}
+
+class Difference(Record):
+    """A figure less a baseline's, by a paired test."""
+
+    value: float
+    interval: tuple[float, float]
+    verdict: str = "not judged"
+
+
+class Classified(Record):
+    figures: dict[str, float | None] | None = None
+
+
+class Results(Record):
+    """results.json of an experiment."""
+
+    scores: dict[str, ScoredList] = {}
+    match: dict[str, Matching] = {}
+    classify: dict[str, Classified] = {}
+    differences: dict[str, dict[str, Difference]] = {}
+
+
+def read_results(path: Path | str) -> Results:
+    """The file, its sections and entries checked. Raises InputError where it is damaged."""
+    return read_json(path, Results, AGAIN)
 
 
 def read_results_file(path: Path | str) -> dict[str, Any]:
-    """The file's content, its sections and entries checked. Raises InputError where it is damaged."""
-    return read_json(path, ResultsFile, AGAIN).model_dump(exclude_unset=True)
+    """The same as plain values, to change and write again."""
+    return read_results(path).model_dump(exclude_unset=True)

@@ -54,6 +54,20 @@ IMAGE_COLUMNS = (
 )
 
 
+def columns_for(figures: Sequence[Mapping[str, float]]) -> tuple[Column, ...]:
+    """The columns that some of our figures have, among them every own list's: no scored list is left out."""
+    known = (*SPEAKER_COLUMNS, *IMAGE_COLUMNS)
+    keys = {column.key for column in known}
+    others = dict.fromkeys(key for row in figures for key in row if key not in keys)
+    own = [
+        Column(key, f"EER ({key[4:]}) %") if key.startswith("eer_") else Column(key, f"minDCF ({key[7:]})", 3)
+        for key in others
+        if key.startswith(("eer_", "mindcf_"))
+    ]
+    there = {key for row in figures for key in row}
+    return tuple(column for column in (*SPEAKER_COLUMNS, *own, *IMAGE_COLUMNS) if column.key in there)
+
+
 def summarise(values: Sequence[float], decimals: int) -> str:
     """`mean ± sample deviation` over seeds, or the plain value of one; `-` for none."""
     if not values:

@@ -66,8 +66,8 @@ def test_intervals_hold_the_figure_and_shrink_with_speakers():
         trials, scores, _ = simulated(speakers, 4)
         found = bootstrap.intervals(scores, trials, [0.01], replicates=300)
         exact = metrics.eer(metrics.sort_scores(scores, trials.label))
-        assert found["eer"].low < exact < found["eer"].high
-        widths.append(found["eer"].high - found["eer"].low)
+        assert found.figures["eer"].low < exact < found.figures["eer"].high
+        widths.append(found.figures["eer"].high - found.figures["eer"].low)
     assert widths[1] < 0.6 * widths[0]
 
 
@@ -81,13 +81,13 @@ def test_intervals_are_wider_than_resampled_trials_give():
         drawn = generator.integers(len(scores), size=len(scores))
         eers.append(metrics.eer(metrics.sort_scores(scores[drawn], trials.label[drawn])))
     low, high = np.quantile(eers, [0.025, 0.975])
-    assert found["eer"].high - found["eer"].low > 1.5 * (high - low)
+    assert found.figures["eer"].high - found.figures["eer"].low > 1.5 * (high - low)
 
 
 def test_the_seed_decides():
     trials, scores, _ = simulated(8, 4)
     one, same, other = (bootstrap.intervals(scores, trials, [0.01], replicates=50, seed=s) for s in (1, 1, 2))
-    assert one == same != other
+    assert one.figures == same.figures != other.figures
 
 
 def test_too_few_speakers_or_one_class_have_no_interval():

@@ -4,6 +4,7 @@ import json
 
 from speakerkd.report.published import published_for, published_row
 from speakerkd.report.results import Result
+from speakerkd.report.results_file import Results
 from speakerkd.report.summary import result_table, write_report
 from speakerkd.report.tables import Column, as_markdown, as_text, layout, summarise
 
@@ -35,7 +36,7 @@ def test_published_ablations_are_found_by_the_config_s_name():
     assert published_for("alpha_0.4") == {"eer_vox1_o": 1.67, "mindcf_vox1_o": 0.195}
     assert published_for("margin_cos20") == {"eer_vox1_o": 1.71, "mindcf_vox1_o": 0.197}
     assert published_for("margin_0") == {"eer_vox1_o": 1.66, "mindcf_vox1_o": 0.188}
-    assert published_for("quarter_margin") == {"eer_vox1_o": 3.22, "mindcf_vox1_o": 0.373}
+    assert published_for("quarter_margin") == {"eer_vox1_o": 3.22, "mindcf_vox1_o": 0.373, "eer_teacher": 0.64}
     assert published_for("quarter_baseline") == {"eer_vox1_o": 3.61, "mindcf_vox1_o": 0.409}
 
 
@@ -54,8 +55,8 @@ def test_pictures_stand_beside_tables_7_to_12_of_the_first_paper():
 
 
 def test_a_voice_papers_row_does_not_stand_below_pictures(tmp_path):
-    pictures = Result(tmp_path, "margin", {"top1": 50.0}, {})
-    voices = Result(tmp_path, "margin", {"eer_vox1_o": 2.0}, {})
+    pictures = Result(tmp_path, "margin", {"top1": 50.0}, Results())
+    voices = Result(tmp_path, "margin", {"eer_vox1_o": 2.0}, Results())
     assert [row[0] for row in result_table([pictures], with_published=True)] == ["system", "margin"]
     assert len(result_table([voices], with_published=True)) == 3
 

@@ -1,0 +1,83 @@
+"""Figures over something: loss terms and EER over training, EER over noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from speakerkd.report.pictures.canvas import INK, Picture, draw, mark, name_curves, save, style_of
+
+Points = Sequence[tuple[float, float]]
+
+
+def curves_over(
+    curves: Mapping[str, Points],
+    path: Path,
+    caption: str,
+    *,
+    x: str,
+    y: str,
+    systems: Sequence[str] | None = None,
+    accuracy: Mapping[str, Points] | None = None,
+) -> Picture:
+    """One line a system (the first paper's Fig. 6).
+
+    curves: {system: [(x, y), ...]}. x, y: what the axes say, units named. systems: all of a page, whose order decides
+    on colours. accuracy: likewise, in percent over the training samples, dashed on an axis of its own.
+    """
+    figure, (axes,) = draw(5.4, 3.6)
+    order = systems or list(curves)
+    for name, points in curves.items():
+        position = order.index(name)
+        xs, ys = zip(*points, strict=True)
+        axes.plot(
+            xs, ys, label=name, marker="o", markersize=3.5, linewidth=1.8, gid=mark(position), **style_of(position)
+        )
+    if accuracy:
+        right = axes.twinx()
+        for name, points in accuracy.items():
+            xs, ys = zip(*points, strict=True)
+            number = order.index(name)
+            right.plot(xs, ys, linestyle=":", linewidth=1.3, color=style_of(number)["color"], gid=mark(number))
+        right.set_ylabel("training accuracy, % (dotted)", color=INK)
+        right.set_ylim(0, 100)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_ylim(bottom=0)
+    name_curves(figure, axes, len(curves))
+    return save(figure, path, caption)
+
+
+def terms_over_epochs(terms: Mapping[str, Points], path: Path, caption: str) -> Picture:
+    """The loss terms of one training, each a line; logarithmic, since terms differ by orders of magnitude."""
+    figure, (axes,) = draw(5.4, 3.6)
+    for position, (name, points) in enumerate(terms.items()):
+        xs, ys = zip(*points, strict=True)
+        axes.plot(xs, ys, label=name, linewidth=1.5, **style_of(position))
+    axes.set_yscale("symlog", linthresh=1e-3)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss term")
+    name_curves(figure, axes, len(terms))
+    return save(figure, path, caption)
+
+
+def noise_levels(
+    curves: Mapping[str, Mapping[float | None, float]], path: Path, caption: str, systems: Sequence[str] | None = None
+) -> Picture:
+    """EER over noise, clean at the left. curves: {system: {level in dB, None for clean: EER in percent}}."""
+    levels = sorted({level for values in curves.values() for level in values if level is not None}, reverse=True)
+    names = ["clean", *(f"{level:g}" for level in levels)]
+    place: dict[float | None, int] = {None: 0, **{level: number for number, level in enumerate(levels, 1)}}
+    figure, (axes,) = draw(5.4, 3.6)
+    order = systems or list(curves)
+    for name, values in curves.items():
+        position = order.index(name)
+        points = sorted((place[level], eer) for level, eer in values.items())
+        xs, ys = zip(*points, strict=True)
+        axes.plot(xs, ys, label=name, marker="o", markersize=4, linewidth=1.8, gid=mark(position), **style_of(position))
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlabel("speech over noise, dB")
+    axes.set_ylabel("EER, %")
+    axes.set_ylim(bottom=0)
+    name_curves(figure, axes, len(curves))
+    return save(figure, path, caption)

@@ -1,0 +1,46 @@
+"""Faces that voices were matched with (the first paper's Fig. 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerkd.report.pictures.canvas import FAINT, INK, SERIES, Picture, draw_grid, save
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A voice's name and the faces it chose from: (picture uint8 (H, W, 3), cosine) each, the right one first."""
+
+    voice: str
+    faces: Sequence[tuple[NDArray[np.uint8], float]]
+
+
+def match_examples(
+    examples: Sequence[Example], path: Path, caption: str = "Voices and the faces they chose from."
+) -> Picture:
+    """A row a voice: the right face framed thick and green, a wrong one that was chosen orange, cosines below.
+
+    The right face stands left and right in turn.
+    """
+    many = max(len(example.faces) for example in examples)
+    figure, grid = draw_grid(len(examples), many, 1.7, 2.0)
+    for number, (example, row) in enumerate(zip(examples, grid, strict=True)):
+        chosen = int(np.argmax([cosine for _, cosine in example.faces]))
+        order = list(range(len(example.faces)))
+        order = order[number % many :] + order[: number % many]
+        for place, axes in zip(order, row, strict=False):
+            picture, cosine = example.faces[place]
+            axes.imshow(picture)
+            axes.set(xticks=[], yticks=[])
+            word = "right" if place == 0 else "chosen" if place == chosen else ""
+            axes.set_xlabel(f"{cosine:+.2f} {word}".strip(), color=INK)
+            colour = SERIES[2] if place == 0 else SERIES[1] if place == chosen else FAINT
+            for spine in axes.spines.values():
+                spine.set(edgecolor=colour, linewidth=4)
+        row[0].set_title(example.voice, fontsize="small", loc="left", color=INK)
+    return save(figure, path, caption)

@@ -1,0 +1,328 @@
+"""What a report's page shows below its table: pictures with a caption each, and the records of how all was made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speakerkd.errors import InputError
+from speakerkd.report.page import Section, Table
+from speakerkd.report.pictures.curves import curves_over, noise_levels, terms_over_epochs
+from speakerkd.report.pictures.det import Curve, det_curves
+from speakerkd.report.pictures.histograms import score_histogram
+from speakerkd.report.pictures.matching import Bar, matching_bars
+from speakerkd.report.pictures.spaces import embedding_map
+from speakerkd.report.results import Result, Training, noise_of, read_training, short_list, split_name
+from speakerkd.work.arrays import read_npz
+
+Groups = Mapping[str, Sequence[Result]]
+LIST_NAMES = {
+    "vox1_o": "the original list (O)",
+    "vox1_h": "the same-gender list (H)",
+    "vox1_e": "the extended list (E)",
+    "vox1_cleaned": "the cleaned list",
+    "cnceleb": "CN-Celeb",
+}
+QUESTION = re.compile(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?(_centred)?(_fit)?")
+
+
+def with_pictures(groups: Groups, folder: Path) -> list[Section]:
+    """Detection, noise, matching, embedding spaces and training, each where there is something to show."""
+    return [
+        _detection(groups, folder),
+        _noise(groups, folder),
+        _matching(groups, folder),
+        _spaces(groups, folder),
+        _training(groups, folder),
+    ]
+
+
+def records(groups: Groups) -> list[Section]:
+    """What was run, and how each score came about."""
+    return [_runs(groups), _scores(groups)]
+
+
+def _detection(groups: Groups, folder: Path) -> Section:
+    """DET curves of every list, and the scores' histogram of each system on the first."""
+    section = Section("Verification")
+    lists = list(dict.fromkeys(name for runs in groups.values() for run in runs[:1] for name in run.scores))
+    for name in lists:
+        curves = [curve for system, runs in groups.items() if (curve := _curve(system, runs[0], name)) is not None]
+        if curves:
+            listed, protocol, _ = split_name(name)
+            caption = (
+                f"Detection errors on {list_name(listed)}, {protocol or 'own'} scores, one seed a system. A dot marks "
+                "the EER, a cross the least cost at a prior of 1 %; bands are 95 % intervals over speakers."
+            )
+            section.pictures.append(det_curves(curves, folder / f"det_{_file(name)}.png", caption, list(groups)))
+    for position, (system, runs) in enumerate(groups.items()):
+        if position >= 4 or not lists or (entry := runs[0].scores.get(lists[0])) is None or entry.histogram is None:
+            continue
+        counts = entry.histogram
+        target, nontarget = np.asarray(counts.target, float), np.asarray(counts.nontarget, float)
+        marks = {"EER": entry.eer_threshold} | {
+            f"{float(rate):.1%} false accepts": point.threshold for rate, point in entry.thresholds.items()
+        }
+        caption = (
+            f"{system}: scores on {list_name(split_name(lists[0])[0])}, {int(target.sum()):,} target and "
+            f"{int(nontarget.sum()):,} non-target trials; dotted lines are thresholds found on this very list."
+        )
+        section.pictures.append(
+            score_histogram(
+                np.linspace(counts.low, counts.high, len(target) + 1),
+                target,
+                nontarget,
+                {name: value for name, value in marks.items() if value is not None},
+                folder / f"scores_{_file(system)}.png",
+                caption,
+            )
+        )
+    return section
+
+
+def _curve(system: str, run: Result, name: str) -> Curve | None:
+    path = run.path / "scores" / f"{name}.det"
+    entry = run.scores.get(name)
+    if entry is None or not path.is_file():
+        return None
+    try:
+        accept, reject = np.loadtxt(path, usecols=(1, 2), unpack=True, ndmin=2, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        raise InputError("not the points of a DET curve", path, "remove it and run `speakerkd score` again") from error
+    eer, band = entry.eer_percent, entry.det_band
+    return Curve(
+        system,
+        accept,
+        reject,
+        None if eer is None else eer / 100,
+        _least_cost(accept, reject),
+        None if band is None else (np.array(band.false_accept), np.array(band.low), np.array(band.high)),
+    )
+
+
+def _least_cost(accept: np.ndarray, reject: np.ndarray, prior: float = 0.01) -> tuple[float, float] | None:
+    if not len(accept):
+        return None
+    best = int(np.argmin(prior * reject + (1 - prior) * accept))
+    return float(accept[best]), float(reject[best])
+
+
+def _noise(groups: Groups, folder: Path) -> Section:
+    """EER over noise of each category that was scored."""
+    section = Section("Noise")
+    found: dict[tuple[str, str], dict[str, dict[float | None, float]]] = {}
+    for system, runs in groups.items():
+        for name, entry in runs[0].raw.scores.items():
+            noise, eer = noise_of(name), entry.eer_percent
+            if noise is None or eer is None:
+                continue
+            listed, protocol, _ = split_name(name)
+            levels = found.setdefault((listed, noise[0]), {}).setdefault(system, {})
+            levels[noise[1]] = eer
+            clean = runs[0].scores.get(f"{listed}.{protocol}")
+            if clean is not None and clean.eer_percent is not None:
+                levels[None] = clean.eer_percent
+    for (listed, category), curves in found.items():
+        kind = "noise of all kinds" if category == "all" else category
+        caption = f"EER on {list_name(listed)} under {kind} at exact levels, one seed a system."
+        section.pictures.append(
+            noise_levels(curves, folder / f"noise_{_file(listed)}_{category}.png", caption, list(groups))
+        )
+    return section
+
+
+def _matching(groups: Groups, folder: Path) -> Section:
+    section = Section("Matching voices and faces")
+    bars: dict[str, dict[str, Bar]] = {}
+    bound: dict[str, float] = {}
+    chance: float | None = None
+    people: list[str] = []
+    for system, runs in groups.items():
+        for name, entry in runs[0].raw.match.items():
+            question = question_name(name)
+            if question is None or entry.accuracy_percent is None:
+                continue
+            chance = entry.chance_percent if entry.chance_percent is not None else chance
+            if name.endswith("_fit"):
+                bound[question] = max(bound.get(question, 0.0), entry.accuracy_percent)
+                continue
+            bars.setdefault(system, {})[question] = (entry.accuracy_percent, entry.interval_percent)
+            if entry.people:
+                people.append(f"{entry.people} people")
+    if bars:
+        of = f" of {people[0]}" if people else ""
+        caption = (
+            f"Right answers in matching{of}: A-F voice to face, F-A face to voice; O any other people, H of the same "
+            "gender. Lines are 95 % intervals over people; dotted: chance"
+            + ("; dashed: the best linear map from the voices to the faces." if bound else ".")
+        )
+        section.pictures.append(
+            matching_bars(
+                bars, chance if chance is not None else 50.0, folder / "matching.png", caption, bound, list(groups)
+            )
+        )
+    return section
+
+
+def question_name(key: str) -> str | None:
+    """`acc_match_audio_to_face_o_5` as the papers write it, `A-F (O), 1 of 5`; None for other keys."""
+    found = QUESTION.fullmatch(key)
+    if found is None:
+        return None
+    direction = "A-F" if found[1] == "audio_to_face" else "F-A"
+    return (
+        f"{direction} ({found[2].upper()})"
+        + (f", 1 of {found[3]}" if found[3] else "")
+        + (", centred" if found[4] else "")
+    )
+
+
+def _spaces(groups: Groups, folder: Path) -> Section:
+    section = Section("Where voices and faces lie")
+    for position, (system, runs) in enumerate(groups.items()):
+        path = runs[0].path / "spaces.npz"
+        if position >= 4 or not path.is_file():
+            continue
+        stored = read_npz(path, fix="remove it and run `speakerkd match-test` again")
+        parts = {key: stored[key] for key in ("face", "face projected", "voice") if key in stored}
+        genders = stored["gender"].tolist() if "gender" in stored else None
+        caption = (
+            f"{system}: faces, projected faces and voices of people it never saw (t-SNE, seed 0, cosine space). "
+            "Voices that lie among the projected faces are what matching lives on."
+        )
+        section.pictures.append(embedding_map(parts, folder / f"spaces_{_file(system)}.png", caption, genders))
+    return section
+
+
+def _training(groups: Groups, folder: Path) -> Section:
+    section = Section("Training")
+    trainings = {system: read_training(runs[0].path) for system, runs in groups.items()}
+    for figure in dict.fromkeys(name for training in trainings.values() for name in training.evaluations):
+        curves = {s: t.evaluations[figure] for s, t in trainings.items() if len(t.evaluations.get(figure, [])) > 1}
+        if curves:
+            accuracy = {s: trainings[s].accuracy_by_epoch() for s in curves} if figure == "eer" else {}
+            accuracy = {s: points for s, points in accuracy.items() if points}
+            caption = f"Early evaluation on the development data over training ({figure}), one seed a system" + (
+                "; dotted: training samples that the task loss's classifier gets right." if accuracy else "."
+            )
+            unit = f"{figure.upper()}, %" if figure in ("eer", "top1", "f1_weighted") else figure
+            path = folder / f"learning_{_file(figure)}.png"
+            section.pictures.append(
+                curves_over(curves, path, caption, x="epoch", y=unit, systems=list(groups), accuracy=accuracy)
+            )
+    for position, (system, training) in enumerate(trainings.items()):
+        terms = {n: points for n, points in training.terms.items() if len(points) > 1 and n not in ("accuracy", "loss")}
+        if terms and position < 4:
+            caption = f"{system}: terms of the loss over training, as the log has them."
+            section.pictures.append(terms_over_epochs(terms, folder / f"terms_{_file(system)}.png", caption))
+    return section
+
+
+def _runs(groups: Groups) -> Section:
+    cells = [
+        [
+            "experiment",
+            "state",
+            "seed",
+            "network",
+            "loss",
+            "teaching",
+            "samples",
+            "steps",
+            "machine",
+            "minutes",
+            "peak GB",
+        ]
+    ]
+    systems: list[int | None] = []
+    notes = []
+    for position, (_, runs) in enumerate(groups.items()):
+        for run in runs:
+            training = read_training(run.path)
+            cells.append(_run_row(run, training))
+            systems.append(position)
+            notes += [f"{run.path.name}: {line}" for line in refusals(training.config)]
+    return Section("What was run", list(dict.fromkeys(notes)), [Table(cells, systems, caption="Trainings")])
+
+
+def _run_row(run: Result, training: Training) -> list[str]:
+    config, about = training.config, training.summary or training.about
+
+    def named(key: str) -> str:
+        value = config.get(key)
+        return str(value.get("name", "-")) if isinstance(value, dict) else "-"
+
+    objectives = config.get("distill") or []
+    machine = " ".join(str(about[key]) for key in ("device", "precision") if key in about)
+    seconds = training.summary.get("seconds")
+    return [
+        run.path.name,
+        training.state,
+        str(config.get("seed", "-")),
+        named("student"),
+        named("loss"),
+        " + ".join(str(o.get("name")) for o in objectives if isinstance(o, dict)) or "none",
+        f"{about['samples']:,}" if "samples" in about else "-",
+        f"{about['steps']:,}" if "steps" in about else "-",
+        machine or "-",
+        f"{seconds / 60:.1f}" if seconds is not None else "-",
+        f"{training.summary['peak_gigabytes']:.1f}" if "peak_gigabytes" in training.summary else "-",
+    ]
+
+
+def refusals(config: Mapping[str, Any]) -> Iterator[str]:
+    """What the data directories of a config had refused, one sentence a list of refusals."""
+    data = config.get("data")
+    if not isinstance(data, dict):
+        return
+    named = data.get("train")
+    directories = [*(named if isinstance(named, list) else [named]), data.get("dev")]
+    for directory in dict.fromkeys(d for d in directories if isinstance(d, str)):
+        for path in sorted(Path(directory).glob("*.rejected")):
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                count = sum(1 for line in stream if line.strip())
+            if count:
+                yield f"{count:,} refused by {path.stem}, listed in {path}."
+
+
+def _scores(groups: Groups) -> Section:
+    """How each figure came about: the header that every score file carries."""
+    cells = [["experiment", "list", "protocol", "trials", "EER %", "95 % interval", "minDCF (p=0.01)", "data"]]
+    systems: list[int | None] = []
+    for position, runs in enumerate(groups.values()):
+        for run in runs:
+            for name, entry in run.raw.scores.items():
+                if entry.eer_percent is None:
+                    continue
+                ends = entry.interval.eer_percent
+                cost = (entry.min_dcf or {}).get("0.01")
+                made = entry.made
+                cells.append(
+                    [
+                        run.path.name,
+                        name,
+                        str(made.get("protocol", "")),
+                        f"{entry.trials:,}",
+                        f"{entry.eer_percent:.2f}",
+                        f"{ends[0]:.2f} to {ends[1]:.2f}" if ends else "-",
+                        "-" if cost is None else f"{cost:.3f}",
+                        str(made.get("data", "")),
+                    ]
+                )
+                systems.append(position)
+    return Section(
+        "How the scores were made", tables=[Table(cells, systems, caption="Scored lists")] if systems else []
+    )
+
+
+def list_name(listed: str) -> str:
+    """A trial list in words."""
+    return LIST_NAMES.get(short_list(listed), f"the list {listed}")
+
+
+def _file(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name)

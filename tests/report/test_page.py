@@ -1,0 +1,121 @@
+"""The page of a set of experiments: what a reader decides by."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from experiments import make_experiment
+
+from speakerkd.errors import InputError
+from speakerkd.report.pictures.det import Curve, det_curves
+from speakerkd.report.summary import write_report
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    base = tmp_path_factory.mktemp("exp")
+    folders = [make_experiment(base / "x-baseline"), make_experiment(base / "x-margin", 2.5, taught=True, seed=1)]
+    text, path = write_report(folders, base / "page.html")
+    return text, path.read_text("utf-8"), path
+
+
+def test_the_answer_stands_first_with_its_interval(page):
+    html = page[1]
+    answer = (
+        "margin against baseline: A-F (O) +24.1 points [+18.0, +30.2], better, EER (O) no difference [-0.90, +1.20]."
+    )
+    assert answer in html
+    assert html.index(answer) < html.index("<table")
+
+
+def test_only_significant_figures_are_marked(page):
+    marked = re.findall(r'<td class="(\w+)"[^>]*>([\d.]+)', page[1])
+    assert marked == [("better", "78.0")]
+
+
+def test_every_scored_list_has_its_columns(page):
+    text, html, _ = page
+    for heading in ("EER (O) %", "EER (own) %", "minDCF (own)", "EER 10 dB %"):
+        assert heading in text and f'<th scope="col">{heading}</th>' in html
+
+
+def test_the_page_loads_nothing_from_elsewhere(page):
+    html = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page[1])
+    assert not re.search(r'(src|href)="(?!#)', html) and "http" not in html and "@import" not in html
+
+
+def test_pictures_have_words_and_files_beside_the_page(page):
+    _, html, path = page
+    shown = re.findall(r'<div class="picture" role="img" aria-label="([^"]+)"><svg', html)
+    pictures = list((path.parent / "page_pictures").glob("*.png"))
+    assert len(shown) == len(pictures) >= 8
+    assert all(len(words) > 40 for words in shown)
+    assert len(set(re.findall(r' id="([^"]+)"', html))) == len(re.findall(r' id="([^"]+)"', html))
+
+
+def test_text_of_records_is_text(page):
+    assert "data/&lt;b&gt;test&lt;/b&gt;" in page[1] and "<b>test</b>" not in page[1]
+
+
+def test_the_same_experiments_give_the_same_page(page, tmp_path):
+    folders = [page[2].parent / name for name in ("x-baseline", "x-margin")]
+    assert write_report(folders, tmp_path / "page.html")[1].read_text("utf-8") == page[1]
+
+
+def test_a_missing_stage_leaves_its_section_out(tmp_path):
+    folder = make_experiment(tmp_path / "alone")
+    for name in ("log.jsonl", "finished.json", "config.yaml", "spaces.npz"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "scores")
+    html = write_report([folder])[1].read_text("utf-8")
+    assert "no training log" in html and "Where voices and faces lie" not in html
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"scores": []}', '{"scores": {"a": 1}}', "[" * 10_000, '{"match": {"a": {"accuracy_percent": "x"}}}'],
+)
+def test_damaged_results_are_refused_in_a_line(tmp_path, content):
+    folder = make_experiment(tmp_path / "x")
+    (folder / "results.json").write_text(content)
+    with pytest.raises(InputError, match=r"results\.json.*move it away"):
+        write_report([folder])
+
+
+def test_a_det_curve_of_millions_of_trials_is_small(tmp_path):
+    rates = np.geomspace(1e-6, 1, 400)
+    curves = [Curve(f"system {n}", rates, np.clip(0.001 * (n + 1) / rates, 0, 1), 0.02) for n in range(4)]
+    assert len(det_curves(curves, tmp_path / "det.png", "c").svg) < 200_000
+
+
+CLICKS = """
+<script>
+const told = [];
+const shown = () => document.querySelectorAll('[data-system="1"]:not(.hidden)').length;
+told.push(shown());
+document.querySelector('input[data-toggle="1"]').click();
+told.push(shown());
+document.querySelector('input[data-toggle="1"]').click();
+told.push(shown());
+const paper = () => getComputedStyle(document.documentElement).getPropertyValue("--paper").trim();
+document.querySelector('input[value="dark"]').click();
+told.push(paper());
+document.querySelector('input[value="light"]').click();
+told.push(paper());
+document.title = "told " + told.join(" ");
+</script>
+"""
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to click with")
+def test_the_switches_show_hide_and_recolour(page, tmp_path):
+    (tmp_path / "page.html").write_text(page[1].replace("</body>", CLICKS + "</body>"), encoding="utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    shown = subprocess.run(
+        [*command, "--dump-dom", f"file://{tmp_path / 'page.html'}"], capture_output=True, text=True, timeout=120
+    )
+    before, hidden, after, dark, light = re.search(r"<title>told (.*)</title>", shown.stdout)[1].split()
+    assert int(before) > 10 and int(hidden) == 0 and before == after
+    assert dark == "#14171b" and light == "#ffffff"

@@ -1,0 +1,56 @@
+"""Published figures beside ours: a researcher's check that a run stands where the paper says."""
+
+import csv
+import io
+
+import pytest
+from experiments import make_experiment
+
+from speakerkd.errors import InputError
+from speakerkd.report.papers import as_format, published_tables
+from speakerkd.report.published import all_published, published_for, published_row
+
+
+def test_all_753_published_figures_are_there():
+    assert len(all_published()) == 753
+
+
+def test_names_lead_to_the_rows_of_all_three_papers():
+    # second paper, Table 3; third paper, Table 1
+    assert published_for("cifar10-resnet32x4-shufflenetv2-dimensional") == {"top1": 84.56}
+    assert published_for("eurosat-ms_to_sar-dkd") == {"f1_weighted": 78.30}
+    assert published_for("tristar-thermal_to_depth-disentangled") == {"f1_weighted": 92.86}
+    assert published_row("mini-margin")[0] == "Ours (feature)"
+    assert published_row("sur-split0") is None
+
+
+def test_ours_stands_beside_the_paper_with_both_gains(tmp_path):
+    make_experiment(tmp_path / "vox-baseline", 2.0)
+    make_experiment(tmp_path / "vox-margin-seed1", 2.5, seed=1)
+    make_experiment(tmp_path / "vox-margin-seed2", 2.5, seed=2)
+    cells, notes = published_tables(tmp_path, tables=["1"], papers=["widely_differing_modalities"])
+    rows = [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
+    margin = next(row for row in rows if row["method"] == "Ours (feature)" and row["figure"] == "eer_vox1_o")
+    assert margin["published"] == "1.51" and margin["published - its baseline"] == "-0.200"
+    assert margin["seeds"] == "2" and margin["budget"] == "64 samples, 40 steps of 8, 2 min on ?"
+    assert float(margin["ours - our baseline"]) < 0
+    assert next(row for row in rows if row["method"] == "PKD")["ours"] == ""
+    assert notes == []
+
+
+def test_unfinished_and_stale_experiments_are_named(tmp_path):
+    folder = make_experiment(tmp_path / "x-margin")
+    (folder / "finished.json").unlink()
+    cells, notes = published_tables(tmp_path)
+    assert notes == [f"{folder}: not trained to the end, left out"]
+    assert all(row[7] == "" for row in cells[1:])
+
+
+def test_csv_and_latex_keep_every_row(tmp_path):
+    cells, _ = published_tables(tmp_path, papers=["discom_kd"])
+    assert list(csv.reader(io.StringIO(as_format(cells, "csv")))) == cells
+    assert as_format(cells, "latex").count(r"\\") == len(cells)
+    with pytest.raises(InputError, match="markdown, csv, latex"):
+        as_format(cells, "word")
+    with pytest.raises(InputError, match="no such folder"):
+        published_tables(tmp_path / "none")
