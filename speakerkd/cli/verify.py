@@ -37,7 +37,9 @@ def verify(settings: VerifyOptions) -> None:
     if settings.as_json:
         print(json.dumps(asdict(verdict), indent=2, ensure_ascii=False))
         return
-    print(f"score {verdict.score:.4f} (minus the mean distance of ten crops, 0 is identical)")
+    crops = model.package.protocol == "crops"
+    scale = "minus the mean distance of ten crops, 0 is identical" if crops else "cosine, 1 is identical"
+    print(f"score {verdict.score:.4f} ({scale})")
     if verdict.same is None:
         print(f"no verdict: {verdict.source}")
         return

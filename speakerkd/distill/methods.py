@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
 from speakerkd.distill.requirements import check_fit
 from speakerkd.distill.rkd import RKD
 from speakerkd.distill.semckd import SemCKD
+from speakerkd.distill.several import OfOneTeacher, View
 from speakerkd.distill.simkd import SimKD
 from speakerkd.distill.sp import SP
 from speakerkd.distill.vid import VID
@@ -161,13 +162,21 @@ def build(
     specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str],
     pair: Pair,
     projection: Mapping[str, Any] | ProjectionSettings | None = None,
+    views: Mapping[str, View] | None = None,
 ) -> ObjectiveList:
     """The objectives of a config's `distill:` list for a pair of networks.
 
-    projection: settings of the head that the objectives with `project: true` share; null: its defaults.
+    projection: settings of the head that the objectives with `project: true` share; null: its defaults. views: of
+    several teachers by name; each then has a head of its own, and the first that has one is the list's.
     Raises InputError, with the reason and the nearest remedy, where a setting is wrong or the pair does not fit.
     """
     settings = parse_specs(specs)
+    if views:
+        return _of_several(settings, pair, projection, views)
+    named = next((p for p, s in enumerate(settings) if s.teacher is not None), None)
+    if named is not None:
+        what = f"it names the teacher '{settings[named].teacher}', and there is one alone"
+        raise InputError(what, f"distill.{named}.teacher", "leave it out, or list `teachers:`")
     head = None
     if any(s.project for s in settings):
         if not isinstance(projection, ProjectionSettings):
@@ -177,3 +186,33 @@ def build(
     for position, chosen in enumerate(settings):
         check_fit(METHODS[chosen.name], chosen, pair, f"distill.{position}")
     return ObjectiveList([METHODS[chosen.name](chosen, pair) for chosen in settings], head)
+
+
+def _of_several(
+    settings: Sequence[ObjectiveSettings],
+    pair: Pair,
+    projection: Mapping[str, Any] | ProjectionSettings | None,
+    views: Mapping[str, View],
+) -> ObjectiveList:
+    """The objectives of several teachers."""
+    if not isinstance(projection, ProjectionSettings):
+        projection = parse(ProjectionSettings, dict(projection or {}), "projection")
+    for position, chosen in enumerate(settings):
+        if chosen.teacher not in views:
+            what = (
+                f"no teacher '{chosen.teacher}'" if chosen.teacher else "it does not say which teacher it learns from"
+            )
+            raise InputError(what, f"distill.{position}.teacher", nearest(chosen.teacher or "", views))
+    projecting = {s.teacher for s in settings if s.project}
+    heads = {n: ProjectionHead(v.dim, pair.student_dim, projection) for n, v in views.items() if n in projecting}
+    objectives = []
+    for position, chosen in enumerate(settings):
+        view = views[str(chosen.teacher)]
+        classes = None if view.scores is None else pair.classes
+        mine = replace(pair, teacher_dim=view.dim, teacher_classes=classes, head=heads.get(str(chosen.teacher)))
+        check_fit(METHODS[chosen.name], chosen, mine, f"distill.{position}")
+        objectives.append(OfOneTeacher(METHODS[chosen.name](chosen, mine), view))
+    first, *others = heads.values() or [None]
+    found = ObjectiveList(objectives, first)
+    found.other_heads = nn.ModuleList(others)  # so that they are trained and saved
+    return found

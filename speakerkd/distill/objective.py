@@ -26,6 +26,7 @@ class ObjectiveSettings(Settings):
     ramp_epochs: float = Field(0.0, ge=0, description="the weight grows linearly from 0 over this many epochs")
     task_weight: float = Field(1.0, ge=0, description="factor of the task loss beside it; the least of a list counts")
     project: bool = Field(False, description="compare with the projected teacher F_T of the shared head, not with E_T")
+    teacher: str | None = Field(None, description="which of `teachers:` it learns from; null where there is one")
 
 
 @dataclass(slots=True)

@@ -254,6 +254,12 @@ def _parts(package: TrainedModel) -> dict[str, nn.Module]:
     return {"student": package.student} | ({"head": package.head} if package.head is not None else {})
 
 
+def is_speech_model(directory: Path | str) -> bool:
+    """Whether a path is an experiment directory of a speech network."""
+    path = Path(directory)
+    return (path / DESCRIPTION).is_file() and read_description(path).task == "speaker"
+
+
 def front_end_of(directory: Path | str) -> dict[str, Any]:
     """The settings of the features that a speech model reads; raises InputError for a model of another task."""
     description = read_description(directory)

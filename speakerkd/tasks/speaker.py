@@ -19,11 +19,12 @@ from speakerkd.data.sampler import fraction_of
 from speakerkd.data.utterances import Utterances, read_utterances
 from speakerkd.errors import InputError
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
+from speakerkd.models.trained_model import front_end_of, is_speech_model
 from speakerkd.tasks.base import DataSettings, Embed
 from speakerkd.tasks.dev_eer import EarlyTrials
 from speakerkd.tasks.source import Source
-from speakerkd.teachers.inputs import CachedTeacher, OnlineFaces, TeacherInput, read_teacher
-from speakerkd.teachers.module import Teacher, TeacherSettings, build_teacher
+from speakerkd.teachers.inputs import CachedTeacher, JoinedTeachers, OnlineFaces, SameCrop, TeacherInput, read_teacher
+from speakerkd.teachers.module import Teacher, TeacherSettings, build_several, build_teacher
 from speakerkd.work.records import read_json
 
 
@@ -47,6 +48,7 @@ class SpeakerTask:
         self.data, self.settings, self.teacher = data, student, teacher
         self.seed, self.taught = seed, taught
         self._dev: tuple[FeatureArchive, EarlyTrials] | None = None
+        self._dims: list[int] = []  # of several teachers' embeddings
         used = [*self.data.directories, *([self.data.dev] if self.data.dev else [])]
         for directory in used:
             require_file(directory, "feats.scp", "speakerkd fbank")
@@ -87,14 +89,34 @@ class SpeakerTask:
             strong=strong,
         )
 
-    def _teacher(self, keys: list[list[str]]) -> OnlineFaces | CachedTeacher | None:
+    def _teacher(self, keys: list[list[str]]) -> OnlineFaces | CachedTeacher | JoinedTeachers | SameCrop | None:
         if not self.taught:
             return None
+        if self.teacher.several:
+            names = {n: one.archive or f"teacher.{n}.scp" for n, one in self.teacher.several.items()}
+            several = [read_teacher(self.data.directories, name, keys) for name in names.values()]
+            self._dims = [teacher.vectors.shape[1] for teacher in several]
+            return JoinedTeachers(several)
+        if self.teacher.online and self.teacher.name is not None and is_speech_model(self.teacher.name):
+            self._same_features(self.teacher.name)
+            return SameCrop()
         if self.teacher.online:
             return OnlineFaces.read(self.data.directories, keys)
         return read_teacher(self.data.directories, self.teacher.archive or "teacher.scp", keys)
 
+    def _same_features(self, teacher: str) -> None:
+        """Raises InputError where a speech teacher reads other features than the student's."""
+        mine, theirs = self.metadata()["frontend"], front_end_of(teacher)
+        other = [k for k in sorted(theirs.keys() & mine.keys()) if theirs[k] != mine[k]]
+        if other:
+            what = (
+                f"a teacher that reads {other[0]} {theirs[other[0]]} cannot run along on features of {mine[other[0]]}"
+            )
+            raise InputError(what, teacher, "cache it with `speakerkd embed-teacher`, which reads the recordings")
+
     def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+        if self.teacher.several:
+            return build_several(self.teacher, self._dims, names, self.data.directories[0])
         return build_teacher(self.teacher, given, names, self.data.directories[0])
 
     def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
@@ -150,7 +172,7 @@ class FbankSource:
         self,
         utterances: Utterances,
         length: int,
-        teacher: TeacherInput | None = None,
+        teacher: TeacherInput | SameCrop | None = None,
         *,
         device: str = "cpu",
         time_mask: int = 0,
@@ -176,6 +198,8 @@ class FbankSource:
         return torch.from_numpy(self._utterances.crops(indices, starts, self.length))
 
     def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
+        if isinstance(self._teacher, SameCrop):
+            return self.student(indices, draws)
         return None if self._teacher is None else self._teacher.take(indices)
 
     def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:

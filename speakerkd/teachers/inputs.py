@@ -87,6 +87,36 @@ def read_teacher(directories: Sequence[Path | str], name: str, keys: Sequence[Se
 
 
 @dataclass(slots=True)
+class JoinedTeachers:
+    """The cached embeddings of several teachers, side by side; zero where one has none of a sample."""
+
+    teachers: list[CachedTeacher]
+
+    @property
+    def paired(self) -> np.ndarray | None:
+        """(N,) bool, False where no teacher has an embedding; None where every sample has one."""
+        has = np.any([teacher.row >= 0 for teacher in self.teachers], axis=0)
+        return None if has.all() else has
+
+    def keep(self, chosen: np.ndarray) -> JoinedTeachers:
+        """That of the samples at positions `chosen`."""
+        return JoinedTeachers([teacher.keep(chosen) for teacher in self.teachers])
+
+    def take(self, indices: np.ndarray) -> Tensor:
+        """Embeddings (B, sum of D)."""
+        return torch.cat([teacher.take(indices) for teacher in self.teachers], 1)
+
+
+class SameCrop:
+    """A speech teacher that runs along sees the crop that the student sees; every sample has one."""
+
+    paired = None
+
+    def keep(self, chosen: np.ndarray) -> SameCrop:
+        return self
+
+
+@dataclass(slots=True)
 class OnlineFaces:
     """The aligned faces of N samples, for a teacher that runs in every step; the counterpart of CachedTeacher.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,9 +10,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.config import Settings
+from speakerkd.distill.several import View
 from speakerkd.errors import InputError
 from speakerkd.models.disentangled import DisentangledBranch, build_disentangled
 from speakerkd.models.face import FaceSettings, build_face
+from speakerkd.models.trained_model import is_speech_model, load_trained_model
 from speakerkd.tensors import Output
 
 
@@ -22,6 +24,7 @@ class Teacher(nn.Module):
     classifier: frozen linear layer over the embeddings, whose scores are the logits. trainable: `network` learns
     too; else it stays in eval mode and gives no gradients. settings: of a trainable network. scores: whether it gives
     logits of the student's classes; a network that does so by itself is told with `scores=True`.
+    same_input: it sees what the student sees, so that positions of their maps correspond.
     """
 
     def __init__(
@@ -32,8 +35,10 @@ class Teacher(nn.Module):
         classifier: nn.Linear | None = None,
         settings: FaceSettings | None = None,
         scores: bool = False,
+        same_input: bool = False,
     ) -> None:
         super().__init__()
+        self.same_input = same_input
         self.dim, self.settings, self.trainable = dim, settings, settings is not None
         self.network, self.classifier = network, classifier
         self.scores = scores or classifier is not None or self.trainable
@@ -75,10 +80,49 @@ def build_teacher(settings: TeacherSettings, example: Tensor, names: Sequence[st
     if settings.online:
         if settings.name is None:
             raise InputError("an online teacher needs a name", "teacher.name", "set it to ir50, mobilefacenet, ...")
+        if is_speech_model(settings.name):
+            speech = load_trained_model(settings.name, dtype=torch.float32)
+            return Teacher(speech.dim, speech.student, same_input=True)
         network = load_teacher(settings.name, settings.weights)
     dim = example.shape[1] if network is None else network.dim
     classifier = None if settings.classifier is None else _classifier(settings.classifier, dim, names, directory)
     return Teacher(dim, network, None if network is None else network.preprocess, classifier)
+
+
+class SeveralTeachers(Teacher):
+    """The joint Output of several cached teachers: embeddings (B, sum of D), and the scores of those that classify.
+
+    views: where each stands in it. main: the one whose head is published, set by what builds the run.
+    """
+
+    def __init__(self, dims: Mapping[str, int], classifiers: Mapping[str, nn.Linear]) -> None:
+        super().__init__(sum(dims.values()))
+        self.classifiers = nn.ModuleDict(classifiers).requires_grad_(False)
+        self.views: dict[str, View] = {}
+        column = score = 0
+        for name, dim in dims.items():
+            scores = None
+            if name in classifiers:
+                scores = slice(score, score + classifiers[name].out_features)
+                score = scores.stop
+            self.views[name] = View(slice(column, column + dim), scores)
+            column += dim
+        self.main = next(iter(dims))
+
+    def forward(self, given: Tensor, maps: bool = False) -> Output:
+        parts = [c(given[:, self.views[n].columns].to(c.weight.dtype)) for n, c in self.classifiers.items()]
+        return Output(given, torch.cat(parts, 1) if parts else None)
+
+
+def build_several(settings: TeacherSettings, dims: Sequence[int], names: Sequence[str], directory: str) -> Teacher:
+    """The teachers of `settings.several`; dims: sizes of their embeddings. Arguments else as `build_teacher`."""
+    sizes = dict(zip(settings.several, dims, strict=True))
+    classifiers = {
+        name: _classifier(one.classifier, sizes[name], names, directory)
+        for name, one in settings.several.items()
+        if one.classifier is not None
+    }
+    return SeveralTeachers(sizes, classifiers)
 
 
 def build_branches(
@@ -135,6 +179,13 @@ def map_shapes(network: nn.Module, x: Tensor) -> list[tuple[int, int, int]]:
     return [tuple(m.shape[1:]) if m.ndim == 4 else (*m.shape[1:], 1) for m in maps]
 
 
+class OneOfSeveral(Settings):
+    """One of several cached teachers."""
+
+    archive: str | None = Field(None, description="its cached embeddings; null: teacher.NAME.scp")
+    classifier: str | None = Field(None, description="linear classifier over them, as `teacher.classifier`")
+
+
 class TeacherSettings(Settings):
     """Where the teacher's view of a sample comes from. Read only where `distill` names an objective."""
 
@@ -150,6 +201,9 @@ class TeacherSettings(Settings):
     weights: str | None = Field(
         None,
         description="the online teacher's weights, as `speakerkd embed-teacher --weights`; of pairs its experiment",
+    )
+    several: dict[str, OneOfSeveral] = Field(
+        default_factory=dict, description="several cached teachers by name, each objective names its own; `teachers:`"
     )
     maps: bool = Field(
         True, description="pairs of pictures, not online: keep the teacher's maps, not only embedding and scores"

@@ -17,7 +17,7 @@ from speakerkd.losses import TaskLoss, build_loss
 from speakerkd.tasks.base import Task
 from speakerkd.tasks.source import Source
 from speakerkd.tasks.table import TASKS
-from speakerkd.teachers.module import Teacher, build_branches, map_shapes
+from speakerkd.teachers.module import SeveralTeachers, Teacher, build_branches, map_shapes
 from speakerkd.training.experiment import Experiment
 from speakerkd.training.initial import start_from
 
@@ -101,7 +101,7 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             batch=sampler.size if settings.gather else sampler.size // processes,
             student_maps=map_shapes(student, task.example()),
             teacher_maps=map_shapes(teacher, shown) if teacher.network is not None else [],
-            same_layout=experiment.task != "speaker",
+            same_layout=experiment.task != "speaker" or teacher.same_input,
             teacher_classes=classes if teacher.scores else None,
             epochs=max(round(settings.epochs), 1),
             task_classifier=loss.classifier,
@@ -109,7 +109,11 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             labels=torch.from_numpy(source.labels),
             disentangled=teacher.trainable,
         )
-        objectives = build(experiment.distill, pair, experiment.projection)
+        views = teacher.views if isinstance(teacher, SeveralTeachers) else None
+        objectives = build(experiment.distill, pair, experiment.projection, views)
+        if isinstance(teacher, SeveralTeachers) and objectives.head is not None:
+            projecting = {s.teacher for s in experiment.distill if s.project}
+            teacher.main = next(name for name in teacher.views if name in projecting)
     per_epoch = settings.steps_per_epoch or max(sampler.batches // settings.accumulate, 1)
     steps = max(round(settings.epochs * per_epoch), 1)
     parts = Parts(experiment, task, source, sampler, unit, student, loss, teacher, objectives, per_epoch, steps)

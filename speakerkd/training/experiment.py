@@ -80,6 +80,7 @@ def check_experiment(values: Mapping[str, Any], where: object) -> Experiment:
     if not isinstance(name, str) or name not in TASKS:
         raise InputError(f"unknown task '{name}'", where, nearest(str(name), TASKS))
     task = TASKS[name]
+    values = _with_teachers(values, where)
     train = _part(TrainSettings, values, "train", where)
     experiment = parse(
         Experiment,
@@ -95,6 +96,23 @@ def check_experiment(values: Mapping[str, Any], where: object) -> Experiment:
     )
     _refuse_other_rows(experiment, where)
     return experiment
+
+
+def _with_teachers(values: Mapping[str, Any], where: object) -> dict[str, Any]:
+    """`teachers: [face, speech]`, or a mapping of them, as `teacher.several`."""
+    values = dict(values)
+    given = values.pop("teachers", None)
+    if given is None:
+        return values
+    if isinstance(given, list):
+        double = next((n for n in given if given.count(n) > 1), None)
+        if double is not None:
+            raise InputError(f"two teachers of one name '{double}'", f"{where}: teachers", "give each its own")
+        given = {str(n): {} for n in given}
+    if not isinstance(given, Mapping) or not given:
+        raise InputError("not a list of teachers", f"{where}: teachers", "write `teachers: [face, speech]`")
+    several = {str(n): one or {} for n, one in given.items()}
+    return {**values, "teacher": {**(values.get("teacher") or {}), "several": several}}
 
 
 def _part(kind: type[S], values: Mapping[str, Any], name: str, where: object) -> S:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from speakerkd.errors import InputError
 from speakerkd.models.trained_model import save_trained_model
+from speakerkd.teachers.module import SeveralTeachers
 from speakerkd.teachers.record import read_cached_teacher
 from speakerkd.training import checkpoint as saving
 from speakerkd.training.averaging import Ema
@@ -86,12 +87,17 @@ def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
     experiment = parts.experiment
     settings = experiment.teacher
     record: dict[str, Any] = {"name": settings.name or "teacher", "dim": parts.teacher.dim}
+    archive = settings.archive or "teacher.scp"
+    if isinstance(parts.teacher, SeveralTeachers):  # the one whose head is published
+        main = parts.teacher.main
+        record |= {"name": main, "dim": parts.teacher.views[main].dim}
+        archive = settings.several[main].archive or f"teacher.{main}.scp"
     if parts.teacher.trainable:
         return {**record, "name": parts.teacher.settings.name, "weights": str(folder.absolute() / "teacher")}
     if settings.online or settings.weights is not None:
         return {**record, "weights": settings.weights}
     for directory in experiment.data.directories:
-        path = (Path(directory) / (settings.archive or "teacher.scp")).with_suffix(".json")
+        path = (Path(directory) / archive).with_suffix(".json")
         if path.is_file():
             record |= read_cached_teacher(path).model_dump(include={"name", "weights", "digest"}, exclude_none=True)
             break
