@@ -13,10 +13,11 @@ from speakerkd.data.datadir import read_table
 from speakerkd.data.vectors import write_vectors
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embed import embed
-from speakerkd.evaluation.model import choose_device, fbank_settings, load_speaker_model
+from speakerkd.evaluation.model import fbank_settings, load_speaker_model
 from speakerkd.evaluation.protocol import Protocol
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings
 from speakerkd.frontend.audio import read_audio
+from speakerkd.models.device import choose_device
 from speakerkd.models.trained_model import WEIGHTS, is_speech_model
 from speakerkd.teachers.embed import archive_name
 from speakerkd.teachers.ssl import RATE, SslTeacher, is_ssl_folder
