@@ -34,6 +34,7 @@ VERBS = (  # in the order of the data's way; each is a file here, imported when 
     "match-test",
     "verify",
     "classify",
+    "fame",
     "report",
     "recipe",
     "doctor",

@@ -23,6 +23,7 @@ from speakerkd.distill.dimensional import Dimensional
 from speakerkd.distill.disentangled import Disentangled
 from speakerkd.distill.dkd import DKD
 from speakerkd.distill.fitnet import FitNet
+from speakerkd.distill.fop import FOP
 from speakerkd.distill.fsp import FSP
 from speakerkd.distill.ickd import ICKD
 from speakerkd.distill.kd import KD
@@ -69,6 +70,7 @@ METHODS: dict[str, type[Objective]] = {
     "clip": CLIP,
     "alkd": ALKD,
     "afkd": AFKD,
+    "fop": FOP,
 }
 
 

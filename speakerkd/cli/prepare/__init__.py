@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from speakerkd.cli.groups import Verbs
 
-CORPORA = ("mini", "voxceleb", "cnceleb", "musan", "folder", "images", "trials")
+CORPORA = ("mini", "voxceleb", "cnceleb", "musan", "folder", "images", "mavceleb", "trials")
 
 prepare = Verbs(
     "speakerkd.cli.prepare",
