@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 
 MOST = 30  # known names in a message
 LONGEST = 400  # characters of a part of a message
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def one_line(text: str, most: int = LONGEST) -> str:
     """Text as a message carries it, on one line and with its middle cut where it is longer than `most` characters.
 
-    Line breaks and tabs become blanks; other control characters are escaped.
+    Line breaks and tabs become blanks; other characters that cannot be seen are escaped.
 
     >>> one_line("one\\ntwo\\x1b[1m"), one_line("a" * 500 + "b" * 500, 15)
     ('one two\\\\x1b[1m', 'aaaaa ... bbbbb')
     """
     if len(text) > most:
         text = f"{text[: (most - 5) // 2]} ... {text[-((most - 5) // 2) :]}"
-    return CONTROL.sub(lambda found: " " if found[0] in "\t\n\r\v\f" else ascii(found[0])[1:-1], text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c in "\t\n\r\v\f" else ascii(c)[1:-1] for c in text)
 
 
 class InputError(Exception):

@@ -14,6 +14,7 @@ from speakerkd.cli.shared import Directory
 @verb("directory")
 def validate(settings: Directory) -> None:
     """Print every problem of the directory; exit status 1 with any."""
+    from speakerkd.data.validate import describe_segments
     from speakerkd.data.validate import validate as check
 
     problems = check(settings.directory)
@@ -21,4 +22,4 @@ def validate(settings: Directory) -> None:
         print(problem)
     if problems:
         raise click.exceptions.Exit(1)
-    print(f"{settings.directory}: valid")
+    print(f"{settings.directory}: valid{describe_segments(settings.directory)}")

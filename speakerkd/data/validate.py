@@ -21,7 +21,7 @@ from speakerkd.data.archive import FeatureArchive
 from speakerkd.data.datadir import UTTERANCE_TABLES
 from speakerkd.data.names import AMBIGUOUS, NameIndex, composed
 from speakerkd.data.sounds import is_command, parse_segment
-from speakerkd.data.tables import NAMED_VALUES, invert, parse_table
+from speakerkd.data.tables import NAMED_VALUES, invert, parse_table, read_table
 from speakerkd.data.text import BYTE_ORDER_MARK, fields_of, read_text, real_number, whole_number
 from speakerkd.data.trials import read_trials
 from speakerkd.data.vectors import read_shared_vectors
@@ -117,6 +117,15 @@ def validate(path: Path | str) -> list[Problem]:
         for file in sorted(path.glob("trials_*")):
             _check_trials(file, known, report)
     return report.problems
+
+
+def describe_segments(path: Path | str) -> str:
+    """How a valid data directory's utterances are cut from its recordings, as part of a sentence; or nothing."""
+    path = Path(path)
+    if not (path / "segments").exists():
+        return ""
+    counts = len(read_table(path / "segments")), len(read_table(path / "wav.scp"))
+    return f", its utterances are {counts[0]} segments of {counts[1]} recordings"
 
 
 class _Report:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.data.text import fields_of, numbered_lines
+from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import Interval
@@ -182,26 +184,17 @@ def read_match_list(path: Path | str) -> tuple[list[str], list[list[str]]]:
 
     Raises InputError with file and line where a line has fewer than two options or another number than the first.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such matching list", path, "give a file of `probe positive negative` lines")
+    form = "write `probe positive negative` on every line"
     probes: list[str] = []
     options: list[list[str]] = []
-    try:
-        with open(path, encoding="utf-8-sig") as stream:
-            for number, line in enumerate(stream, 1):
-                fields = line.split()
-                if not fields:
-                    continue
-                if len(fields) < 3 or (options and len(fields) != 1 + len(options[0])):
-                    what = f"{len(fields)} fields ('{line.strip()[:80]}')"
-                    raise InputError(what, f"{path}:{number}", "write `probe positive negative` on every line")
-                probes.append(fields[0])
-                options.append(fields[1:])
-    except UnicodeDecodeError as error:
-        raise InputError("not UTF-8 text", path, "save the list as UTF-8") from error
+    for number, line in numbered_lines(path, "matching list", form):
+        fields = fields_of(line)
+        if len(fields) < 3 or (options and len(fields) != 1 + len(options[0])):
+            raise InputError(f"{len(fields)} fields ('{line.strip()[:80]}')", f"{path}:{number}", form)
+        probes.append(fields[0])
+        options.append(fields[1:])
     if not probes:
-        raise InputError("no question in the list", path, "write `probe positive negative` on every line")
+        raise InputError("no question in the list", path, form)
     return probes, options
 
 
@@ -211,14 +204,10 @@ def read_pairs(path: Path | str) -> tuple[list[str], list[str], NDArray[np.int8]
     Read are CSV with a header that names `label`, `voice-path` and `face-path`, and any trial list of `read_trials`
     with the voice first. Raises InputError with file and line.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("no such verification list", path, "give a CSV or a trial list")
-    with open(path, encoding="utf-8-sig", errors="replace") as stream:
-        head = [name.strip().lower() for name in stream.readline().split(",")]
+    lines = numbered_lines(path, "verification list", "give a CSV or a trial list")
+    first, header = next(lines, (0, ""))
+    head = [name.strip().lower() for name in header.split(",")]
     if len(head) < 3:
-        from speakerkd.data.trials import read_trials
-
         trials = read_trials(path)
         if trials.label is None:
             raise InputError("the list has no labels", path, "write `1 voice face` or `0 voice face`")
@@ -227,15 +216,12 @@ def read_pairs(path: Path | str) -> tuple[list[str], list[str], NDArray[np.int8]
     wanted = ("voice-path", "face-path", "label")
     absent = next((name for name in wanted if name not in head), None)
     if absent:
-        raise InputError(f"no column '{absent}'", f"{path}:1", f"name the columns {', '.join(wanted)}")
+        raise InputError(f"no column '{absent}'", f"{path}:{first}", f"name the columns {', '.join(wanted)}")
     columns: list[list[str]] = [[], [], []]
-    with open(path, encoding="utf-8-sig") as stream:
-        for number, line in enumerate(stream, 1):
-            fields = [field.strip() for field in line.rstrip("\r\n").split(",")]
-            if number == 1 or fields == [""]:
-                continue
-            if len(fields) != len(head) or fields[head.index("label")] not in ("0", "1"):
-                raise InputError(f"not a pair ('{line.strip()[:80]}')", f"{path}:{number}", "mend the line")
-            for column, name in zip(columns, wanted, strict=True):
-                column.append(fields[head.index(name)])
+    for number, line in lines:
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) != len(head) or fields[head.index("label")] not in ("0", "1"):
+            raise InputError(f"not a pair ('{line.strip()[:80]}')", f"{path}:{number}", "correct the line")
+        for column, name in zip(columns, wanted, strict=True):
+            column.append(fields[head.index(name)])
     return columns[0], columns[1], np.array(columns[2], np.int8)
