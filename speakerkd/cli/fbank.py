@@ -1,7 +1,8 @@
 """Compute the Fbank features of every recording in DIRECTORY/wav.scp.
 
 Writes feats.scp (Kaldi's two-byte archives under DIRECTORY/fbank), utt2num_frames and utt2dur. A second run computes
-only what is missing or has changed. What cannot be read is listed in fbank.rejected.
+only what is missing or has changed. What cannot be read is listed in fbank.rejected, truncated recordings that were
+kept in fbank.notes.
 
 Example: speakerkd fbank data/train --jobs 8
 """
@@ -13,11 +14,11 @@ from pathlib import Path
 from pydantic import Field
 
 from speakerkd.cli.options import verb
-from speakerkd.cli.shared import Directory, Machines, Rejection
+from speakerkd.cli.shared import Directory, Machines, Rejection, Truncation
 from speakerkd.config import apply_overrides, parse
 
 
-class FbankOptions(Rejection, Machines, Directory):
+class FbankOptions(Truncation, Rejection, Machines, Directory):
     """The features, and who computes them."""
 
     mels: int | None = Field(None, ge=1, le=1024, description="mel bands, 40 unless said: short for --set mels=N")
@@ -44,5 +45,6 @@ def fbank(settings: FbankOptions) -> None:
         jobs=settings.jobs,
         cluster=settings.cluster,
         max_rejected=settings.max_rejected,
+        truncated=settings.truncated,
     )
     print(f"fbank {settings.directory}: {rejected}")

@@ -74,7 +74,7 @@ def truncation(seconds: float, missing: float, where: object) -> InputError:
     what = f"truncated: {seconds:.2f} s read, {missing:.2f} s missing"
     if math.isinf(missing):
         what = "truncated: nothing but its header is there"
-    return InputError(what, where, "copy it again, or keep what is there with `--truncated keep`")
+    return InputError(what, where, "copy it again; `prepare` and `fbank` keep what is there with --truncated keep")
 
 
 def mix_down(channels: np.ndarray) -> np.ndarray:

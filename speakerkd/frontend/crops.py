@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from speakerkd.work.rejected import Rejected
 
 BATCH = 32  # sessions
 SOURCES = 5  # pictures or videos of a session that are tried before it is refused
+LONGEST_NAME = 240  # bytes; file systems take 255, and the ending comes on top
 WORTH_A_PROCESS = 200  # sessions
 
 
@@ -75,7 +77,7 @@ def _align(
     max_rejected: float,
 ) -> Rejected:
     crops, folder = (directory / "aligned").absolute(), directory / "faces"
-    paths = {session: crops / f"{session}.png" for session in sessions}
+    paths = {session: _crop_path(crops, session) for session in sessions}
     signatures = {session: signature(sources) for session, sources in sessions.items()}
     aligned_by = settings.model_dump(exclude={"batch"}) | {"detect": detect}
     ledger: Ledger[str] = Ledger(folder, aligned_by, str)
@@ -130,6 +132,20 @@ def _sessions(directory: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
             raise InputError(f"'{session}' cannot be the name of a session", listed, "write <speaker>/<session>")
         sessions.setdefault(session, {})[faces[key]] = None
     return {s: list(paths)[:SOURCES] for s, paths in sessions.items()}, members
+
+
+def _crop_path(folder: Path, session: str) -> Path:
+    """Where a session's crop goes: below the session's own name, shortened where a file system does not take it."""
+    *parents, name = (_short(part) for part in session.split("/"))
+    return folder.joinpath(*parents, f"{name}.png")
+
+
+def _short(name: str) -> str:
+    """A name as it is, or its beginning and a digest: blanks written %20 may make it longer than a file's can be."""
+    data = name.encode()
+    if len(data) <= LONGEST_NAME:
+        return name
+    return f"{data[: LONGEST_NAME - 40].decode(errors='ignore')}~{hashlib.blake2b(data, digest_size=8).hexdigest()}"
 
 
 @dataclass(slots=True)
@@ -207,6 +223,8 @@ def _note(session: Session, crop: Face | np.ndarray, tried: int) -> str:
     parts = list(session.faults)
     if tried > 1:
         parts.append(f"found in the picture number {tried}")
+    if isinstance(crop, Face) and crop.turned:
+        parts.append(f"found in the picture turned by {crop.turned} degrees")
     if isinstance(crop, Face) and crop.count > 1:
         parts.append(f"{crop.count} faces, the largest near the centre was taken")
     return "; ".join(parts)

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
-from speakerkd.data.sounds import Sound, read_sounds
+from speakerkd.data.sounds import Sound, record_sounds
 from speakerkd.data.tables import read_table, write_table
 from speakerkd.errors import InputError
+from speakerkd.frontend.audio import Truncated
 from speakerkd.frontend.fbank import FbankSettings, fbank
-from speakerkd.frontend.sounds import read_sound
+from speakerkd.frontend.sounds import record_sound
 from speakerkd.work import shards
-from speakerkd.work.files import write_json
+from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.ledger import Ledger, write_batch
 from speakerkd.work.lock import working_in
 from speakerkd.work.made import Stamp, signature, summary
@@ -26,7 +27,7 @@ from speakerkd.work.rejected import Rejected
 LEAST_BATCH = 64
 WORTH_A_PROCESS = 1000  # recordings: with fewer, starting another process costs more than it saves
 MOST_ARKS = 256  # a reader maps each ark
-Place = tuple[int, int, int]  # of a recording: offset in its ark, frames, samples
+Place = tuple[int, int, int, float]  # of a recording: offset in its ark, frames, samples, seconds missing
 
 
 def extract_fbank(
@@ -36,19 +37,30 @@ def extract_fbank(
     jobs: int = 1,
     cluster: str | None = None,
     max_rejected: float = 0.01,
+    truncated: Truncated = "refuse",
 ) -> Rejected:
     """Make `feats.scp`, `utt2num_frames`, `utt2dur` and `feats.json` (the settings) from a data directory's `wav.scp`.
 
     Where it has `segments`, the utterances are those parts of the recordings. Only what is new, changed, or was made
     with other settings is read; a killed run goes on where it stopped. jobs: processes, 0 for as many as cores and work
     allow. What cannot be read is listed in `fbank.rejected`.
+    truncated: "keep" what is there of a recording that is not whole, and list it in `fbank.notes`, or "refuse" it.
     Raises InputError where more than the share `max_rejected` was lost; feats.scp is then left as it was.
     """
     directory, settings = Path(directory), settings or FbankSettings()
-    sources = read_sounds(directory)
+    sources = record_sounds(directory)
     folder = (directory / "fbank").absolute()
     with working_in(folder, "speakerkd fbank"):
-        return _extract(directory, folder, sources, settings, jobs=jobs, cluster=cluster, max_rejected=max_rejected)
+        return _extract(
+            directory,
+            folder,
+            sources,
+            settings,
+            jobs=jobs,
+            cluster=cluster,
+            max_rejected=max_rejected,
+            truncated=truncated,
+        )
 
 
 def _extract(
@@ -60,12 +72,14 @@ def _extract(
     jobs: int,
     cluster: str | None,
     max_rejected: float,
+    truncated: Truncated,
 ) -> Rejected:
     signatures = {
         key: signature([sound.path]) + ("" if sound.is_whole else f" {sound.start} {sound.end}")
         for key, sound in sources.items()
     }
-    ledger: Ledger[Place] = Ledger(folder, settings.model_dump(), Place)
+    kept = {"truncated": truncated} if truncated == "keep" else {}
+    ledger: Ledger[Place] = Ledger(folder, settings.model_dump() | kept, Place)
     pending = ledger.pending(signatures)
     size = max(LEAST_BATCH, -(-len(sources) // MOST_ARKS))
     groups = [pending[start : start + size] for start in range(0, len(pending), size)]
@@ -74,7 +88,7 @@ def _extract(
         for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
-    work = functools.partial(_extract_batch, settings=settings, made=ledger.origin)
+    work = functools.partial(_extract_batch, settings=settings, made=ledger.origin, truncated=truncated)
     for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="fbank"):
         if isinstance(result, InputError):
             raise result
@@ -89,11 +103,14 @@ def _extract(
             rejected.refuse(key, ledger.refused[key][1])
     rejected.take(len(done))
     rejected.close()
-    places = {key: f"{ledger.file(key, '.ark')}:{offset}" for key, (offset, _, _) in done.items()}
+    places = {key: f"{ledger.file(key, '.ark')}:{offset}" for key, (offset, *_) in done.items()}
     if pending or not _names(directory / "feats.scp", places):
         write_scp(directory / "feats.scp", places)
-    write_table(directory / "utt2num_frames", {key: str(frames) for key, (_, frames, _) in done.items()})
-    write_table(directory / "utt2dur", {key: f"{count / settings.rate:.3f}" for key, (_, _, count) in done.items()})
+    write_table(directory / "utt2num_frames", {key: str(frames) for key, (_, frames, *_) in done.items()})
+    write_table(directory / "utt2dur", {key: f"{count / settings.rate:.3f}" for key, (_, _, count, _) in done.items()})
+    notes = {key: missing for key, (*_, missing) in done.items() if missing}
+    with whole_file(directory / "fbank.notes") as stream:
+        stream.writelines(f"{key}\ttruncated and kept: {missing:.2f} s missing\n" for key, missing in notes.items())
     write_json(directory / "feats.json", settings.model_dump())
     Stamp(directory / "feats.scp", [], **settings.model_dump(), recordings=summary(signatures)).write()
     ledger.sweep(signatures)
@@ -110,7 +127,10 @@ def _names(scp: Path, places: dict[str, str]) -> bool:
 
 
 def _extract_batch(
-    batch: tuple[Path, list[tuple[str, Sound, str]]], settings: FbankSettings, made: dict[str, Any]
+    batch: tuple[Path, list[tuple[str, Sound, str]]],
+    settings: FbankSettings,
+    made: dict[str, Any],
+    truncated: Truncated,
 ) -> None:
     """Write one ark and its record; runs in a worker."""
     import torch
@@ -118,13 +138,15 @@ def _extract_batch(
     path, utterances = batch
     ark = path.with_suffix(".ark")
     samples: dict[str, int] = {}
+    missing: dict[str, float] = {}
     frames: dict[str, int] = {}
     refused: dict[str, tuple[str, str]] = {}
 
     def features() -> Iterator[tuple[str, np.ndarray]]:
         for key, source, sign in utterances:
             try:
-                wave = read_sound(source, settings.rate)
+                recorded = record_sound(source, settings.rate, truncated)
+                wave, missing[key] = recorded.samples, recorded.missing
                 frames[key] = settings.frames(len(wave))
                 if frames[key] == 0:
                     what = f"{len(wave) / settings.rate:.3f} s, shorter than a window of {settings.frame_length:g} ms"
@@ -139,7 +161,7 @@ def _extract_batch(
     if not places:
         ark.unlink()
     done = {
-        key: (sign, (int(places[key].rpartition(":")[2]), frames[key], samples[key]))
+        key: (sign, (int(places[key].rpartition(":")[2]), frames[key], samples[key], missing[key]))
         for key, _, sign in utterances
         if key in places
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 
 from speakerkd.errors import InputError, nearest
 from speakerkd.frontend.audio import RATE, read_audio
+from speakerkd.media.folders import media_below
+from speakerkd.media.formats import AUDIO
 
 CATEGORIES = ("noise", "music", "speech")  # MUSAN's
-FORMATS = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
 FLOORS = {"exact": 0.0, "voxceleb_trainer": 1e-4}  # added to the mean square of samples in [-1, 1]
 DRAWS = 16  # places tried in a file before it is taken to be silent
 CACHED = 64  # files kept in memory
@@ -77,8 +79,7 @@ class NoiseBank:
     def _list(self, category: str) -> list[str]:
         """Paths relative to the category, sorted by their bytes: the order does not depend on the file system."""
         root = self.directory / category
-        paths = (p for p in root.rglob("*") if p.suffix.lower() in FORMATS and p.is_file())
-        return sorted((p.relative_to(root).as_posix() for p in paths), key=str.encode)
+        return sorted(media_below(root, AUDIO), key=os.fsencode) if root.is_dir() else []
 
     def _read_file(self, category: str, file: str) -> np.ndarray:
         return read_audio(self.directory / category / file, self.rate)

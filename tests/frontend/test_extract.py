@@ -37,8 +37,13 @@ def reads(monkeypatch):
     """The recordings that were read, in order; batches of two."""
     monkeypatch.setattr(extract, "LEAST_BATCH", 2)
     calls = []
-    read = extract.read_sound
-    monkeypatch.setattr(extract, "read_sound", lambda sound, rate: calls.append(sound.path) or read(sound, rate))
+    read = extract.record_sound
+
+    def counted(sound, rate, truncated):
+        calls.append(sound.path)
+        return read(sound, rate, truncated)
+
+    monkeypatch.setattr(extract, "record_sound", counted)
     return calls
 
 
@@ -96,15 +101,15 @@ def test_only_what_is_new_or_changed_is_read(data, reads, tmp_path):
 
 
 def test_a_killed_run_goes_on_where_it_stopped(data, reads, monkeypatch):
-    read = extract.read_sound
+    read = extract.record_sound
 
-    def stop_at_the_fourth(path, rate):
+    def stop_at_the_fourth(sound, rate, truncated):
         if len(reads) == 3:
             raise KeyboardInterrupt
-        return read(path, rate)
+        return read(sound, rate, truncated)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extract, "read_sound", stop_at_the_fourth)
+        patch.setattr(extract, "record_sound", stop_at_the_fourth)
         with pytest.raises(KeyboardInterrupt):
             extract_fbank(data)
     assert not (data / "feats.scp").exists() and len(list((data / "fbank").glob("*"))) == 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from speakerkd.cli.shared import Machines, Rejection
+from speakerkd.cli.shared import Machines, Rejection, Truncation
 from speakerkd.config import Settings
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ class Output(Settings):
     output: Path = Field(description="where to write")
 
 
-class CorpusOptions(Rejection, Machines, Output):
+class CorpusOptions(Truncation, Rejection, Machines, Output):
     """Where it goes, who does it, and how much of it may be lost."""
 
     def work(self) -> Work:
         """How the corpus's recordings are looked at."""
         from speakerkd.corpora.build import Work
 
-        return Work(self.jobs, self.cluster, self.max_rejected)
+        return Work(self.jobs, self.cluster, self.max_rejected, self.truncated)
