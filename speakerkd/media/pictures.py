@@ -115,9 +115,9 @@ def _open(stream: BinaryIO, plug_in: str) -> PilImage:
         # Pillow looks into EXIF and its like, and gives up on some that is broken: without it, the picture opens
         stream.seek(0)
         image = Image.open(io.BytesIO(_bare(stream.read())), formats=[plug_in])
-    shrink = (image.width * image.height / MOST_PIXELS) ** 0.5
-    if shrink > 1 and plug_in == "JPEG":
-        image.draft(None, (int(image.width / shrink), int(image.height / shrink)))
+    if plug_in == "JPEG" and image.width * image.height > MOST_PIXELS:
+        shrink = next((n for n in (2, 4) if image.width * image.height <= n * n * MOST_PIXELS), 8)
+        image.draft(None, (image.width // shrink, image.height // shrink))
     return image
 
 
