@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
-from speakerkd.data.sounds import Sound, record_sounds
+from speakerkd.data.sounds import Sound, read_sounds
 from speakerkd.data.tables import read_table, write_table
 from speakerkd.errors import InputError
 from speakerkd.frontend.audio import Truncated
@@ -48,7 +48,7 @@ def extract_fbank(
     Raises InputError where more than the share `max_rejected` was lost; feats.scp is then left as it was.
     """
     directory, settings = Path(directory), settings or FbankSettings()
-    sources = record_sounds(directory)
+    sources = read_sounds(directory)
     folder = (directory / "fbank").absolute()
     with working_in(folder, "speakerkd fbank"):
         return _extract(

@@ -175,7 +175,7 @@ def test_the_verb(data, capsys, tmp_path):
     for arguments, code, message in (
         (["fbank", str(tmp_path / "none")], 1, "no such table"),
         (["fbank", str(data), "--set", "mel=3"], 1, "did you mean 'mels'"),
-        (["fbank", str(data), "--bands", "3"], 2, "No such option"),
+        (["fbank", str(data), "--bands", "3"], 2, "no such option"),
     ):
         with pytest.raises(SystemExit) as caught:
             run(arguments)
