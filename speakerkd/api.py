@@ -27,7 +27,7 @@ from speakerkd.report.results_file import read_results_file
 if TYPE_CHECKING:
     from speakerkd.evaluation.calibration import Calibration
     from speakerkd.evaluation.embeddings import Embeddings
-    from speakerkd.evaluation.protocol import Name as ProtocolName
+    from speakerkd.evaluation.settings import ProtocolName
     from speakerkd.models.face_network import FaceNetwork
     from speakerkd.models.trained_model import TrainedModel
 

@@ -80,7 +80,8 @@ class Verb(click.Command):
 def spread(arguments: Sequence[str], many: Mapping[str, Callable[[str], bool]]) -> list[str]:
     """Repeat a many-valued flag before each of its values, which is the form that click parses.
 
-    `--faces a b --json` becomes `--faces a --faces b --json`. many: the flags, and what can be a value of each.
+    `--faces a b --json` becomes `--faces a --faces b --json`. many: the flags, and what can be a value of each. Raises
+    click.UsageError for a flag without a value.
     """
     result: list[str] = []
     flag: str | None = None
@@ -101,7 +102,7 @@ def spread(arguments: Sequence[str], many: Mapping[str, Callable[[str], bool]]) 
             flag = None
             result.append(argument)
         if flag is not None and values == 0 and _next_is_flag(arguments, position):
-            result.append(flag)  # click then says that the flag needs a value
+            raise click.UsageError(f"{flag} needs a value, or several")
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -14,6 +15,9 @@ from speakerkd.errors import InputError
 from speakerkd.frontend.alignment import SIDE, TEMPLATE, align, similarity_transform, warp
 from speakerkd.frontend.pictures import GREY, PictureSource, frames_of
 from speakerkd.media.pictures import is_decoded
+
+if TYPE_CHECKING:
+    from speakerkd.frontend.mtcnn import Found
 
 __all__ = [
     "SIDE",
@@ -71,16 +75,10 @@ class FaceDetector:
     """MTCNN (Zhang et al. 2016; facenet-pytorch's weights) over batches of pictures."""
 
     def __init__(self, settings: DetectorSettings | None = None, device: str = "cpu") -> None:
-        import torch
-        from facenet_pytorch import MTCNN
+        from speakerkd.frontend.mtcnn import Mtcnn
 
         self.settings = settings or DetectorSettings()
-        self._network = MTCNN(
-            min_face_size=self.settings.min_face,
-            thresholds=list(self.settings.thresholds),
-            keep_all=True,
-            device=torch.device(device),
-        ).eval()
+        self._network = Mtcnn(self.settings.min_face, self.settings.thresholds, device)
 
     def find(self, pictures: Sequence[np.ndarray]) -> list[Face | None]:
         """The subject of each picture uint8 (H, W, 3), None where there is no face.
@@ -131,21 +129,11 @@ class FaceDetector:
         canvas[border : border + size[1], border : border + size[0]] = np.asarray(scaled)
         return canvas, factor, border
 
-    def _detect(self, canvases: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray] | None]:
-        """Boxes (n, 4), probabilities (n,) and landmarks (n, 5, 2) of every canvas, all of one size."""
+    def _detect(self, canvases: list[np.ndarray]) -> list[Found | None]:
+        """What is found on every canvas, all of one size."""
         if min(canvases[0].shape[:2]) < self.settings.min_face:
             return [None] * len(canvases)
-        try:
-            found = self._network.detect(np.stack(canvases), landmarks=True)
-        except RuntimeError:
-            # MTCNN's code fails where a candidate lies wholly outside a picture; the others need not suffer
-            if len(canvases) == 1:
-                return [None]
-            return [self._detect([canvas])[0] for canvas in canvases]
-        return [
-            None if boxes is None else tuple(np.array(list(part), np.float64) for part in (boxes, chances, points))
-            for boxes, chances, points in zip(*found, strict=True)
-        ]
+        return self._network.detect(np.stack(canvases))
 
 
 def _subject(picture: np.ndarray, found: tuple[np.ndarray, ...], factor: float, border: int) -> Face | None:

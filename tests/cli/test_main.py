@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import click
 import pytest
 
 from speakerkd.cli.options import spread
@@ -16,8 +17,6 @@ from speakerkd.cli.options import spread
         (["match", "--faces", "f", "--faces", "g", "h"], ["match", "--faces", "f", "--faces", "g", "--faces", "h"]),
         (["score", "--db", "5", "-5", "--json"], ["score", "--db", "5", "--db", "-5", "--json"]),
         (["match", "--faces=f", "x"], ["match", "--faces=f", "x"]),
-        (["match", "--faces", "--json"], ["match", "--faces", "--json"]),
-        (["match", "--faces"], ["match", "--faces"]),
         (["score", "--trials", "t"], ["score", "--trials", "t"]),
         (["match", "--faces", "f", "--", "--faces", "g"], ["match", "--faces", "f", "--", "--faces", "g"]),
     ],
@@ -25,6 +24,12 @@ from speakerkd.cli.options import spread
 def test_flags_with_many_values_are_spread(typed, parsed):
     many = dict.fromkeys(("--faces", "--trials", "--db"), lambda text: True)
     assert spread(typed, many) == parsed
+
+
+@pytest.mark.parametrize("typed", [["--faces"], ["--faces", "--json"], ["--faces", "--audio", "a"]])
+def test_a_flag_with_many_values_needs_one(typed):
+    with pytest.raises(click.UsageError, match="--faces needs a value"):
+        spread(typed, {"--faces": lambda text: True})
 
 
 def speakerkd(*arguments: str) -> subprocess.CompletedProcess[str]:
