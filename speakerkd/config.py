@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -31,6 +32,38 @@ class Settings(BaseModel):
     def narrowed(self, kind: type[S]) -> S:
         """The part of these settings that a base class of theirs has."""
         return kind.model_validate({name: getattr(self, name) for name in kind.model_fields})
+
+
+T = TypeVar("T")
+
+
+class Table(Mapping[str, T]):
+    """What is built in, by name, and what other packages have installed under a group of entry points."""
+
+    def __init__(self, own: dict[str, T], group: str) -> None:
+        self.own, self.group = own, group
+
+    def __getitem__(self, name: str) -> T:
+        if name in self.own:
+            return self.own[name]
+        point = self._installed()[name]
+        try:
+            return point.load()
+        except Exception as error:  # whatever a foreign package does when it is imported
+            where = f"entry point '{name}' of {self.group}"
+            raise InputError(f"cannot be loaded ({error})", where, "update or remove its package") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.own, *sorted(self._installed().keys() - self.own.keys())])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self._installed()
+
+    def _installed(self) -> dict[str, importlib.metadata.EntryPoint]:
+        return {point.name: point for point in importlib.metadata.entry_points(group=self.group)}
 
 
 def _known_device(name: str) -> str:

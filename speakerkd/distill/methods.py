@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speakerkd.config import parse
+from speakerkd.config import Table, parse
 from speakerkd.distill.afkd import AFKD
 from speakerkd.distill.alkd import ALKD
 from speakerkd.distill.at import AT
@@ -44,34 +44,37 @@ from speakerkd.errors import InputError, nearest
 from speakerkd.maths import unit
 from speakerkd.tensors import Output, Samples
 
-METHODS: dict[str, type[Objective]] = {
-    "margin": Margin,
-    "classifier": Classifier,
-    "dimensional": Dimensional,
-    "disentangled": Disentangled,
-    "kd": KD,
-    "dkd": DKD,
-    "ctkd": CTKD,
-    "mlkd": MLKD,
-    "fitnet": FitNet,
-    "at": AT,
-    "sp": SP,
-    "cc": CC,
-    "vid": VID,
-    "rkd": RKD,
-    "pkt": PKT,
-    "fsp": FSP,
-    "nst": NST,
-    "crd": CRD,
-    "semckd": SemCKD,
-    "ickd": ICKD,
-    "simkd": SimKD,
-    "ccl": CCL,
-    "clip": CLIP,
-    "alkd": ALKD,
-    "afkd": AFKD,
-    "fop": FOP,
-}
+METHODS: Table[type[Objective]] = Table(
+    {
+        "margin": Margin,
+        "classifier": Classifier,
+        "dimensional": Dimensional,
+        "disentangled": Disentangled,
+        "kd": KD,
+        "dkd": DKD,
+        "ctkd": CTKD,
+        "mlkd": MLKD,
+        "fitnet": FitNet,
+        "at": AT,
+        "sp": SP,
+        "cc": CC,
+        "vid": VID,
+        "rkd": RKD,
+        "pkt": PKT,
+        "fsp": FSP,
+        "nst": NST,
+        "crd": CRD,
+        "semckd": SemCKD,
+        "ickd": ICKD,
+        "simkd": SimKD,
+        "ccl": CCL,
+        "clip": CLIP,
+        "alkd": ALKD,
+        "afkd": AFKD,
+        "fop": FOP,
+    },
+    "speakerkd.objectives",
+)
 
 
 def parse_specs(specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str]) -> list[ObjectiveSettings]:

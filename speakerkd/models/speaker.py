@@ -6,12 +6,15 @@ channel offsets of a recording have no effect. No batch padding is used: an embe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from speakerkd.config import Settings
+from speakerkd.config import Settings, Table
+from speakerkd.errors import nearest
 from speakerkd.models.network import Network
 from speakerkd.models.speaker_campplus import CamPlusPlus
 from speakerkd.models.speaker_redimnet import SIZES, ReDimNet, ReDimNetSettings
@@ -43,10 +46,24 @@ Name = Literal[
 ]
 
 
+# networks of other packages: each makes, from SpeakerSettings, a module as `build_speaker` returns
+STUDENTS: Table[Callable[[SpeakerSettings], Network]] = Table({}, "speakerkd.students")
+
+
+def _known(name: str) -> str:
+    if name not in get_args(Name) and name not in STUDENTS:
+        fix = nearest(name, [*get_args(Name), *STUDENTS])
+        raise PydanticCustomError("network", "no such network: {fix}", {"fix": fix})
+    return name
+
+
+NetworkName = Annotated[str, AfterValidator(_known)]
+
+
 class SpeakerSettings(Settings):
     """A speech network and its size."""
 
-    name: Name = Field("resnet34", description="the network")
+    name: NetworkName = Field("resnet34", description="the network; other packages' names too")
     width: float | None = Field(
         None,
         gt=0,
@@ -119,7 +136,7 @@ def build_speaker(settings: SpeakerSettings) -> Network:
 
     With `weights` it is loaded, every key accounted for; InputError where the file does not fit.
     """
-    network = _fresh(settings)
+    network = _fresh(settings) if settings.name in get_args(Name) else STUDENTS[settings.name](settings)
     if settings.weights is not None:
         state = load_foreign(settings.weights)
         if settings.name == "resnetse34v2":
