@@ -183,6 +183,14 @@ class Model:
             raise InputError(f"lists of {len(first)} and {len(second)} recordings", "verify", "give pairs")
         return [self._verdict(float(score), threshold) for score in self._scores(first, second, None, rate)]
 
+    @property
+    def threshold(self) -> tuple[float | None, str]:
+        """At or above which score recordings are taken for one speaker's, and where it comes from; None: not known."""
+        fitted = self._calibration
+        if fitted is not None:
+            return -fitted.offset / fitted.scores[0], f"calibration on {fitted.development}"
+        return self._eer_threshold
+
     def _verdict(self, score: float, threshold: float | None) -> Verdict:
         if threshold is not None:
             return Verdict(score, score >= threshold, threshold, "given")

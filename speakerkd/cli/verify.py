@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from speakerkd.cli.options import verb
-from speakerkd.evaluation.settings import ModelSettings
+from speakerkd.errors import InputError
+from speakerkd.evaluation.settings import RuntimeSettings
 
 
-class VerifyOptions(ModelSettings):
+class VerifyOptions(RuntimeSettings):
     """Which recordings are compared."""
 
     first: Path = Field(description="a recording")
@@ -30,19 +32,32 @@ class VerifyOptions(ModelSettings):
 @verb("first", "second")
 def verify(settings: VerifyOptions) -> None:
     """Print the score and the verdict."""
+    protocol, verdict = _by_onnx(settings) if settings.runtime == "onnx" else _by_torch(settings)
+    if settings.as_json:
+        print(json.dumps(verdict, indent=2, ensure_ascii=False))
+        return
+    scale = "minus the mean distance of ten crops, 0 is identical" if protocol == "crops" else "cosine, 1 is identical"
+    print(f"score {verdict['score']:.4f} ({scale})")
+    if verdict["same"] is None:
+        print(f"no verdict: {verdict['source']}")
+        return
+    probability = verdict.get("probability")
+    sure = "" if probability is None else f", probability {probability:.4f} at even odds"
+    print(f"{'same speaker' if verdict['same'] else 'different speakers'}{sure}")
+    print(f"threshold {verdict['threshold']:.4f}: {verdict['source']}")
+
+
+def _by_torch(settings: VerifyOptions) -> tuple[str, dict[str, Any]]:
     from speakerkd import api
 
     model = api.load(settings.model, settings.device)
-    verdict = model.verify(settings.first, settings.second, settings.threshold)
-    if settings.as_json:
-        print(json.dumps(asdict(verdict), indent=2, ensure_ascii=False))
-        return
-    crops = model.package.protocol == "crops"
-    scale = "minus the mean distance of ten crops, 0 is identical" if crops else "cosine, 1 is identical"
-    print(f"score {verdict.score:.4f} ({scale})")
-    if verdict.same is None:
-        print(f"no verdict: {verdict.source}")
-        return
-    sure = "" if verdict.probability is None else f", probability {verdict.probability:.4f} at even odds"
-    print(f"{'same speaker' if verdict.same else 'different speakers'}{sure}")
-    print(f"threshold {verdict.threshold:.4f}: {verdict.source}")
+    return model.package.protocol, asdict(model.verify(settings.first, settings.second, settings.threshold))
+
+
+def _by_onnx(settings: VerifyOptions) -> tuple[str, dict[str, Any]]:
+    from speakerkd.onnx_model import OnnxModel
+
+    if settings.model is None:
+        raise InputError("no exported model named", "--model", "give the folder that `speakerkd export --onnx` wrote")
+    model = OnnxModel(settings.model)
+    return model.record.protocol, model.verify(settings.first, settings.second, settings.threshold)

@@ -30,6 +30,14 @@ class ModelSettings(Settings):
     device: DeviceName = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
 
 
+class RuntimeSettings(ModelSettings):
+    """What runs the model."""
+
+    runtime: Literal["torch", "onnx"] = Field(
+        "torch", description="onnx: an exported model (`speakerkd export --onnx`), without torch"
+    )
+
+
 class ScoreSettings(ModelSettings):
     """What to score and how. Either embeddings, or a model (with data or audio_root), or scores to fuse."""
 

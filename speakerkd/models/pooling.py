@@ -50,7 +50,7 @@ def unbiased_variance(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 def even_weights(x: Tensor, lengths: Tensor | None = None) -> Tensor:
     """(B, 1, T): the same weight for every valid frame of (B, C, T)."""
     if lengths is None:
-        return x.new_full((x.shape[0], 1, x.shape[2]), 1 / x.shape[2])
+        return torch.ones_like(x[:, :1]) / x.shape[2]
     mask = frame_mask(lengths, x.shape[2]).to(x.dtype)
     return mask / mask.sum(2, keepdim=True)
 

@@ -113,7 +113,8 @@ class ToMap(nn.Module):
         self.shape = bands, channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(1, self.shape).transpose(1, 2)
+        # not unflatten: exported, it would fix the length
+        return x.reshape(x.shape[0], *self.shape, x.shape[2]).transpose(1, 2)
 
 
 class WeightedSum(nn.Module):
@@ -199,7 +200,8 @@ class SelfAttention(nn.Module):
         self.v_proj, self.out_proj = nn.Linear(channels, channels), nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (p(x).unflatten(2, (HEADS, -1)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
+        shape = x.shape[0], x.shape[1], HEADS, x.shape[2] // HEADS
+        q, k, v = (p(x).reshape(shape).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
         return self.out_proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 

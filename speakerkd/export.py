@@ -1,0 +1,109 @@
+"""A trained model leaves the workshop: ONNX files with their threshold, or a folder with a model card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import speakerkd
+from speakerkd.api import load
+from speakerkd.errors import InputError
+from speakerkd.models.onnx_export import Exported, export_onnx
+from speakerkd.models.trained_model import DESCRIPTION, WEIGHTS, read_description
+from speakerkd.work.files import whole_dir
+from speakerkd.work.records import read_json
+
+
+def export_model(
+    experiment: Path | str,
+    to: Path | str | None = None,
+    *,
+    reads: Literal["waveform", "fbank"] = "fbank",
+    int8: bool = False,
+) -> Exported:
+    """Export an experiment as ONNX files, with the threshold that `verify` would use; see `export_onnx`."""
+    model = load(experiment, device="cpu")
+    threshold, source = model.threshold
+    record = {"threshold": threshold, "threshold_source": source if threshold is not None else ""}
+    target = Path(to) if to is not None else Path(experiment) / "onnx"
+    return export_onnx(model.package, target, reads=reads, int8=int8, record=record)
+
+
+def export_card(experiment: Path | str, to: Path | str | None = None) -> Path:
+    """Write a folder in Hugging Face's layout: README.md (the model card), model.safetensors, model.json.
+
+    `speakerkd.load` takes the folder. Raises InputError where the folder is there already.
+    """
+    experiment = Path(experiment)
+    described = read_description(experiment)
+    target = Path(to) if to is not None else experiment / "card"
+    if target.exists():
+        raise InputError("there is a folder here already", target, "give another with --to, or remove it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_dir(target) as part:
+        for name in (WEIGHTS, DESCRIPTION, "calibration.json", "results.json"):
+            if (experiment / name).is_file():
+                shutil.copy(experiment / name, part / name)
+        (part / "README.md").write_text(_card(experiment, described.model_dump()), encoding="utf-8")
+    return target
+
+
+def _card(experiment: Path, described: dict[str, Any]) -> str:
+    """The model card's text."""
+    student, frontend = described["student"], described["frontend"] or {}
+    teacher = described["teacher"]
+    origin = described["origin"]
+    taught = f"taught by the frozen network `{teacher['name']}`" if teacher else "trained without a teacher"
+    source = f"imported from {origin['project']} ({origin['file']})" if origin else f"trained here, {taught}"
+    return f"""---
+license: other
+library_name: speakerkd
+tags: [speaker-verification, speaker-recognition, audio]
+---
+
+# {experiment.resolve().name}
+
+A speaker-verification network, `{student.get("name")}`, {source}. Recordings at {frontend.get("rate", 16000)} Hz become
+embeddings; two recordings are compared by protocol `{described["protocol"]}`.
+
+    import speakerkd
+    model = speakerkd.load("this folder")
+    model.verify("a.wav", "b.wav")
+
+## Training data
+
+{len(described["labels"])} speakers. Say here which corpus they come from, and under which licence it is.
+
+## Results
+
+{_results(experiment / "results.json")}
+
+## Intended use
+
+Research on speaker verification, and verification of people who agreed to it, at a threshold that was set on recordings
+like those it will hear. Not for finding people in recordings of others, nor for decisions about people without a human
+who can correct them.
+
+## Limits
+
+Embeddings of voices are biometric data: in many places storing and comparing them needs the consent of the person.
+Error rates differ between languages, channels, ages and genders, and are known for the lists above alone. The
+threshold of one list is not that of another. Recorded and synthetic voices are not detected.
+
+## Licence
+
+State the licence of these weights here; speakerkd itself ({speakerkd.__version__}) is Apache-2.0.
+"""
+
+
+def _results(path: Path) -> str:
+    if not path.is_file():
+        return "No list has been scored with this model yet (`speakerkd score`)."
+    scores = read_json(path, dict[str, Any], "score a list again").get("scores", {})
+    rows = ["| list, protocol | trials | EER % | 95 % interval |", "|---|---:|---:|---|"]
+    for name, entry in sorted(scores.items()):
+        ends = entry.get("eer_interval_percent") or entry.get("eer_interval")
+        interval = f"{ends[0]:.2f} to {ends[1]:.2f}" if ends else "-"
+        rows.append(f"| {name} | {entry.get('trials', '-')} | {entry.get('eer_percent', '-')} | {interval} |")
+    return "\n".join(rows) if len(rows) > 2 else "No list has been scored with this model yet (`speakerkd score`)."

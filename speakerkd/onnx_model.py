@@ -1,0 +1,134 @@
+"""An exported model in use: recordings to embeddings and scores through onnxruntime, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from speakerkd.config import parse
+from speakerkd.errors import InputError
+from speakerkd.frontend.audio import read_audio
+from speakerkd.frontend.fbank_settings import FbankSettings
+from speakerkd.work.files import digest
+from speakerkd.work.records import read_json
+
+MODEL, HEAD, FBANK, RECORD = "model.onnx", "head.onnx", "fbank.onnx", "onnx.json"
+CROPS, FRAMES, SHORTEST = 10, 400, 100  # as `evaluation.protocol`, which needs torch
+EXPORT = "make it with `speakerkd export EXP --onnx`"
+
+
+class Record(BaseModel):
+    """Content of onnx.json."""
+
+    reads: str
+    frontend: dict[str, Any]
+    dim: int
+    model: str
+    protocol: str = "crops"
+    weights: str
+    threshold: float | None = Field(None, description="scores at or above it are of one speaker")
+    threshold_source: str = ""
+
+
+class OnnxModel:
+    """A model that `speakerkd export --onnx` wrote, on one thread's worth of a processor or more.
+
+    Raises InputError for a folder without one, files that do not belong together, and an export that reads Fbank.
+    """
+
+    def __init__(self, directory: Path | str, threads: int = 0) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise InputError("onnxruntime is not installed", "--runtime onnx", "pip install onnxruntime") from error
+        self.directory = folder = Path(directory)
+        if not (folder / RECORD).is_file() and (folder / "onnx" / RECORD).is_file():
+            self.directory = folder = folder / "onnx"
+        if not (folder / RECORD).is_file():
+            raise InputError("no exported model here", folder, EXPORT)
+        self.record = read_json(folder / RECORD, Record, EXPORT)
+        if not (folder / FBANK).is_file():
+            what = "an export without fbank.onnx, which makes its input of recordings"
+            raise InputError(
+                what, folder, "export with --reads fbank; front ends other than Kaldi's run in torch alone"
+            )
+        if digest(folder / MODEL) != self.record.weights:
+            raise InputError(f"{MODEL} is not the file that {RECORD} describes", folder, EXPORT)
+        self.settings = parse(FbankSettings, self.record.frontend, folder / RECORD)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        providers = [
+            p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in onnxruntime.get_available_providers()
+        ]
+        self._session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=providers)
+        self._fbank = onnxruntime.InferenceSession(str(folder / FBANK), options, providers=providers)
+        self._head: Any = None
+        if (folder / HEAD).is_file():
+            self._head = onnxruntime.InferenceSession(str(folder / HEAD), options, providers=providers)
+
+    def embed(self, recordings: Any, protocol: str = "whole", *, rate: int | None = None) -> NDArray[np.float32]:
+        """Embeddings as `speakerkd.Model.embed` gives them: (D,) of one recording, (N, D) of a list."""
+        many = isinstance(recordings, list)
+        listed: Sequence[Any] = recordings if many else [recordings]
+        if rate is not None:
+            listed = [(item, rate) if isinstance(item, np.ndarray) else item for item in listed]
+        found = np.stack([self._one(item, protocol) for item in listed])
+        return found if many else found[0]
+
+    def _one(self, recording: Any, protocol: str) -> NDArray[np.float32]:
+        samples = read_audio(recording, self.settings.rate)
+        if self.settings.frames(len(samples)) == 0:
+            where = recording if isinstance(recording, str | Path) else "a recording"
+            raise InputError(f"{len(samples)} samples, less than one window", where, "leave the recording out")
+        (features,) = self._fbank.run(None, {"waveform": samples[None]})
+        if protocol == "whole":
+            return self._run(_at_least(features[0], SHORTEST)[None])[0]
+        crops = self._crops(features[0])
+        if protocol == "crops":
+            return crops
+        mean = crops.mean(0)
+        return mean / np.linalg.norm(mean)
+
+    def _crops(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of ten crops of 400 frames of Fbank (T, F) the embeddings (10, D)."""
+        if len(features) <= FRAMES:
+            return np.repeat(self._run(_at_least(features, FRAMES)[None]), CROPS, 0)
+        starts = np.linspace(0, len(features) - FRAMES, CROPS).astype(np.int64)
+        return self._run(np.stack([features[start : start + FRAMES] for start in starts]))
+
+    def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        (found,) = self._session.run(None, {"fbank": np.ascontiguousarray(features, np.float32)})
+        return found
+
+    def project(self, teacher: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Teacher embeddings (B, D_T) as they compare with `embed`'s by cosine, (B, D)."""
+        if self._head is None:
+            raise InputError("this model has no projection head", self.directory, "export one that a teacher taught")
+        (found,) = self._head.run(None, {"teacher": np.ascontiguousarray(teacher, np.float32)})
+        return found
+
+    def similarity(self, first: Any, second: Any, *, rate: int | None = None) -> float:
+        """Score of two recordings under the model's protocol; higher is more alike."""
+        a, b = self.embed([first, second], self.record.protocol, rate=rate)
+        if self.record.protocol != "crops":
+            return float(a @ b)
+        return -float(np.sqrt(np.clip(2 - 2 * a @ b.T, 0, None)).mean())
+
+    def verify(self, first: Any, second: Any, threshold: float | None = None) -> dict[str, Any]:
+        """Score and decision, as the fields of `speakerkd.Verdict`; the threshold is the given, else the export's."""
+        score = self.similarity(first, second)
+        cut = self.record.threshold if threshold is None else threshold
+        source = "given" if threshold is not None else self.record.threshold_source
+        told = source if cut is not None else "no threshold is known for this model; give one"
+        return {"score": score, "same": None if cut is None else score >= cut, "threshold": cut, "source": told}
+
+
+def _at_least(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """Features (T, F) repeated from their beginning to so many frames, where they are fewer."""
+    return features if len(features) >= frames else features[np.arange(frames) % len(features)]
