@@ -30,6 +30,9 @@ def score(settings: ScoreSettings) -> None:
         done = score_lists(settings, progress)
     for one in done:
         print(line(one.name, one.entry, calibrated=one.entry["made"].get("kind") == "llr"))
+        for group, figures in one.entry.get("groups", {}).items():
+            eer = "-" if figures["eer_percent"] is None else f"{figures['eer_percent']:.4f} %"
+            print(f"  {group:<16} {figures['trials']:>10,} trials  EER {eer}")
     print(f"scores in {done[0].path.parent}, figures in {done[0].path.parent.parent / 'results.json'}")
     levels = list(dict.fromkeys(one.condition.level for one in done if one.condition.level is not None))
     if levels:

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speakerkd.corpora.build import Built, Recording, Work, build
+from speakerkd.corpora.joined import genre, join_short
 from speakerkd.corpora.lists import check_named, names_of_list, names_of_trials
+from speakerkd.corpora.parts import packed_below
+from speakerkd.data.names import encode_key
 from speakerkd.data.text import numbered_lines
 from speakerkd.errors import InputError
 from speakerkd.media.folders import media_below, need_folder, stem
@@ -18,31 +21,48 @@ LAYOUT2 = "it holds data/<id>/*.flac and spk.lst"
 
 
 def prepare_cnceleb(
-    output: Path | str, work: Work, *, cn1: Path | str | None = None, cn2: Path | str | None = None
+    output: Path | str,
+    work: Work,
+    *,
+    cn1: Path | str | None = None,
+    cn2: Path | str | None = None,
+    join: float = 5.0,
+    train: bool = True,
 ) -> list[Built]:
     """Write `train` (CN-Celeb1 dev and CN-Celeb2) and `eval` (CN-Celeb1's test) below `output`.
 
-    `eval` holds enroll.map (model -> its recordings), trials_eval, whose enrolments are models, and trials_concat,
-    whose enrolments are the recordings that the owners joined together. A session is the genre and number in a name.
+    `eval` holds enroll.map (model -> its recordings), trials_eval, whose enrolments are models, trials_concat,
+    whose enrolments are the recordings that the owners joined together, and utt2genre. A session is the genre and
+    number in a name. join: training recordings shorter than so many seconds are joined within a speaker and genre
+    (see `join_short`); 0: none are. train: False writes `eval` alone.
     Raises InputError where a layout is not theirs, or a list names what is not there, with file and line.
     """
     if cn1 is None and cn2 is None:
         raise InputError("no corpus named", "prepare cnceleb", "give --cn1 DIR, --cn2 DIR or both")
-    train: list[Recording] = []
+    recordings: list[Recording] = []
     lists: list[Path] = []
     for root, name, listed, layout in (
         (cn1, "CN-Celeb1", "dev/dev.lst", LAYOUT1),
         (cn2, "CN-Celeb2", "spk.lst", LAYOUT2),
     ):
-        if root is None:
+        if root is None or not train:
             continue
         home = need_folder(root, name, layout)
         lists.append(home / listed)
-        train += _of_speakers(need_folder(home / "data", f"recordings of {name}", layout), home / listed)
-    built = [build(Path(output) / "train", train, work, made_from=lists)]
+        recordings += _of_speakers(_data(home, name, layout), home / listed)
+    built = []
+    if train:
+        if join > 0:
+            recordings = join_short(recordings, Path(output).absolute() / "joined", join, work)
+        built.append(build(Path(output) / "train", recordings, work, made_from=lists, join=join))
     if cn1 is not None:
         built.append(_prepare_eval(Path(output) / "eval", Path(cn1), work))
     return built
+
+
+def _data(home: Path, name: str, layout: str) -> Path:
+    packed = packed_below(home)
+    return need_folder(home / "data", f"recordings of {name}", f"unpack {packed[0].name}" if packed else layout)
 
 
 def _of_speakers(data: Path, listed: Path) -> list[Recording]:
@@ -82,11 +102,16 @@ def _prepare_eval(output: Path, root: Path, work: Work) -> Built:
         work,
         texts={
             "enroll.map": (f"{model} {' '.join(keys.split())}" for model, keys in sorted(models.items())),
+            "utt2genre": (f"{encode_key(r.key)} {genre(r.key, r.speaker)}" for r in _by_key(found)),
             "trials_eval": (line for _, line in numbered_lines(lists["trials.lst"])),
             "trials_concat": _with_joined(lists["trials.lst"], joined),
         },
         made_from=lists.values(),
     )
+
+
+def _by_key(found: dict[str, Recording]) -> list[Recording]:
+    return [found[key] for key in sorted(found, key=lambda key: encode_key(key).encode()) if "-enroll" not in key]
 
 
 def _joined(path: Path, found: dict[str, Recording]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import speakerkd
+from speakerkd.data.datadir import read_table
 from speakerkd.data.trials import TrialList, read_models, read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation import calibration, results
@@ -219,6 +220,8 @@ def _write(
         seed=settings.seed,
         utt2spk=utt2spk,
     )
+    if settings.by is not None:
+        entry["groups"] = results.by_group(scores, trials, read_table(settings.by))
     entry |= {"missing_recordings": len(placed.missing), "missing_trials": placed.missing_trials}
     entry |= {"made": {key: str(value) for key, value in header.items() if key != "trials"}}
     if "undefined" not in entry:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.data.names import plain_name
 from speakerkd.data.trials import TrialList
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import intervals
@@ -96,6 +97,30 @@ def histogram(s: SortedScores, bins: int = 60) -> dict[str, Any]:
         places = np.concatenate([[0], np.searchsorted(ordered, edges, "left"), [ordered.size]])
         counts[name] = np.diff(places).tolist()
     return {"low": float(low), "high": float(high), **counts}
+
+
+def by_group(scores: NDArray, trials: TrialList, group: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """{group: trials, targets, EER, minDCF(p=.01)} over the trials (n,) whose test recording is of that group.
+
+    group: {recording: group}; recordings that it does not name are of group `-`. EER and minDCF are None where a group
+    has targets alone, or none.
+    """
+    if trials.label is None:
+        return {}
+    known = {plain_name(name): value for name, value in group.items()}
+    of_test = np.array([known.get(plain_name(name), "-") for name in trials.test_names])
+    names, place = np.unique(of_test, return_inverse=True)
+    found: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(names.tolist()):
+        mine = place[trials.test] == number
+        s = metrics.sort_scores(scores[mine], trials.label[mine])
+        found[name] = {
+            "trials": int(mine.sum()),
+            "targets": s.target.size,
+            "eer_percent": _number(100 * metrics.eer(s)),
+            "min_dcf": _number(metrics.min_dcf(s, 0.01)),
+        }
+    return found
 
 
 def _number(value: float) -> float | None:

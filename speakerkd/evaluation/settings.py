@@ -75,6 +75,7 @@ class ScoreSettings(ModelSettings):
     )
     prior: list[Share] = Field(list(PRIORS), min_length=1, description="of a target, for minDCF and actDCF")
     false_accept: list[Share] = Field(list(FALSE_ACCEPTS), description="rates whose thresholds are kept")
+    by: Path | None = Field(None, description="`recording group` lines (utt2genre): figures by the tests' group")
     bootstrap: int = Field(1000, ge=0, description="replicates of the confidence intervals; 0: none")
     seed: int = Field(0, ge=0, description="of the bootstrap")
     out: Path | None = Field(None, description="where scores/ and results.json go [default: the model's folder]")

@@ -48,6 +48,9 @@ def write_report(
     first = Section("Results", _notes(groups, with_published, missing), [_marked(cells, groups)])
     drawn = dict(list(groups.items())[:MOST])
     pictures = page.parent / f"{page.stem}_pictures"
+    genres = _by_genre(results)
+    if genres:
+        first.tables.append(genres)
     parts = [first, *sections.with_pictures(drawn, pictures), *sections.records(groups)]
     write_page(
         page,
@@ -56,7 +59,26 @@ def write_report(
         parts,
         list(drawn),
     )
-    return "\n".join([tables.as_text(cells), *(f"left out: {sentence}" for sentence in missing)]), page
+    shown = [tables.as_text(cells), *(["", tables.as_text(genres)] if genres else [])]
+    return "\n".join([*shown, *(f"left out: {sentence}" for sentence in missing)]), page
+
+
+def _by_genre(results: Sequence[Result]) -> list[list[str]]:
+    """Cells of EERs, a row a list that was scored by groups (genres), a column a group; [] where none was."""
+    rows = [
+        (f"{result.path.name} {name}", entry["groups"])
+        for result in results
+        for name, entry in result.raw.get("scores", {}).items()
+        if entry.get("groups")
+    ]
+    if not rows:
+        return []
+    names = sorted({group for _, groups in rows for group in groups})
+    cells = [["EER by group, %", *names]]
+    for row, groups in rows:
+        eers = [groups.get(name, {}).get("eer_percent") for name in names]
+        cells.append([row, *("-" if eer is None else f"{eer:.2f}" for eer in eers)])
+    return cells
 
 
 def grouped(results: Sequence[Result]) -> dict[str, list[Result]]:

@@ -33,7 +33,7 @@ def test_both_corpora(cn1, media, tmp_path, work):
     media.sound("cn2/data/id10001/live_broadcast-01-001.flac", 0.3)
     media.sound("cn2/data/id10002/live_broadcast-01-001.flac", 0.3)  # not listed
     media.text("cn2/spk.lst", "id10001\n")
-    train, test = prepare_cnceleb(tmp_path / "data", work, cn1=cn1, cn2=media.root / "cn2")
+    train, test = prepare_cnceleb(tmp_path / "data", work, cn1=cn1, cn2=media.root / "cn2", join=0)
     assert (train.utterances, train.speakers) == (4, 3)
     data = DataDir(train.path)
     assert data.table("utt2session")["id00000/singing-01-002"] == "id00000/singing-01"
@@ -88,3 +88,11 @@ def test_missing_parts(cn1, media, tmp_path, work):
         prepare_cnceleb(tmp_path / "data", work, cn1=cn1)
     with pytest.raises(InputError, match="CN-Celeb2"):
         prepare_cnceleb(tmp_path / "data", work, cn2=media.root / "none")
+
+
+def test_the_test_set_alone_with_the_genre_of_each_recording(cn1, tmp_path, work):
+    (test,) = prepare_cnceleb(tmp_path / "data", work, cn1=cn1, train=False)
+    assert test.path.name == "eval" and not (tmp_path / "data/train").exists()
+    genres = DataDir(test.path).table("utt2genre")
+    assert genres["test/id00800-singing-01-001"] == "singing" and genres["id00800/interview-01-002"] == "interview"
+    assert "enroll/id00800-enroll" not in genres
