@@ -184,7 +184,7 @@ DAMAGED = {  # what is wrong, and the words and the file that name it
     "a recording that a list names is gone": (lambda d: (d.root / f"vox1/test/wav/{A}/00002.wav").unlink(), "txt:1"),
     "a broken line": (break_list(f"1 {A}/00001.wav {A}/00002.wav\n1 {A}\n"), "veri_test.txt:2"),
     "an empty list": (break_list(""), "an empty list"),
-    "a list that is not text": (break_list(b"\xff\xfe1 a b"), "not UTF-8"),
+    "a list that is not text": (break_list(b"\xff\xfe1 a b"), "UTF-8"),
     "a meta table without genders": (lambda d: d.text("vox2/vox2_meta.csv", "ID,Set\nid00012,dev\n"), "csv:1"),
     "a meta table with another gender": (lambda d: d.text("vox2/vox2_meta.csv", "ID,Gender\nid00012,x\n"), "csv:2"),
     "no recordings in dev/aac": (lambda d: [shutil.rmtree(p) for p in (d.root / "vox2/dev/aac").iterdir()], "left out"),
@@ -203,7 +203,7 @@ def test_damage_is_named_with_its_file_and_nothing_is_half_written(disk, capsys,
     for name in ("train", "test", "vox1"):  # a directory is whole, or not there
         assert not (disk.root / "data" / name).exists() or validate(disk.root / "data" / name) == []
     status, _, err = prepare(capsys, disk, "--max-rejected", "0.9")
-    lists_at_fault = "veri_test" in words or words in ("txt:1", "an empty list", "not UTF-8", "csv:1", "csv:2")
+    lists_at_fault = "veri_test" in words or words in ("txt:1", "an empty list", "UTF-8", "csv:1", "csv:2")
     assert status == (1 if lists_at_fault else 0), err
 
 
