@@ -61,7 +61,7 @@ if [ -z "$models" ] && stage_is 3 "train $systems"; then
         system=${folder#"$exp-"}; seed=${system##*-seed}; [ "$seed" != "$system" ] || seed=$seeds
         # shellcheck disable=SC2086
         ${launch:+$launch --no-python} speakerkd train "$conf/${system%-seed*}.yaml" ${size:+"$size"} --exp "$folder" --resume \
-            --set seed="$seed" --set data.train="$data/train" $(printf -- '--set %s ' $set)
+            --set seed="$seed" --set data.train="$data/train" $([ -z "$set" ] || printf -- '--set %s ' $set)
     done
 fi
 if stage_is 4 "score"; then # both enrolments: the mean of a model's embeddings, and its joined recording

@@ -21,6 +21,7 @@
 #   --work DIR           where data/ and exp/ go (default: the checkout);  --jobs N: processes for data preparation
 #   --dry-run            shows what of VoxCeleb is here, what is missing and lost without it, what each stage will cost
 #   --set "a.b=c d=e"    settings of every training;  --launch "torchrun --nproc-per-node 4": how it is started
+#   --augment            strong*.yaml: train on copies with MUSAN's noises, rooms (--rirs DIR) and speeds 0.9 and 1.1 too
 #   --same-session       matching: a voice may be asked for the face of its own video
 #   --published true     puts the first paper's figures beside ours
 set -euo pipefail
@@ -29,7 +30,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 stage=0 stop_stage=6 corpus=mini tag='' prefix='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
 systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 split_seed=0
-lists='' dry_run=false set='' launch='' same_session=false
+rirs='' augment=false lists='' dry_run=false set='' launch='' same_session=false
 source tools/parse_options.sh
 bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
@@ -119,6 +120,8 @@ if stage_is 2 "Fbank, faces, teacher"; then
         done
     }
     [ "$systems" = baseline ] || embed "$teacher" ${weights:+--weights "$weights"}
+    [ "$augment" = false ] || speakerkd augment "$data/train" ${musan:+--musan "$musan"} ${rirs:+--rirs "$rirs"} \
+        --speeds 0.9 1.1 --jobs "$jobs"
     if [[ " $systems" == *weak_* ]]; then # the weak teacher of Table 2, trained on the corpus's own faces
         speakerkd train $conf/face_teacher.yaml ${size:+"$size"} --exp "$exp-weak_teacher" --resume --set data.train="$data/train"
         embed "$exp-weak_teacher" --name weak
@@ -126,10 +129,16 @@ if stage_is 2 "Fbank, faces, teacher"; then
 fi
 if stage_is 3 "train $systems"; then
     need 2 "$data"/train/{feats,teacher}.scp
+    copies=()
+    if [ "$augment" = true ]; then
+        copies=(--set "data.train=[$data/train, $data/train_sp0.9, $data/train_sp1.1]"
+            --set "data.copies=[$(ls -d "$data"/train_{noise,music,babble,reverb} 2>/dev/null | paste -sd,)]")
+    fi
     train() {
+        local more=(); [[ $1 != */strong* ]] || more=("${copies[@]}")
         # shellcheck disable=SC2086
         ${launch:+$launch --no-python} speakerkd train "$1" ${size:+"$size"} --exp "$3" --resume --set seed="$2" \
-            --set data.train="$data/train" $(printf -- '--set %s ' $set)
+            --set data.train="$data/train" $([ -z "$set" ] || printf -- '--set %s ' $set) "${more[@]}"
     }
     for_each train
 fi

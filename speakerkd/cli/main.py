@@ -23,6 +23,7 @@ VERBS = (  # in the order of the data's way; each is a file here, imported when 
     "validate",
     "fbank",
     "faces",
+    "augment",
     "embed-teacher",
     "embed-text",
     "import",

@@ -82,3 +82,58 @@ def read_utterances(directories: Sequence[Path | str]) -> Utterances:
         archives.append(archive)
     first = np.cumsum([0, *(len(a) for a in archives)])
     return Utterances(keys, np.concatenate(labels), names, archives, first, np.arange(len(keys)))
+
+
+@dataclass(slots=True)
+class Copies:
+    """Augmented copies of N utterances, as long as those: archives, and row (C, N) of each utterance, -1 for none."""
+
+    archives: list[FeatureArchive]
+    row: np.ndarray
+
+    def keep(self, chosen: np.ndarray) -> Copies:
+        return Copies(self.archives, self.row[:, chosen])
+
+    def choose(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """(B,) the copy of each utterance (B,), -1 for the clean one, all alike by draws (B,) in [0, 1)."""
+        there = self.row[:, indices] >= 0
+        turn = (draws * (1 + there.sum(0))).astype(np.int64)  # 0: clean; n: the n-th copy that there is
+        place = np.cumsum(there, 0)
+        copy = np.argmax(there & (place == turn), 0)
+        return np.where(turn == 0, -1, copy)
+
+    def replace(self, out: np.ndarray, copy: np.ndarray, indices: np.ndarray, starts: np.ndarray) -> None:
+        """Put the crops of the chosen copies (B,) in place of the clean ones in out (B, T, F)."""
+        for number, archive in enumerate(self.archives):
+            mine = np.flatnonzero(copy == number)
+            if len(mine):
+                out[mine] = archive.crops(self.row[number, indices[mine]], starts[mine], out.shape[1])
+
+
+def read_copies(directories: Sequence[Path | str], utterances: Utterances) -> Copies:
+    """Open the copies of training utterances that `speakerkd augment` made; their keys are the originals'.
+
+    Raises InputError where a directory has no features, none of the utterances, other bands or another length.
+    """
+    fix = "make them again with `speakerkd augment`"
+    place = {key: n for n, key in enumerate(utterances.keys)}
+    if len(place) < len(utterances.keys):
+        raise InputError("copies of directories that share keys", directories[0], "give data.train one directory")
+    archives, rows = [], np.full((len(directories), len(place)), -1, np.int64)
+    frames = utterances.frames
+    for number, directory in enumerate(map(Path, directories)):
+        require_file(directory, "feats.scp", "speakerkd augment")
+        archive = FeatureArchive(directory / "feats.scp")
+        if archive.dim != utterances.archives[0].dim:
+            raise InputError(f"copies of {archive.dim} bands", directory / "feats.scp", fix)
+        at = np.array([place.get(key, -1) for key in archive.keys], np.int64)
+        mine = np.flatnonzero(at >= 0)
+        if len(mine) == 0:
+            raise InputError("copies of none of the training utterances", directory, "give copies of data.train")
+        other = mine[archive.frames[mine] != frames[at[mine]]]
+        if len(other):
+            what = f"a copy of another length than its utterance ('{archive.keys[other[0]]}')"
+            raise InputError(what, directory, "list directories of another speed in data.train, not in data.copies")
+        rows[number, at[mine]] = mine
+        archives.append(archive)
+    return Copies(archives, rows)

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from speakerkd.config import parse
 from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
 from speakerkd.data.sounds import Sound, read_sounds
 from speakerkd.data.tables import read_table, write_table
 from speakerkd.errors import InputError
 from speakerkd.frontend.audio import Truncated
+from speakerkd.frontend.augment import Augmentation, apply
 from speakerkd.frontend.fbank import FbankSettings, fbank
 from speakerkd.frontend.sounds import record_sound
 from speakerkd.work import shards
@@ -22,8 +24,10 @@ from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.ledger import Ledger, write_batch
 from speakerkd.work.lock import working_in
 from speakerkd.work.made import Stamp, signature, summary
+from speakerkd.work.records import read_json
 from speakerkd.work.rejected import Rejected
 
+AUGMENT = "augment.json"
 LEAST_BATCH = 64
 WORTH_A_PROCESS = 1000  # recordings: with fewer, starting another process costs more than it saves
 MOST_ARKS = 256  # a reader maps each ark
@@ -41,6 +45,7 @@ def extract_fbank(
 ) -> Rejected:
     """Make `feats.scp`, `utt2num_frames`, `utt2dur` and `feats.json` (the settings) from a data directory's `wav.scp`.
 
+    A directory with `augment.json` (`speakerkd augment`) gets the features of its recordings after those changes.
     Where it has `segments`, the utterances are those parts of the recordings. Only what is new, changed, or was made
     with other settings is read; a killed run goes on where it stopped. jobs: processes, 0 for as many as cores and work
     allow. What cannot be read is listed in `fbank.rejected`.
@@ -63,6 +68,14 @@ def extract_fbank(
         )
 
 
+def read_augmentation(directory: Path) -> Augmentation | None:
+    """What `augment.json` says is done to the directory's recordings; None without one."""
+    path = directory / AUGMENT
+    if not path.is_file():
+        return None
+    return parse(Augmentation, read_json(path, dict[str, Any], "run `speakerkd augment` again"), path)
+
+
 def _extract(
     directory: Path,
     folder: Path,
@@ -78,7 +91,10 @@ def _extract(
         key: signature([sound.path]) + ("" if sound.is_whole else f" {sound.start} {sound.end}")
         for key, sound in sources.items()
     }
-    kept = {"truncated": truncated} if truncated == "keep" else {}
+    kept: dict[str, Any] = {"truncated": truncated} if truncated == "keep" else {}
+    augmentation = read_augmentation(directory)
+    if augmentation is not None:
+        kept["augment"] = augmentation.model_dump(mode="json")
     ledger: Ledger[Place] = Ledger(folder, settings.model_dump() | kept, Place)
     pending = ledger.pending(signatures)
     size = max(LEAST_BATCH, -(-len(sources) // MOST_ARKS))
@@ -88,7 +104,7 @@ def _extract(
         for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
-    work = functools.partial(_extract_batch, settings=settings, made=ledger.origin, truncated=truncated)
+    work = functools.partial(_extract_batch, settings=settings, made=ledger.origin, truncated=truncated, augmentation=augmentation)
     for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="fbank"):
         if isinstance(result, InputError):
             raise result
@@ -112,7 +128,7 @@ def _extract(
     with whole_file(directory / "fbank.notes") as stream:
         stream.writelines(f"{key}\ttruncated and kept: {missing:.2f} s missing\n" for key, missing in notes.items())
     write_json(directory / "feats.json", settings.model_dump())
-    Stamp(directory / "feats.scp", [], **settings.model_dump(), recordings=summary(signatures)).write()
+    Stamp(directory / "feats.scp", [], **settings.model_dump(), **kept, recordings=summary(signatures)).write()
     ledger.sweep(signatures)
     FeatureArchive(directory / "feats.scp")  # checks all, and caches the index while the headers are at hand
     return rejected
@@ -131,6 +147,7 @@ def _extract_batch(
     settings: FbankSettings,
     made: dict[str, Any],
     truncated: Truncated,
+    augmentation: Augmentation | None = None,
 ) -> None:
     """Write one ark and its record; runs in a worker."""
     import torch
@@ -147,6 +164,8 @@ def _extract_batch(
             try:
                 recorded = record_sound(source, settings.rate, truncated)
                 wave, missing[key] = recorded.samples, recorded.missing
+                if augmentation is not None:
+                    wave = apply(augmentation, key, wave, settings.rate)
                 frames[key] = settings.frames(len(wave))
                 if frames[key] == 0:
                     what = f"{len(wave) / settings.rate:.3f} s, shorter than a window of {settings.frame_length:g} ms"

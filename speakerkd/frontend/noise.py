@@ -37,6 +37,12 @@ def mix_noise(audio: np.ndarray, noise: np.ndarray, snr_db: float, floor: float 
     return (audio + scale * noise).astype(np.result_type(audio, noise), copy=False)
 
 
+def drawn(seed: int, key: str, what: str, count: int) -> int:
+    """A number below `count` that is a function of seed, key and what it is for, on every machine."""
+    text = f"{seed}\0{key}\0{what}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") % count
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Noise drawn for an utterance: samples (N,) float32, from a file of a category, from a sample of it on."""
@@ -85,9 +91,7 @@ class NoiseBank:
         return read_audio(self.directory / category / file, self.rate)
 
     def _draw(self, key: str, what: str, count: int) -> int:
-        """A number below `count` that is a function of seed, key and what it is for."""
-        text = f"{self.seed}\0{key}\0{what}".encode()
-        return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") % count
+        return drawn(self.seed, key, what, count)
 
     def segment(self, key: str, length: int, category: str | None = None) -> Segment:
         """`length` samples of noise for an utterance, of one category or of one that is drawn.

@@ -101,6 +101,11 @@ class DataSettings(TrainingData):
     )
     fraction: float = Field(1.0, gt=0, le=1, description="share of every speaker's utterances that is used")
     max_utterances: int | None = Field(None, ge=1, description="utterances of a speaker and epoch at most; null: all")
+    copies: list[str] = Field(
+        default_factory=list,
+        description="augmented copies of the training directories (`speakerkd augment`): an utterance is drawn clean "
+        "or as one of its copies",
+    )
     time_mask: int = Field(0, ge=0, description="SpecAugment: widest strip of masked frames")
     band_mask: int = Field(0, ge=0, description="SpecAugment: widest strip of masked bands")
     shift: int = Field(4, ge=0, le=32, description="face crops: moved by up to this many pixels")

@@ -16,7 +16,7 @@ from speakerkd.data.archive import FeatureArchive
 from speakerkd.data.datadir import require_file
 from speakerkd.data.resident import ResidentFeatures
 from speakerkd.data.sampler import fraction_of
-from speakerkd.data.utterances import Utterances, read_utterances
+from speakerkd.data.utterances import Copies, Utterances, read_copies, read_utterances
 from speakerkd.errors import InputError
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.trained_model import front_end_of, is_speech_model
@@ -49,7 +49,7 @@ class SpeakerTask:
         self.seed, self.taught = seed, taught
         self._dev: tuple[FeatureArchive, EarlyTrials] | None = None
         self._dims: list[int] = []  # of several teachers' embeddings
-        used = [*self.data.directories, *([self.data.dev] if self.data.dev else [])]
+        used = [*self.data.directories, *self.data.copies, *([self.data.dev] if self.data.dev else [])]
         for directory in used:
             require_file(directory, "feats.scp", "speakerkd fbank")
         frontend_of(used)
@@ -71,11 +71,14 @@ class SpeakerTask:
                 f"set student.mels to {utterances.archives[0].dim}, or make features of {mels} bands",
             )
         teacher = self._teacher([archive.keys for archive in utterances.archives])
+        copies = read_copies(self.data.copies, utterances) if self.data.copies else None
         if self.data.fraction < 1:
             chosen = fraction_of(utterances.labels, self.data.fraction, self.seed)
             utterances = utterances.keep(chosen)
             teacher = None if teacher is None else teacher.keep(chosen)
-        wanted = self.data.resident
+            copies = None if copies is None else copies.keep(chosen)
+        # copies are cropped from their memory maps
+        wanted = self.data.resident if copies is None else False
         if wanted is True and device == "cpu":
             raise InputError("data.resident is true on a CPU", "data.resident", "set it to auto")
         keep = wanted is True or (wanted == "auto" and resident.fits(utterances, device))
@@ -87,6 +90,7 @@ class SpeakerTask:
             time_mask=self.data.time_mask,
             band_mask=self.data.band_mask,
             strong=strong,
+            copies=copies,
         )
 
     def _teacher(self, keys: list[list[str]]) -> OnlineFaces | CachedTeacher | JoinedTeachers | SameCrop | None:
@@ -166,6 +170,7 @@ class FbankSource:
     device: keep the features in this device's memory and crop there; "cpu" crops the memory map.
     time_mask, band_mask: the widest strip of frames and bands set to the crop's mean (SpecAugment, Park et al. 2019).
     strong: also give a second view with strips of up to a quarter of the frames and bands masked.
+    copies: augmented copies; an utterance is drawn clean or as one of those it has, all alike.
     """
 
     def __init__(
@@ -178,10 +183,12 @@ class FbankSource:
         time_mask: int = 0,
         band_mask: int = 0,
         strong: bool = False,
+        copies: Copies | None = None,
     ) -> None:
         self.keys, self.labels, self.names = utterances.keys, utterances.labels, utterances.names
         self.paired = None if teacher is None else teacher.paired
-        self.draws = 9
+        self.draws = 9 if copies is None else 10
+        self._copies = copies
         self.device = device
         self.length = length
         self._room = np.maximum(utterances.frames - length, 0) + 1
@@ -195,7 +202,10 @@ class FbankSource:
         starts = (draws[:, 0] * self._room[indices]).astype(np.int64)
         if self._resident is not None:
             return self._resident.crops(indices, starts, self.length)
-        return torch.from_numpy(self._utterances.crops(indices, starts, self.length))
+        crops = self._utterances.crops(indices, starts, self.length)
+        if self._copies is not None:
+            self._copies.replace(crops, self._copies.choose(indices, draws[:, 9]), indices, starts)
+        return torch.from_numpy(crops)
 
     def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
         if isinstance(self._teacher, SameCrop):
