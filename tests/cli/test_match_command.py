@@ -230,7 +230,7 @@ class TestDirectory:
         entries = json.loads((model_dir / "results.json").read_text())["match"]
         assert entries["acc_match_audio_to_face_h"]["people_left_out"] == 3
         assert "accuracy_percent" in entries["acc_match_audio_to_face_h"]
-        (data / "teacher.json").write_text('{"name": "ir50", "digest": "t2"}')
+        (data / "teacher.json").write_text('{"name": "ir50", "dim": 12, "digest": "t2"}')
         status, _, err = speakerkd("match-test", data, "--model", model_dir)
         assert status == 1 and "another teacher" in err
 
