@@ -40,6 +40,13 @@ class DetBand(Record):
     high: list[float]
 
 
+class GroupFigures(Record):
+    """Figures over the trials of one group of test recordings, such as a genre."""
+
+    trials: int = 0
+    eer_percent: float | None = None
+
+
 class ScoredList(Record):
     """Figures of one scored list."""
 
@@ -51,6 +58,7 @@ class ScoredList(Record):
     interval: Interval = Interval()
     histogram: Histogram | None = None
     det_band: DetBand | None = None
+    groups: dict[str, GroupFigures] = {}
     made: dict[str, str | int | float | None] = {}
 
 

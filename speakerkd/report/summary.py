@@ -66,17 +66,17 @@ def write_report(
 def _by_genre(results: Sequence[Result]) -> list[list[str]]:
     """Cells of EERs, a row a list that was scored by groups (genres), a column a group; [] where none was."""
     rows = [
-        (f"{result.path.name} {name}", entry["groups"])
+        (f"{result.path.name} {name}", entry.groups)
         for result in results
-        for name, entry in result.raw.get("scores", {}).items()
-        if entry.get("groups")
+        for name, entry in result.raw.scores.items()
+        if entry.groups
     ]
     if not rows:
         return []
     names = sorted({group for _, groups in rows for group in groups})
     cells = [["EER by group, %", *names]]
     for row, groups in rows:
-        eers = [groups.get(name, {}).get("eer_percent") for name in names]
+        eers = [groups[name].eer_percent if name in groups else None for name in names]
         cells.append([row, *("-" if eer is None else f"{eer:.2f}" for eer in eers)])
     return cells
 
