@@ -50,7 +50,7 @@ def write_report(
     pictures = page.parent / f"{page.stem}_pictures"
     genres = _by_genre(results)
     if genres:
-        first.tables.append(genres)
+        first.tables.append(Table(genres))
     parts = [first, *sections.with_pictures(drawn, pictures), *sections.records(groups)]
     write_page(
         page,

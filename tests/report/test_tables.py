@@ -87,6 +87,7 @@ def test_cleaned_and_extended_lists_have_columns_and_what_is_missing_is_told(tmp
             ("eval", 14.5),
         )
     }
+    scored["trials_eval.crops"]["groups"] = {"singing": {"trials": 4, "eer_percent": 28.125}, "drama": {"trials": 6}}
     scored["trials_cleaned.crops.all-5dB"] = {"eer_percent": 6.75, "trials": 10}
     matched = {"acc_match_audio_to_face_h": {"left_out": "no gender of anyone"}}
     (tmp_path / "one").mkdir()
@@ -105,3 +106,4 @@ def test_cleaned_and_extended_lists_have_columns_and_what_is_missing_is_told(tmp
     ):
         assert shown in text
     assert "Left out: no gender of anyone" in page.read_text()
+    assert "28.12" in text and "singing" in page.read_text()
