@@ -104,7 +104,9 @@ def _extract(
         for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
-    work = functools.partial(_extract_batch, settings=settings, made=ledger.origin, truncated=truncated, augmentation=augmentation)
+    work = functools.partial(
+        _extract_batch, settings=settings, made=ledger.origin, truncated=truncated, augmentation=augmentation
+    )
     for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="fbank"):
         if isinstance(result, InputError):
             raise result
