@@ -34,6 +34,8 @@ VERBS = (  # in the order of the data's way; each is a file here, imported when 
     "match",
     "match-test",
     "verify",
+    "enroll",
+    "identify",
     "classify",
     "fame",
     "report",

@@ -1,0 +1,145 @@
+"""A gallery of people in one file: who is nearest, whose file it is, and what two writers or a killed one leave."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sqlite3
+import time
+
+import numpy as np
+import pytest
+
+from speakerkd.cli.main import run
+from speakerkd.errors import InputError
+from speakerkd.gallery import Gallery, Index
+
+MODEL = ("digest", "exp/m", 4)
+
+
+def unit(*values):
+    return np.array([values], np.float32) / np.linalg.norm(values)
+
+
+@pytest.fixture
+def gallery(tmp_path):
+    made = Gallery(tmp_path / "team.db", MODEL)
+    made.add("Ann", np.concatenate([unit(1, 0, 0, 0), unit(1, 1, 0, 0)]), ["a1.wav", "a2.wav"])
+    made.add("Böb'); DROP TABLE entry;--", unit(0, 0, 1, 0), ["b.wav"])
+    made.add("Ann", unit(0, 0, 0, 1), ["a.jpg"], "face")
+    return made
+
+
+def test_the_nearest_person_is_found_by_the_mean_of_their_recordings(gallery):
+    """By hand: Ann's mean is (1 + .7071, .7071) at length 1, whose cosine with (1, 0) is .9239."""
+    found = gallery.index().search(np.array([2.0, 0, 0, 0]))
+    assert [f.name for f in found] == ["Ann", "Böb'); DROP TABLE entry;--"]
+    assert found[0].similarity == pytest.approx(np.cos(np.pi / 8), abs=1e-5) and found[1].similarity == 0
+    assert gallery.index("face").search(np.array([0, 0, 0, 1.0]))[0].similarity == pytest.approx(1)
+
+
+def test_people_are_listed_and_removed_and_names_are_text(gallery):
+    assert [(p.name, p.voices, p.faces) for p in gallery.people()] == [
+        ("Ann", 2, 1),
+        ("Böb'); DROP TABLE entry;--", 1, 0),
+    ]
+    assert gallery.remove("Böb'); DROP TABLE entry;--") == 1
+    assert [p.name for p in gallery.people()] == ["Ann"]
+    for name in ("Nobody", "' OR '1'='1"):
+        with pytest.raises(InputError, match="nobody is called"):
+            gallery.remove(name)
+
+
+def test_a_gallery_of_another_model_or_another_file_is_refused(gallery, tmp_path):
+    with pytest.raises(InputError, match="another model, 'exp/m', this one is 'exp/other'"):
+        Gallery(gallery.path, ("other", "exp/other", 4))
+    (tmp_path / "text.db").write_text("no database" * 100)
+    with pytest.raises(InputError, match="not a gallery"):
+        Gallery(tmp_path / "text.db", MODEL)
+    sqlite3.connect(tmp_path / "foreign.db").execute("CREATE TABLE x (y)").connection.close()
+    with pytest.raises(InputError, match="something else"):
+        Gallery(tmp_path / "foreign.db", MODEL)
+    with pytest.raises(InputError, match="no such gallery"):
+        Gallery(tmp_path / "absent.db")
+    assert not (tmp_path / "absent.db").exists()
+
+
+@pytest.mark.parametrize("vectors", [np.ones((1, 3), np.float32), np.full((1, 4), np.nan, np.float32)])
+def test_what_cannot_be_compared_is_not_added(gallery, vectors):
+    before = gallery.people()
+    with pytest.raises(InputError):
+        gallery.add("Eve", vectors, ["e.wav"])
+    with pytest.raises(InputError, match="empty name"):
+        gallery.add(" ", unit(1, 0, 0, 0), ["e.wav"])
+    assert gallery.people() == before
+
+
+def _enrol(path, who):
+    gallery = Gallery(path, MODEL)
+    for number in range(40):
+        gallery.add(f"{who}-{number}", unit(1, number, 0, 0), ["x.wav"])
+
+
+def _enrol_forever(path):
+    gallery = Gallery(path, MODEL)
+    while True:
+        gallery.add("K", np.repeat(unit(1, 0, 0, 0), 50, 0), ["x.wav"] * 50)
+
+
+def test_two_processes_lose_nothing_and_a_killed_one_leaves_whole_additions(tmp_path):
+    path, spawn = tmp_path / "both.db", multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_enrol, args=(path, who)) for who in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert len(Gallery(path).people()) == 80
+    victim = spawn.Process(target=_enrol_forever, args=(path,))
+    victim.start()
+    until = time.monotonic() + 60
+    while time.monotonic() < until and len(Gallery(path).people()) == 80:
+        time.sleep(0.02)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.join()
+    added = next(p.voices for p in Gallery(path).people() if p.name == "K")
+    assert added and added % 50 == 0
+
+
+def test_exact_search_is_numpys(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(3000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = Index([str(n) for n in range(3000)], vectors).search(vectors[7], 10)
+    assert [int(f.name) for f in found] == np.argsort(-(vectors @ vectors[7]), kind="stable")[:10].tolist()
+
+
+def test_enrol_and_identify_as_a_user_types_them(model_dir, corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as end:
+            run([str(a) for a in arguments])
+        shown = capsys.readouterr()
+        return end.value.code or 0, shown.out, shown.err
+
+    common = ("team.db", "--model", model_dir)
+    for person in range(3):
+        files = [corpus.root / f"{key}.wav" for key in corpus.keys[4 * person : 4 * person + 2]]
+        status, out, err = call("enroll", *common, "--name", f"P {person}", "--audios", *files)
+        assert status == 0, err
+    status, out, _ = call("enroll", "team.db", "--list")
+    assert status == 0 and out.count("2 voices") == 3
+    probe = corpus.root / f"{corpus.keys[4]}.wav"
+    status, out, err = call("identify", *common, "--audio", probe, "--threshold", "-1", "--json")
+    assert status == 0, err
+    told = json.loads(out)
+    assert told["identified"] == told["candidates"][0]["name"] and len(told["candidates"]) == 3
+    assert (
+        json.loads(call("identify", *common, "--audio", probe, "--threshold", "1", "--json")[1])["identified"] is None
+    )
+    status, _, err = call("enroll", *common, "--name", "X", "--audios", tmp_path / "gone.wav")
+    assert status == 1 and "gone.wav" in err and len(err.splitlines()) == 1
+    assert call("enroll", "team.db", "--remove", "P 0")[0] == 0
+    assert call("enroll", "team.db", "--export", "all.npz")[0] == 0
+    assert np.load("all.npz")["embedding"].shape == (4, 16)
