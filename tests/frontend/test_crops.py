@@ -152,4 +152,4 @@ def test_the_verb(data, capsys):
     assert caught.value.code == 0 and "4 in, 3 out, 1 refused" in capsys.readouterr().out
     with pytest.raises(SystemExit) as caught:
         run(["faces", str(data), "--padding", "-1"])
-    assert caught.value.code == 1 and "setting 'padding'" in capsys.readouterr().err
+    assert caught.value.code == 1 and "--padding" in capsys.readouterr().err
