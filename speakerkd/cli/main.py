@@ -38,6 +38,7 @@ VERBS = (  # in the order of the data's way; each is a file here, imported when 
     "identify",
     "classify",
     "fame",
+    "compare",
     "report",
     "export",
     "recipe",

@@ -3,7 +3,12 @@
 10,000 questions in each direction drawn from the seed, with other people of any gender (O) and of the same one (H); the
 accuracies go to the model's results.json. A probe and its right option are of two sessions.
 
+--fit asks every network the same: a linear map from its voices to the teacher's faces is fitted on training people. A
+network that no face taught has no other figure, for its own cosines with faces say nothing.
+
 Example: speakerkd match-test data/test --model exp/margin --centre data/train
+
+Example: speakerkd match-test data/test --model exp/baseline --fit data/train
 """
 
 from __future__ import annotations
@@ -35,6 +40,9 @@ class MatchTestOptions(ModelSettings):
     centre: Path | None = Field(
         None, description="take off the mean voice and mean face of this data directory, the training one say"
     )
+    fit: Path | None = Field(
+        None, description="training data directory: fit a linear map from voices to faces there, and match by it too"
+    )
     examples: Path | None = Field(None, description="picture (.png) of the first questions, with the cosines")
     protocol: Literal["mean", "whole"] = Field("mean", description="how voices are embedded")
     seed: int = Field(0, ge=0, description="of the questions and the intervals")
@@ -64,11 +72,13 @@ def match_test(settings: MatchTestOptions) -> None:
             lists=lists,
             pairs=settings.pairs,
             centre=settings.centre,
+            fit=settings.fit,
             protocol=settings.protocol,
             examples=settings.examples,
             seed=settings.seed,
             replicates=settings.bootstrap,
             spaces=model.directory / "spaces.npz",
+            outcomes=model.directory / "outcomes",
             progress=progress("voices"),
         )
     path = model.directory / "results.json"
@@ -102,12 +112,12 @@ def _print_table(entries: dict[str, dict[str, Any]]) -> None:
 
 def _label(name: str) -> str:
     """`acc_match_audio_to_face_o_5` as the papers write it: A-F (O), of 5; published lists keep their names."""
-    parts = re.fullmatch(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?(_centred)?", name)
+    parts = re.fullmatch(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?(_centred|_fit)?", name)
     if parts is None:
         return name.removeprefix("acc_match_").removeprefix("auc_verification_")
     direction = "A-F" if parts[1] == "audio_to_face" else "F-A"
     return (
         f"{direction} ({parts[2].upper()})"
         + (f", 1 of {parts[3]}" if parts[3] else "")
-        + (", centred" if parts[4] else "")
+        + {"_centred": ", centred", "_fit": ", by a linear map", None: ""}[parts[4]]
     )

@@ -17,6 +17,7 @@ from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import Interval
+from speakerkd.work.files import whole_file
 
 STEP = 1 << 14  # draws scored at a time
 
@@ -140,6 +141,12 @@ def draw_scores(draws: Draws, probes: NDArray, options: NDArray) -> NDArray:
 def found(scores: NDArray) -> NDArray[np.bool_]:
     """Which questions (n,) are answered right: the first option's score is above every other's; a tie is wrong."""
     return scores[:, 0] > scores[:, 1:].max(1)
+
+
+def save_outcomes(path: Path, draws: Draws, right: NDArray[np.bool_], people: list[str]) -> None:
+    """Keep which questions were answered right, and whose they were: `right` (n,), `identity` (n, N), `people`."""
+    with whole_file(path, "wb") as stream:
+        np.savez_compressed(stream, right=right, identity=draws.identity.astype(np.int32), people=np.array(people))
 
 
 @dataclass(frozen=True, slots=True)

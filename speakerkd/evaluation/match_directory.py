@@ -19,7 +19,19 @@ from speakerkd.errors import InputError
 from speakerkd.evaluation import metrics
 from speakerkd.evaluation.embed import embed
 from speakerkd.evaluation.embeddings import Embeddings
-from speakerkd.evaluation.match import Draws, Items, Matched, draw, evaluate, read_match_list, read_pairs
+from speakerkd.evaluation.linear_map import LinearMap, fit_linear_map
+from speakerkd.evaluation.match import (
+    Draws,
+    Items,
+    Matched,
+    draw,
+    draw_scores,
+    evaluate,
+    found,
+    read_match_list,
+    read_pairs,
+    save_outcomes,
+)
 from speakerkd.evaluation.model import fbank_settings
 from speakerkd.evaluation.protocol import Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings, open_recordings
@@ -34,6 +46,7 @@ if TYPE_CHECKING:
 Direction = Literal["audio_to_face", "face_to_audio"]
 CENTRE_VOICES = 500  # recordings that a directory's mean voice is taken from, evenly spaced
 EXAMPLES = 6  # questions of the picture of examples
+FIT_VOICES = 5000  # recordings at most that the map from voices to faces is fitted on, evenly spaced
 MAPPED = 400  # pairs of a voice and a face at most that the report's map shows
 DIRECTIONS: tuple[Direction, ...] = ("audio_to_face", "face_to_audio")
 
@@ -92,7 +105,7 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
         recordings,
         Items(voices, heard if sessions else None),
         stored,
-        package.project(torch.from_numpy(stored)).cpu().numpy(),
+        _faces(package, stored),
         Items(shown, seen if sessions else None),
         people,
         np.array([genders.get(person, "") for person in people]),
@@ -100,6 +113,13 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
         row,
         {"data": str(directory), "model": f"{package.directory} {package.digest}", "speakerkd": speakerkd.__version__},
     )
+
+
+def _faces(package: TrainedModel, stored: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Faces as the model compares them; as the teacher gives them where no face taught the model."""
+    if package.teacher is None and package.head is None:
+        return stored / np.linalg.norm(stored, axis=1, keepdims=True)
+    return package.project(torch.from_numpy(stored)).cpu().numpy()
 
 
 def _table(path: Path) -> dict[str, str]:
@@ -145,8 +165,10 @@ def match_directory(
     protocol: ProtocolName = "mean",
     replicates: int = 1000,
     centre: Path | None = None,
+    fit: Path | None = None,
     spaces: Path | None = None,
     examples: Path | None = None,
+    outcomes: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Matching accuracies in both directions, original (`_o`) and, where spk2gender tells it, same gender (`_h`).
@@ -157,10 +179,20 @@ def match_directory(
     lists: published lists as (direction, path), pairs: a verification list; both on top. Voices are embedded under
     `protocol`, those only that a question asks for. centre: a data directory, the training one say, whose mean voice
     and mean face are taken off (what is common to a modality says nothing about a person); those entries' names end in
-    `_centred`. spaces: where the two modalities' embeddings go, for the report's map of them. examples: a picture of
-    the first questions, voices to faces and of one gender where it can be, whatever the answers.
+    `_centred`. fit: a data directory of training people, on whose voices and faces a linear map between the two is
+    fitted (`linear_map`); its entries' names end in `_fit`, and a model that no face taught has no others. outcomes:
+    folder for one file an entry, of the questions answered right, for `compare`. spaces: where the two modalities'
+    embeddings go, for the report's map of them. examples: a picture of the first questions, voices to faces and of one
+    gender where it can be, whatever the answers.
     Returns {name: entry} with percentages, beside chance and the verification AUC.
     """
+    untaught = package.teacher is None and package.head is None
+    if untaught and fit is None:
+        what = "no face taught this model, so its cosines with faces say nothing"
+        fix = "give --fit and the training data: a linear map from voices to faces is then fitted there"
+        raise InputError(what, package.directory, fix)
+    if fit is not None and centre is not None:
+        raise InputError("--fit takes off the means itself", "--centre", "give one of --fit and --centre")
     tests = open_test_set(directory, package, same_session=same_session)
     known = tests.gender != ""
     where = Path(directory) / "spk2gender"
@@ -207,21 +239,51 @@ def match_directory(
         name = next(n for n in ("acc_match_audio_to_face_h", *questions) if n in questions)
         _draw_examples(examples, Path(directory), tests, questions[name][1], voices)
     made = tests.made | {"protocol": str(Protocol(name=protocol)), "sessions": _told(tests, same_session)}
+    spaces_of = {"": (voices, tests.faces, made)}
+    if fit is not None:
+        fitted = _fitted(fit, package, tests, Protocol(name=protocol))
+        about = {"fit": f"{fit}, {fitted.people} people, penalty {fitted.penalty:.2g}"}
+        known_faces = tests.stored / np.linalg.norm(tests.stored, axis=1, keepdims=True)
+        spaces_of["_fit"] = fitted.voices(voices), fitted.faces(known_faces), made | about
+        if untaught:
+            del spaces_of[""]
     entries = {}
-    for name, (direction, draws) in questions.items():
-        matched = evaluate(draws, *_sides(direction, voices, tests.faces), replicates=replicates, seed=seed)
-        entries[name] = _entry(matched, draws.options.shape[1]) | {"made": made | {"seed": seed}}
-        if name in same_gender and not known.all():
-            entries[name]["people_left_out"] = int(known.size - known.sum())
+    for ending, (heard, seen, about) in spaces_of.items():
+        for name, (direction, draws) in questions.items():
+            sides = _sides(direction, heard, seen)
+            matched = evaluate(draws, *sides, replicates=replicates, seed=seed)
+            entry = _entry(matched, draws.options.shape[1]) | {"made": about | {"seed": seed}}
+            if name in same_gender and not known.all():
+                entry["people_left_out"] = int(known.size - known.sum())
+            entries[name + ending] = entry | ({"fitted": True} if ending else {})
+            if outcomes is not None:
+                save_outcomes(outcomes / f"{name}{ending}.npz", draws, found(draw_scores(draws, *sides)), tests.people)
+        if listed:
+            scores = np.einsum("nd,nd->n", heard[listed[0]], seen[listed[1]])
+            auc = metrics.auc(metrics.sort_scores(scores, listed[2]))
+            name = f"auc_verification_{pairs.stem.replace('.', '_')}{ending}"
+            entries[name] = {"auc_percent": 100 * auc, "chance_percent": 50.0, "pairs": len(scores), "made": about}
     entries |= {name: {"left_out": why, "made": made} for name, why in left_out.items()}
-    if listed:
-        scores = np.einsum("nd,nd->n", voices[listed[0]], tests.faces[listed[1]])
-        auc = metrics.auc(metrics.sort_scores(scores, listed[2]))
-        name = f"auc_verification_{pairs.stem.replace('.', '_')}"
-        entries[name] = {"auc_percent": 100 * auc, "chance_percent": 50.0, "pairs": len(scores), "made": made}
     if centre is not None:  # beside the plain figures, not in their place
         entries = {f"{name}_centred": entry for name, entry in entries.items()}
     return entries
+
+
+def _fitted(directory: Path, package: TrainedModel, tests: TestSet, protocol: Protocol) -> LinearMap:
+    """The map fitted on a directory's recordings that have a face; refused where it shares people with the test."""
+    training = open_test_set(directory, package, same_session=True)
+    both = sorted(set(training.people) & set(tests.people))
+    if both:
+        what = f"{len(both)} people are in both ({both[0]})"
+        raise InputError(what, f"--fit {directory}", "fit on people that are not in the test")
+    row = dict(zip(training.face_keys, training.face_row.tolist(), strict=True))
+    keys = training.recordings.keys
+    paired = [place for place, key in enumerate(keys) if key in row and training.voices.identity[place] >= 0]
+    paired = [paired[i] for i in np.unique(np.linspace(0, len(paired) - 1, FIT_VOICES).astype(int))] if paired else []
+    used = np.array(paired, np.int64)
+    faces = training.stored[[row[keys[place]] for place in paired]]
+    voices = _voices(package, training, used, protocol, None)[used]
+    return fit_linear_map(voices, faces / np.linalg.norm(faces, axis=1, keepdims=True), training.voices.identity[used])
 
 
 def _of_known(items: Items, known: NDArray[np.bool_]) -> Items:
@@ -248,8 +310,8 @@ def _voices(
     progress: Callable[[int, int], None] | None,
 ) -> NDArray[np.float32]:
     """Voice embeddings of length 1 of the used rows; the others stay 0."""
-    found = embed(package, tests.recordings, protocol, places=used.tolist(), progress=progress)
-    values = vectors(protocol if protocol.name != "crops" else Protocol(name="mean"), found.values)
+    embedded = embed(package, tests.recordings, protocol, places=used.tolist(), progress=progress)
+    values = vectors(protocol if protocol.name != "crops" else Protocol(name="mean"), embedded.values)
     result = np.zeros((len(tests.recordings.keys), values.shape[1]), np.float32)
     result[used] = values / np.linalg.norm(values, axis=1, keepdims=True)
     return result

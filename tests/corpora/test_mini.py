@@ -85,14 +85,36 @@ def test_other_settings_start_afresh_and_other_folders_are_left_alone(tmp_path):
     assert not (tmp_path / "vox2/dev/aac/id99999").exists()
 
 
-def test_a_voice_follows_its_face_smoothly():
-    places = faces.components(faces.load_faces())
-    assert places.shape == (100, 6)
-    assert np.allclose(np.sort(places, axis=0), np.linspace(-0.99, 0.99, 100)[:, None])  # evenly spread
+def test_places_are_those_of_the_training_people_alone():
+    rng = np.random.default_rng(0)
+    embeddings, fitted = rng.normal(size=(30, 16)), np.arange(30) < 20
+    places = faces.places(embeddings, fitted)
+    assert np.allclose(np.sort(places[:20], axis=0), np.linspace(-0.95, 0.95, 20)[:, None], atol=0.006)  # evenly spread
+    other = embeddings.copy()
+    other[20:] = rng.normal(size=(10, 16))
+    assert np.array_equal(faces.places(other, fitted)[:20], places[:20])  # test people move nothing
+    again = np.concatenate([embeddings[:20], embeddings[:10]])
+    assert np.allclose(faces.places(again, fitted)[20:], places[:10], atol=0.011)  # a face is looked up where it stands
+
+
+def test_voices_follow_what_the_recogniser_sees_in_a_face():
+    """The same face in another light stands nearer to itself than to others on what its voice follows from."""
+    everyone = faces.load_faces()[:12]
+    plain = np.stack([faces.seen(face) for face in everyone])
+    dim = np.stack([faces.seen(0.85 * face) for face in everyone[:3]])
+    assert ((dim @ plain.T).argmax(1) == np.arange(3)).all()
+    assert np.abs(np.linalg.norm(plain, axis=1) - 1).max() < 1e-5
+    places = faces.places(np.concatenate([plain, dim]), np.arange(15) < 12)
+    apart = np.linalg.norm(places[12:, None] - places[None, :12], axis=2)
+    assert (apart.argmin(1) == np.arange(3)).all()
+
+
+def test_a_voice_moves_smoothly_with_its_place():
+    start = np.linspace(-0.8, 0.8, 6)
     for axis in range(6):
         step = np.zeros(6)
         step[axis] = 0.01
-        here, there = voices.from_face(places[0]), voices.from_face(places[0] + step)
+        here, there = voices.from_face(start), voices.from_face(start + step)
         assert here != there  # every component is heard
         assert abs(here.pitch / there.pitch - 1) < 0.01
         assert abs(here.rate / there.rate - 1) < 0.01

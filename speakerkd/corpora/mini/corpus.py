@@ -21,6 +21,9 @@ from speakerkd.work.records import read_json
 
 RECORD = "mini.json"
 FOLDERS = ("vox1", "vox2", "musan")
+TRIALS = 8  # a recording: half with its own speaker and half with others, as in VoxCeleb1's own list
+SPLITS = 1000  # tried before giving up
+TEST = 0.5  # share of the people
 NAME_LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
@@ -46,21 +49,34 @@ class Person:
         return f"id1{self.number + 1:04d}"
 
 
-def people(settings: MiniSettings) -> list[Person]:
-    """Draw the people and split them for training and test, both sexes on either side."""
+def people(settings: MiniSettings, *, jobs: int = 1, cluster: str | None = None) -> list[Person]:
+    """Draw the people, split them for training and test, and place them where SFace sees them.
+
+    The components that voices follow from are fitted on the training people's embeddings alone.
+    """
     everyone = faces.load_faces()
-    places = faces.components(everyone)
     rng = np.random.default_rng([settings.seed, 0])
-    order = rng.permutation(len(everyone))
-    sexes = [[n for n in order if (places[n, 0] > 0) == male] for male in (True, False)]
-    half = settings.identities // 2
-    chosen = [sexes[0][:half], sexes[1][: settings.identities - half]]
-    test = max(4, round(settings.identities / 5))
-    held_out = {*chosen[0][: test // 2], *chosen[1][: test - test // 2]}
-    return [
-        Person(int(n), everyone[n], places[n], "test" if n in held_out else "dev")
-        for n in sorted(chosen[0] + chosen[1])
-    ]
+    order = rng.permutation(len(everyone))[: settings.identities].tolist()
+    numbers = sorted(order)
+    embedded = []
+    for _, result in shards.each(faces.seen, [everyone[n] for n in numbers], jobs=jobs, cluster=cluster, label="faces"):
+        if isinstance(result, InputError):
+            raise result
+        embedded.append(result)
+    count = round(len(order) * TEST)
+    for _ in range(SPLITS):
+        test = set(order[:count])
+        fitted = np.array([n not in test for n in numbers])
+        placed = faces.places(np.stack(embedded), fitted)
+        men = placed[:, 0] > 0
+        if min(sum(men & fitted), sum(men & ~fitted), sum(~men & fitted), sum(~men & ~fitted)) >= max(2, count // 4):
+            break  # both sexes on either side, or there would be no list of one sex
+        order = rng.permutation(order).tolist()
+    else:
+        raise InputError(
+            "no split has both sexes on either side", "prepare mini", "give more people, or another --seed"
+        )
+    return [Person(n, everyone[n], placed[k], "dev" if fitted[k] else "test") for k, n in enumerate(numbers)]
 
 
 def write_person(root: Path, settings: MiniSettings, person: Person) -> list[str]:
@@ -125,8 +141,7 @@ def write_lists(root: Path, everyone: list[Person], recordings: list[str], seed:
     speaker = {name: name.split("/")[0] for name in recordings}
     session = {name: name.rsplit("/", 1)[0] for name in recordings}
     gender = {person.vox1: person.gender for person in everyone}
-    # As in VoxCeleb1's own list, every recording enrols about four times with its own speaker and four with others.
-    count = 8 * len(recordings)
+    count = TRIALS * len(recordings)
     drawn = trials.draw(speaker, count, seed, session=session)
     trials.write_trials(root / "vox1" / "veri_test.txt", drawn)
     drawn = trials.draw(speaker, count, seed + 1, session=session, group=gender)
@@ -140,7 +155,7 @@ def write_mini(root: Path, settings: MiniSettings, *, jobs: int = 0, cluster: st
     Gives counts of people, utterances and trials. Raises InputError if `root` holds something that is not mini.
     """
     _claim(root, settings)
-    everyone = people(settings)
+    everyone = people(settings, jobs=jobs, cluster=cluster)
     recordings: list[str] = []
     for person, result in shards.each(
         partial(write_person, root, settings), everyone, jobs=jobs, cluster=cluster, label="people"

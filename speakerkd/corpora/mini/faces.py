@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from speakerkd.corpora.mini.settings import PEOPLE
 from speakerkd.errors import InputError
+from speakerkd.frontend.faces import crop_face
+from speakerkd.models.face_network import embed_pictures
+from speakerkd.models.face_onnx import OnnxFace, packaged_sface, pixels_of
 
 PICTURE = 160  # side of a picture in pixels
 COMPONENTS = 6
@@ -24,21 +29,37 @@ def load_faces() -> np.ndarray:
     return lfw_subset()[:PEOPLE]
 
 
-def components(faces: np.ndarray) -> np.ndarray:
-    """Place every face on the leading principal components of all faces: (N, H, W) -> (N, 6) in (-1, 1).
+def seen(face: np.ndarray) -> np.ndarray:
+    """SFace's embedding (128,), of length 1, of a face in plain light, found and aligned as any picture is."""
+    plain = Scene(scale=1, angle=0, shift=(0, 0), gain=1, slant=(0, 0), ground=(127, 127))
+    crop = crop_face(frames(face, plain, 1, None)[0], where="a face of mini").crop
+    embedding = embed_pictures(_sface(), torch.from_numpy(crop[None]))[0].numpy()
+    return embedding / np.linalg.norm(embedding)
 
-    A component's values are replaced by their ranks, evenly spaced and centred on 0, so that people spread evenly and
-    half of them fall on either side. Each face is first freed of its mean and contrast, so that the light of the
-    photograph matters less; a component's sign is fixed by its largest weight.
+
+@functools.cache
+def _sface() -> OnnxFace:
+    return OnnxFace(packaged_sface(), pixels_of("sface"))
+
+
+def places(embeddings: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Where people stand on the leading principal components of the fitted ones' embeddings: (N, D) -> (N, 6).
+
+    fitted: (N,) bool, the people that the components and their scales are of; the others only look themselves up.
+    A component's values are replaced by their ranks among the fitted, evenly spaced in (-1, 1), so that people spread
+    evenly and half of the fitted fall on either side. A component's sign is fixed by its largest weight.
     """
-    flat = faces.reshape(len(faces), -1)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    flat = flat / np.linalg.norm(flat, axis=1, keepdims=True)
-    _, _, axes = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
+    mean = embeddings[fitted].mean(axis=0)
+    _, _, axes = np.linalg.svd(embeddings[fitted] - mean, full_matrices=False)
     axes = axes[:COMPONENTS]
-    axes = axes * np.sign(axes[np.arange(COMPONENTS), np.abs(axes).argmax(axis=1)])[:, None]
-    ranks = (flat @ axes.T).argsort(axis=0).argsort(axis=0)
-    return (2 * ranks + 1) / len(faces) - 1
+    axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    values = (embeddings - mean) @ axes.T
+    count = int(fitted.sum())
+    ranks = (2 * np.arange(count) + 1) / count - 1
+    result = np.zeros((len(values), COMPONENTS))
+    for axis, column in enumerate(values.T):
+        result[:, axis] = np.interp(column, np.sort(column[fitted]), ranks)
+    return result.round(2)  # the last digits of an embedding differ between machines
 
 
 @dataclass(frozen=True)
@@ -64,8 +85,8 @@ class Scene:
         )
 
 
-def frames(face: np.ndarray, scene: Scene, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` pictures of a face (25, 25) that moves a little: (count, 160, 160, 3) uint8."""
+def frames(face: np.ndarray, scene: Scene, count: int, rng: np.random.Generator | None) -> np.ndarray:
+    """Draw `count` pictures of a face (25, 25) that moves a little, or not without rng: (count, 160, 160, 3) uint8."""
     from PIL import Image
 
     side, middle = 120, (PICTURE - 1) / 2
@@ -78,15 +99,18 @@ def frames(face: np.ndarray, scene: Scene, count: int, rng: np.random.Generator)
     ground = np.linspace(*scene.ground, PICTURE)[:, None]
     pictures = np.empty((count, PICTURE, PICTURE, 3), np.uint8)
     for picture in pictures:
-        angle = np.deg2rad(scene.angle + rng.normal(0, 3))
-        factor = side / (112 * scene.scale * rng.uniform(0.9, 1.1))
+        moves = (0, 1, (0, 0)) if rng is None else (rng.normal(0, 3), rng.uniform(0.9, 1.1), rng.normal(0, 2, 2))
+        angle = np.deg2rad(scene.angle + moves[0])
+        factor = side / (112 * scene.scale * moves[1])
         cos, sin = factor * np.cos(angle), factor * np.sin(angle)
-        x, y = middle + np.array(scene.shift) + rng.normal(0, 2, 2)
+        x, y = middle + np.array(scene.shift) + moves[2]
         centre = (side - 1) / 2
         back = (cos, sin, centre - cos * x - sin * y, -sin, cos, centre + sin * x - cos * y)
         moved, rim = (
             np.asarray(layer.transform((PICTURE, PICTURE), Image.AFFINE, back, Image.BICUBIC)) for layer in layers
         )
-        grey = rng.uniform(0.92, 1.08) * moved + (1 - np.clip(rim, 0, 1)) * ground + rng.normal(0, 2, moved.shape)
+        grey = moved + (1 - np.clip(rim, 0, 1)) * ground
+        if rng is not None:
+            grey = rng.uniform(0.92, 1.08) * moved + grey - moved + rng.normal(0, 2, moved.shape)
         picture[:] = np.uint8(np.clip(grey, 0, 255))[:, :, None]
     return pictures
