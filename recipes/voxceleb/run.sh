@@ -11,7 +11,7 @@
 #                        --lists DIR: trial lists and meta tables, where they lie elsewhere
 #   --corpus folder      your own pairs: --audio-root DIR --image-root DIR --pattern REGEX --weights FILE, and
 #                        --test-speakers N held out, drawn by --split-seed N
-#   --teacher NAME       ir50 (default), mobilefacenet, inception, or an experiment; mini trains its own
+#   --teacher NAME       ir50 (default), any other of `speakerkd embed-teacher`, or an experiment; mini's is sface
 #   --musan DIR          noises for the noisy scores (mini makes its own); none: leave them out
 #   --systems "A B"      configs of recipes/voxceleb/conf to train and compare
 #   --seeds "1 2 3"      training seeds; several give mean and deviation
@@ -30,7 +30,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 stage=0 stop_stage=6 corpus=mini tag='' prefix='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
 systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 split_seed=0
-rirs='' augment=false lists='' dry_run=false set='' launch='' same_session=false
+rirs='' augment=false lists='' dry_run=false set='' launch='' same_session=false noise_db="15 10 5"
 source tools/parse_options.sh
 bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
@@ -39,7 +39,7 @@ conf=recipes/voxceleb/conf
 data=${work:+$work/}data/${tag:=$corpus} exp=${work:+$work/}exp/${prefix:-$tag}
 case $corpus in
     mini) scored=vox1 voxceleb1=$data/corpus/vox1 voxceleb2=$data/corpus/vox2 musan=${musan:-$data/corpus/musan}
-        teacher=${work:+$work/}exp/$tag-face_teacher size=${size:-$conf/size/mini.yaml} ;;
+        teacher=sface noise_db=10 size=${size:-$conf/size/mini.yaml} ;;
     voxceleb) scored=vox1 ;;
     folder) scored=test ;;
     *) echo "run.sh: error: unknown corpus '$corpus', use mini, voxceleb or folder" >&2; exit 2 ;;
@@ -111,8 +111,6 @@ if stage_is 2 "Fbank, faces, teacher"; then
         [ ! -d "$data/$part" ] || speakerkd fbank "$data/$part" --jobs "$jobs"
         [ ! -f "$data/$part/face.scp" ] || speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05
     done
-    [ "$corpus" != mini ] || speakerkd train $conf/mini_face_teacher.yaml --exp "$teacher" --resume \
-        --set data.train="$data/train" --set train.speakers=$((people * 2 / 5))
     embed() { # embed TEACHER OPTIONS...: over the parts that have faces
         for part in train test; do
             [ ! -f "$data/$part/aligned.scp" ] || speakerkd embed-teacher "$data/$part" --teacher "$@" \
@@ -147,14 +145,14 @@ if stage_is 4 "score"; then
         need 3 "$3/model.json"
         once .scored "$3" speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored"/trials_*
         [ "${musan:-none}" = none ] || once .scored_noisy "$3" speakerkd score --model "$3" --data "$data/$scored" \
-            --trials "$(ls "$data/$scored"/trials_{original,cleaned} 2>/dev/null | head -1)" --noise "$musan" --db 15 10 5
+            --trials "$(ls "$data/$scored"/trials_{original,cleaned} 2>/dev/null | head -1)" --noise "$musan" --db $noise_db
     }
     for_each score
 fi
 if stage_is 5 "match voices and faces of people it never saw"; then
     match() {
         need 3 "$3/model.json"
-        once .matched "$3" speakerkd match-test "$data/test" --model "$3" $([ "$same_session" = false ] || echo --same-session)
+        once .matched "$3" speakerkd match-test "$data/test" --model "$3" --fit "$data/train" $([ "$same_session" = false ] || echo --same-session)
     }
     if ls "$data"/test/teacher*.scp >/dev/null 2>&1; then for_each match
     else echo "left out: no matching, $data/test has no faces with a teacher's embeddings"; fi
@@ -163,5 +161,13 @@ if stage_is 6 "report"; then
     folders=()
     collect() { need 4 "$3/results.json"; folders+=("$3"); }
     for_each collect
+    if [[ " $systems " == *" baseline "* ]]; then # is it better than no teaching?
+        several=$(wc -w <<<"$seeds")
+        of() { for seed in $seeds; do echo "$exp-${1##*/}$([ "$several" -eq 1 ] || echo "-seed$seed")"; done; }
+        for system in $systems; do
+            # shellcheck disable=SC2046
+            [ "$system" = baseline ] || speakerkd compare $(of "$system") --baseline $(of baseline)
+        done
+    fi
     speakerkd report "${folders[@]}" --out "$exp.html" --left-out "$data/left_out.tsv" $([ "$published" = false ] || echo --published)
 fi

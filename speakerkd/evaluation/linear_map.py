@@ -14,7 +14,7 @@ from speakerkd.errors import InputError
 
 FOLDS = 5  # of the training people, to choose the penalty
 PENALTIES = np.geomspace(1e-4, 1e3, 15)  # times the mean square of a voice's numbers, for every recording
-FEWEST = 10  # people
+FEWEST = FOLDS  # people
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def fit_linear_map(voices: NDArray, faces: NDArray, people: NDArray) -> LinearMa
     """Fit the map to n recordings: voices (n, D) and faces (n, E) of length 1, people (n,) their speakers.
 
     The penalty is the one whose maps, fitted without a fifth of the people, point best at these people's faces (mean
-    cosine about the mean face). Raises InputError for fewer than 10 people.
+    cosine about the mean face). Raises InputError for fewer than 5 people.
     """
     known, number = np.unique(people, return_inverse=True)
     if len(known) < FEWEST:

@@ -233,9 +233,9 @@ def match_directory(
         voices[used] = unit(torch.from_numpy(voices[used] - apart[0])).numpy()
         tests.faces = unit(torch.from_numpy(tests.faces - apart[1])).numpy()
         tests.made["centre"] = str(centre)
-    if spaces is not None:
+    if spaces is not None and not untaught:
         _save_spaces(spaces, tests, voices, used)
-    if examples is not None:
+    if examples is not None and not untaught:
         name = next(n for n in ("acc_match_audio_to_face_h", *questions) if n in questions)
         _draw_examples(examples, Path(directory), tests, questions[name][1], voices)
     made = tests.made | {"protocol": str(Protocol(name=protocol)), "sessions": _told(tests, same_session)}
@@ -257,7 +257,8 @@ def match_directory(
                 entry["people_left_out"] = int(known.size - known.sum())
             entries[name + ending] = entry | ({"fitted": True} if ending else {})
             if outcomes is not None:
-                save_outcomes(outcomes / f"{name}{ending}.npz", draws, found(draw_scores(draws, *sides)), tests.people)
+                tail = "_centred" if centre is not None else ending
+                save_outcomes(outcomes / f"{name}{tail}.npz", draws, found(draw_scores(draws, *sides)), tests.people)
         if listed:
             scores = np.einsum("nd,nd->n", heard[listed[0]], seen[listed[1]])
             auc = metrics.auc(metrics.sort_scores(scores, listed[2]))

@@ -1,16 +1,18 @@
 """`speakerkd match` and `verify` as a user types them, and the Python API beneath."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import save_tiny
 from PIL import Image
 
 from speakerkd import api
 from speakerkd.cli.main import run
-from speakerkd.data.datadir import write_table
+from speakerkd.data.datadir import read_table, write_table
 from speakerkd.evaluation.calibration import Calibration, save_calibration
 from speakerkd.models.face import FaceSettings, build_face
 from speakerkd.models.trained_model import save_trained_model
@@ -170,10 +172,10 @@ class TestDirectory:
         from speakerkd.evaluation.protocol import Protocol, vectors
         from speakerkd.evaluation.recordings import ArchivedRecordings
         from speakerkd.frontend.fbank import FbankSettings
-        from speakerkd.models.trained_model import load_trained_model
+        from speakerkd.models.trained_model import TeacherRecord, load_trained_model
 
         package = load_trained_model(model_dir, dtype=torch.float32)
-        package.head, package.teacher = None, None
+        package.head, package.teacher = None, TeacherRecord(name="resnet18", dim=package.dim)
         recordings = ArchivedRecordings(corpus.data / "feats.scp", FbankSettings(mels=8))
         voices = vectors(Protocol(name="mean"), embed(package, recordings, Protocol(name="mean")).values)
         data = tmp_path / "data"
@@ -195,6 +197,50 @@ class TestDirectory:
         assert centred["acc_match_audio_to_face_o_centred"]["accuracy_percent"] > 95
         assert entries["acc_match_audio_to_face_o"]["accuracy_percent"] == 100
         assert entries["acc_match_face_to_audio_o"]["auc_percent"] == 100
+
+    def test_an_untaught_network_is_asked_what_a_linear_map_finds(self, speakerkd, corpus, tmp_path):
+        untaught = save_tiny(tmp_path / "exp" / "untaught", head=False)
+        train = tmp_path / "train"
+        shutil.copytree(corpus.data, train)
+        for name in ("utt2spk", "spk2gender"):  # the same recordings, said to be other people's
+            write_table(train / name, {k: v.replace("id", "x") for k, v in read_table(train / name).items()})
+        common = ("match-test", corpus.data, "--model", untaught, "--triples", "200", "--bootstrap", "0")
+        status, _, err = speakerkd(*common)
+        assert status == 1 and "no face taught this model" in err and "--fit" in err
+        status, out, err = speakerkd(*common, "--fit", train)
+        assert status == 0, err
+        entries = json.loads((untaught / "results.json").read_text())["match"]
+        assert all(
+            name.endswith("_fit") and entry["fitted"] for name, entry in entries.items() if "left_out" not in entry
+        )
+        assert (
+            entries["acc_match_audio_to_face_o_fit"]["accuracy_percent"] > 60
+        )  # fitted to these very voices and faces
+        assert "A-F (O), by a linear map" in out and "5 people" not in err
+        kept = np.load(untaught / "outcomes" / "acc_match_audio_to_face_o_fit.npz")
+        assert kept["right"].mean() == pytest.approx(entries["acc_match_audio_to_face_o_fit"]["accuracy_percent"] / 100)
+        status, _, err = speakerkd(*common, "--fit", corpus.data)
+        assert status == 1 and "6 people are in both" in err
+
+    def test_a_taught_network_gives_both_figures(self, speakerkd, model_dir, corpus, tmp_path):
+        train = tmp_path / "train"
+        shutil.copytree(corpus.data, train)
+        write_table(train / "utt2spk", {k: v.replace("id", "x") for k, v in read_table(train / "utt2spk").items()})
+        common = (
+            "match-test",
+            corpus.data,
+            "--model",
+            model_dir,
+            "--triples",
+            "50",
+            "--bootstrap",
+            "0",
+            "--fit",
+            train,
+        )
+        assert speakerkd(*common)[0] == 0
+        entries = json.loads((model_dir / "results.json").read_text())["match"]
+        assert {"acc_match_face_to_audio_o", "acc_match_face_to_audio_o_fit"} <= set(entries)
 
     def test_published_lists(self, speakerkd, model_dir, corpus):
         keys = corpus.keys

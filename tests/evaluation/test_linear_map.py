@@ -50,5 +50,5 @@ def test_it_finds_in_new_people_what_voices_tell_and_nothing_in_noise(corpus):
 
 def test_few_people_are_refused(corpus):
     voices, faces, people = corpus
-    with pytest.raises(InputError, match="9 people"):
-        fit_linear_map(voices[people < 9], faces[people < 9], people[people < 9])
+    with pytest.raises(InputError, match="4 people"):
+        fit_linear_map(voices[people < 4], faces[people < 4], people[people < 4])

@@ -60,8 +60,11 @@ def test_the_recipe_ends_with_a_table_and_each_stage_runs_again(tmp_path):
         folder = tmp_path / "exp" / f"mini-{system}"
         results = json.loads((folder / "results.json").read_text())
         assert 0 <= results["scores"]["trials_original.crops"]["eer_percent"] <= 100
-        assert {"trials_original.crops.all-15dB", "trials_hard.crops"} <= set(results["scores"])
-        assert results["match"]["acc_match_audio_to_face_o"]["questions"] == 10_000
+        assert {"trials_original.crops.all-10dB", "trials_hard.crops"} <= set(results["scores"])
+        assert results["match"]["acc_match_audio_to_face_o_fit"]["questions"] == 10_000
+    found = json.loads((tmp_path / "exp" / "mini-margin" / "results.json").read_text())["differences"]["mini-baseline"]
+    assert {"better", "worse", "no difference"} >= {one["verdict"] for one in found.values()}
+    assert "match/acc_match_face_to_audio_h_fit/accuracy_percent" in found
     page = (tmp_path / "exp" / "mini.html").read_text()
     assert "<img" in page and "baseline" in page
 
