@@ -182,6 +182,8 @@ def _score_list(
         scores, kind = fitted.apply(scores, scorer.qualities(placed, settings.quality)), "llr"
         tags.append("calibrated")
         header |= {"kind": kind, "calibration": _description(fitted)}
+    if placed.same_trials:
+        header["same recording"] = f"{placed.same_trials} trials compare a recording with itself"
     if placed.missing_trials:
         header["skipped"] = f"{placed.missing_trials} trials of {len(placed.missing)} missing recordings"
     name = ".".join([_name(trials), *tags])

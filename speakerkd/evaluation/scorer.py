@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,12 +17,15 @@ from speakerkd.evaluation.protocol import Protocol, scores, vectors
 from speakerkd.evaluation.score import GATHERED
 from speakerkd.evaluation.settings import Norm, Quality
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Placed:
     """Trials that can be scored, each with its row in the enrolment and the test table.
 
     missing: {recording: why it has no embedding} of those that cannot, missing_trials: how many.
+    same_trials: how many of the list compare a recording with itself, however its name is spelt.
     """
 
     trials: TrialList
@@ -29,6 +33,7 @@ class Placed:
     columns: NDArray[np.int32]
     missing: dict[str, str] = field(default_factory=dict)
     missing_trials: int = 0
+    same_trials: int = 0
 
 
 def place(
@@ -43,12 +48,11 @@ def place(
     Raises InputError with file, line and count for recordings without one; skip_missing leaves their trials out, and
     only a list of which nothing is left is refused.
     """
-    if enrol is test:
-        _refuse_false_others(trials)
+    same = _of_one_recording(trials) if enrol is test else 0
     left, right = enrol.locate(trials.enrol_names), test.locate(trials.test_names)
     rows, columns = _looked_up(left, trials.enrol), _looked_up(right, trials.test)
     if not ((left < 0).any() or (right < 0).any()):
-        return Placed(trials, rows, columns)
+        return Placed(trials, rows, columns, same_trials=same)
     absent = (rows < 0) | (columns < 0)
     why = reasons or {}
     missing = {
@@ -68,19 +72,20 @@ def place(
         fix = "embed them, or score the rest with --skip-missing"
         raise InputError(f"no embedding of '{name}'{because} ({many})", where, fix)
     kept = ~absent
-    return Placed(trials.keep(kept), rows[kept], columns[kept], missing, int(absent.sum()))
+    return Placed(trials.keep(kept), rows[kept], columns[kept], missing, int(absent.sum()), same)
 
 
-def _refuse_false_others(trials: TrialList) -> None:
-    """Raises InputError where a list says that a recording is not of the speaker of itself."""
-    if trials.label is None:
-        return
+def _of_one_recording(trials: TrialList) -> int:
+    """How many trials compare a recording with itself; raises InputError where a list calls one a non-target."""
     same = trials.of_one_recording()
-    false = same[trials.label[same] == 0]
-    if len(false):
-        first = int(false[0])
-        what = f"a non-target trial compares '{trials.enrol_names[trials.enrol[first]]}' with itself"
-        raise InputError(what, f"{trials.path}:{trials.line(first)}", "correct the label, or remove the trial")
+    false = [] if trials.label is None else same[trials.label[same] == 0].tolist()
+    if false:
+        what = f"a non-target trial compares '{trials.enrol_names[trials.enrol[false[0]]]}' with itself"
+        raise InputError(what, f"{trials.path}:{trials.line(false[0])}", "correct the label, or remove the trial")
+    if len(same):
+        text = "%d trials of %s compare a recording with itself (line %d is the first): they are too easy"
+        log.warning(text, len(same), trials.path, trials.line(int(same[0])))
+    return len(same)
 
 
 def _looked_up(rows: NDArray[np.int64], index: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -4,8 +4,10 @@ import kaldiio
 import numpy as np
 import pytest
 
+from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embeddings import Embeddings, average_models, read_embeddings, write_embeddings
+from speakerkd.evaluation.scorer import place
 
 KEYS = ["id1/a/1", "id2/b/2", "é/c/3"]
 
@@ -100,3 +102,24 @@ def test_models_average_normalised_embeddings():
     assert models.keys == ["m", "n"] and models.seconds.tolist() == [3.0, 4.0]
     with pytest.raises(InputError, match="no embedding of 'z', of model 'n'"):
         average_models({"m": ["a"], "n": ["b", "z"]}, table)
+
+
+def test_a_recording_compared_with_itself_is_counted_and_never_a_non_target(tmp_path, caplog):
+    """Whatever the two spellings: such a target is too easy, and such a non-target has a wrong label."""
+    table = Embeddings(["a b/1", "c/1"], np.eye(2))
+    (tmp_path / "l").write_text("1 a%20b/1 a%20b/1.wav\n0 c/1 a%20b/1\n")
+    assert place(read_trials(tmp_path / "l"), table, table).same_trials == 1
+    assert "line 1 is the first" in caplog.text
+    (tmp_path / "l").write_text("1 c/1 a%20b/1\n0 c/1.wav c/1\n")
+    with pytest.raises(InputError, match=r"'c/1.wav' with itself.*l:2"):
+        place(read_trials(tmp_path / "l"), table, table)
+
+
+def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
+    """A failed write must not cost the embeddings that were there."""
+    good = Embeddings(KEYS, np.ones((3, 5), np.float32))
+    path = write_embeddings(tmp_path / "e.scp", good)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="whitespace"):
+        write_embeddings(path, Embeddings(["a b"], np.ones((1, 5), np.float32)))
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
