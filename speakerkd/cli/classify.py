@@ -15,8 +15,8 @@ from pathlib import Path
 from pydantic import Field
 
 from speakerkd.cli.options import verb
-from speakerkd.config import DeviceName, Settings, read_yaml
-from speakerkd.errors import InputError
+from speakerkd.cli.shared import trained_on
+from speakerkd.config import DeviceName, Settings
 
 
 class ClassifyOptions(Settings):
@@ -51,17 +51,10 @@ def classify(settings: ClassifyOptions) -> None:
         return
     for folder in settings.models:
         model = load_trained_model(folder, device)
-        directory = settings.data or _trained_on(folder)
+        directory = settings.data or trained_on(folder)
         pictures, table = open_pictures(directory, settings.split, settings.teacher)
         figures = image_figures(model, pictures, table, robustness=settings.robustness)
         entry = {"figures": figures, "pictures": len(pictures), "data": str(directory), "model": model.digest}
         update_results(folder / "results.json", "classify", {settings.split: entry})
     results = [read_result(folder) for folder in settings.models]
     print(as_text(result_table(results, with_published=settings.published)))
-
-
-def _trained_on(folder: Path) -> Path:
-    values = read_yaml(folder / "config.yaml").get("data", {})
-    if not isinstance(values, dict) or not isinstance(values.get("train"), str):
-        raise InputError("no data is named there", folder / "config.yaml", "give the image directory with --data")
-    return Path(values["train"])

@@ -39,6 +39,7 @@ VERBS = (  # in the order of the data's way; each is a file here, imported when 
     "classify",
     "fame",
     "compare",
+    "structure",
     "report",
     "export",
     "recipe",

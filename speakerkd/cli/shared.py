@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from speakerkd.config import Settings
+from speakerkd.config import Settings, read_yaml
+from speakerkd.errors import InputError
 
 
 class Directory(Settings):
@@ -35,3 +36,11 @@ class Rejection(Settings):
     """How much of the input may be lost."""
 
     max_rejected: float = Field(0.01, ge=0, le=1, description="largest share of the input that may be lost")
+
+
+def trained_on(folder: Path) -> Path:
+    """The image directory that an experiment was trained on, as its config.yaml names it."""
+    values = read_yaml(folder / "config.yaml").get("data", {})
+    if not isinstance(values, dict) or not isinstance(values.get("train"), str):
+        raise InputError("no data is named there", folder / "config.yaml", "give the image directory with --data")
+    return Path(values["train"])

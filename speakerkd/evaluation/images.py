@@ -66,7 +66,7 @@ def model_labels(package: TrainedModel, pictures: ImageSet) -> np.ndarray:
 
 def classify_files(package: TrainedModel, files: list[Path]) -> Iterator[tuple[Path, str, float]]:
     """The most probable class of picture files, and its probability in [0, 1]; nothing is damaged on purpose here."""
-    view = _view(package).model_copy(update={"degrade": None})
+    view = image_view(package).model_copy(update={"degrade": None})
     side = round(view.size / view.test_crop)
     for file in files:
         raw = torch.from_numpy(read_channels(file, side, package.settings.channels))[None]
@@ -88,7 +88,7 @@ def _run(
     package: TrainedModel, pictures: ImageSet, damage: Callable[[Tensor], Tensor] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits (N, K) and embeddings (N, D) of all pictures, damaged before they are normalised."""
-    view = _view(package)
+    view = image_view(package)
     logits, embeddings = [], []
     for start in range(0, len(pictures), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(pictures)))
@@ -112,6 +112,7 @@ def _robustness(package: TrainedModel, pictures: ImageSet, label: np.ndarray, se
     return {**figures, "corrupted_top1": float(np.mean(list(figures.values())))}
 
 
-def _view(package: TrainedModel) -> ImageViewSettings:
+def image_view(package: TrainedModel) -> ImageViewSettings:
+    """How a model sees pictures, as it was trained to."""
     where = package.directory or "the model"
     return parse(ImageViewSettings, package.frontend or {}, where)

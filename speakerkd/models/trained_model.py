@@ -131,14 +131,17 @@ class TrainedModel:
         self._run = compile_network(self._network, constants)
         return self
 
-    def outputs(self, x: Tensor) -> Output:
-        """The network's `Output` of a batch: Fbank (B, T, F), aligned pictures uint8 (B, 112, 112, 3), or images."""
+    def outputs(self, x: Tensor, maps: bool = False) -> Output:
+        """The network's `Output` of a batch: Fbank (B, T, F), aligned pictures uint8 (B, 112, 112, 3), or images.
+
+        maps: its blocks' outputs too.
+        """
         x = x.to(self.device, non_blocking=True)
         if self.task == "face" and x.dtype == torch.uint8:
             assert isinstance(self.student, FaceNetwork | DisentangledBranch)
             x = self.student.preprocess(x)
         with torch.inference_mode(), torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return self._run(x)
+            return self._run(x, maps=True) if maps else self._run(x)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embeddings (B, D) float32 of length 1 on the package's device; `x` as in `outputs`."""

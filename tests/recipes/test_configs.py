@@ -19,4 +19,4 @@ def test_config_is_valid_under_every_size(config):
 
 
 def test_there_are_configs():
-    assert {family.parent.name for family in FAMILIES} >= {"voxceleb", "cifar", "mavceleb"}
+    assert {family.parent.name for family in FAMILIES} >= {"voxceleb", "cifar", "mavceleb", "paired_images"}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from benchmarks import _pair as pair
 from benchmarks._machine import describe, matrix_rate, seconds
 from PIL import Image
 
@@ -28,6 +29,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--network", default="resnet18", choices=sorted(NETWORKS))
     parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--pair-batch", type=int, default=64, help="pairs a step of ResNet32x4 teaching ResNet8x4")
+    parser.add_argument("--no-pair", action="store_true", help="leave that step out")
+    parser.add_argument("--repeats", type=int, default=5, help="timings of that step, of which the median counts")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(argv)
     print(describe(options.device))
@@ -42,6 +46,8 @@ def main(argv: Sequence[str]) -> None:
     rate = options.batch / seconds(lambda: source.teacher(index, draw))
     print(f"teacher: {rate:,.0f} embeddings/s from a table of {CLASSES} x {PROMPTS}")
     _step(options, source)
+    if not options.no_pair:
+        pair.report(options.pair_batch, options.device, options.repeats)
 
 
 def _source(options: argparse.Namespace, crop: str) -> ImageSource:
