@@ -78,8 +78,9 @@ class Match:
 class Model:
     """A trained speech model with what it takes to use it."""
 
-    def __init__(self, package: TrainedModel, teacher_weights: File | None = None) -> None:
+    def __init__(self, package: TrainedModel, teacher_weights: File | None = None, vad: bool = False) -> None:
         self.package = package
+        self.vad = vad
         self.teacher_weights = teacher_weights
 
     @property
@@ -121,10 +122,17 @@ class Model:
         from speakerkd.evaluation.model import fbank_settings
         from speakerkd.evaluation.protocol import Protocol
         from speakerkd.evaluation.recordings import AudioRecordings
+        from speakerkd.frontend.vad import speech_only
 
         # a recording may be named twice
         given = {f"{place} {_name(item, place)}": [_with_rate(item, rate)] for place, item in enumerate(recordings)}
-        return embed(self.package, AudioRecordings(given, fbank_settings(self.package)), Protocol(name=protocol))
+        settings = fbank_settings(self.package)
+
+        def spoken(key: str, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+            return speech_only(samples, settings.rate, key.partition(" ")[2])
+
+        heard = AudioRecordings(given, settings, spoken if self.vad else None)
+        return embed(self.package, heard, Protocol(name=protocol))
 
     def similarity(
         self, first: Recording, second: Recording, protocol: ProtocolName | None = None, *, rate: int | None = None
@@ -321,15 +329,18 @@ def _with_rate(item: Any, rate: int | None) -> Any:
     return item
 
 
-def load(model: File | None = None, device: str = "auto", teacher_weights: File | None = None) -> Model:
+def load(
+    model: File | None = None, device: str = "auto", teacher_weights: File | None = None, *, vad: bool = False
+) -> Model:
     """Load a trained model: the given experiment directory, else $SPEAKERKD_MODEL, else exp/latest.
 
     device: cpu, cuda, mps (Apple) or auto. teacher_weights: where the face teacher's weights are, if they have moved.
-    Raises InputError, saying how to get a model, where there is none.
+    vad: leave out what is not speech before embedding (silero-vad). Raises InputError, saying how to get a model, where
+    there is none.
     """
     from speakerkd.evaluation.model import load_speaker_model
 
-    return Model(load_speaker_model(model, device), teacher_weights)
+    return Model(load_speaker_model(model, device), teacher_weights, vad)
 
 
 def embed(

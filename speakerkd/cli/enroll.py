@@ -22,6 +22,7 @@ class EnrollOptions(ModelSettings):
     name: str | None = Field(None, description="the person whom --audios and --faces show")
     audios: list[Path] = Field(default_factory=list, description="recordings of the person")
     faces: list[Path] = Field(default_factory=list, description="pictures of the person, for a model that faces taught")
+    vad: bool = Field(False, description="leave out what is not speech first (silero-vad)")
     remove: str | None = Field(None, description="remove the person of this name")
     listed: bool = Field(False, alias="list", description="list everybody")
     export: Path | None = Field(None, description="write all embeddings to this .npz (utterance, embedding)")
@@ -46,7 +47,7 @@ def enroll(settings: EnrollOptions) -> None:
     if settings.name is not None:
         from speakerkd import api
 
-        model = api.load(settings.model, settings.device)
+        model = api.load(settings.model, settings.device, vad=settings.vad)
         # before the file is touched: a recording that cannot be read leaves it as it was
         voices = model.embed(list(settings.audios), "mean") if settings.audios else None
         faces = model.faces(list(settings.faces)) if settings.faces else None

@@ -28,6 +28,7 @@ class IdentifyOptions(ModelSettings):
     against: Literal["voice", "face"] | None = Field(
         None, description="compare with enrolled voices or faces [default: of the probe's own kind]"
     )
+    vad: bool = Field(False, description="leave out what is not speech first (silero-vad)")
     threshold: float | None = Field(None, ge=-1, le=1, description="least cosine; below it nobody is named")
     count: int = Field(5, ge=1, le=1000, description="people shown")
     as_json: bool = Field(False, alias="json", description="print JSON")
@@ -45,7 +46,7 @@ def identify(settings: IdentifyOptions) -> None:
     from speakerkd import api
     from speakerkd.gallery import Gallery
 
-    model = api.load(settings.model, settings.device)
+    model = api.load(settings.model, settings.device, vad=settings.vad)
     if not settings.gallery.is_file():
         Gallery(settings.gallery)  # says what is wrong
     gallery = Gallery(settings.gallery, (model.package.digest, str(model.directory), model.package.dim))

@@ -26,6 +26,7 @@ class VerifyOptions(RuntimeSettings):
     first: Path = Field(description="a recording")
     second: Path = Field(description="another recording")
     threshold: float | None = Field(None, description="scores at or above it are of one speaker")
+    vad: bool = Field(False, description="leave out what is not speech first (silero-vad; runtime torch)")
     as_json: bool = Field(False, alias="json", description="print JSON")
 
 
@@ -50,7 +51,7 @@ def verify(settings: VerifyOptions) -> None:
 def _by_torch(settings: VerifyOptions) -> tuple[str, dict[str, Any]]:
     from speakerkd import api
 
-    model = api.load(settings.model, settings.device)
+    model = api.load(settings.model, settings.device, vad=settings.vad)
     return model.package.protocol, asdict(model.verify(settings.first, settings.second, settings.threshold))
 
 
