@@ -1,12 +1,15 @@
 """Find and align one face for each session of DIRECTORY/face.scp (pictures or videos).
 
 Writes aligned.scp and 112 x 112 pictures under DIRECTORY/aligned. A second run works on what is missing or has changed.
-Sessions without a face are listed in faces.rejected, those with several faces in faces.notes.
+Sessions without a face are listed in faces.rejected, those with several faces in faces.notes; face_quality holds the
+detector's score, the size and the sharpness of each face.
 
 Example: speakerkd faces data/train --jobs 8
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,6 +24,8 @@ class FacesOptions(Rejection, Machines, Directory):
     detect: bool = Field(
         True, description="find and align the faces; --no-detect takes square pictures that are aligned already"
     )
+    each: Literal["session", "utterance"] = Field("session", description="what shares one face")
+    frames: int = Field(1, ge=1, le=100, description="look at so many faces of each and take the sharpest")
     padding: float | None = Field(
         None,
         ge=0,
@@ -43,6 +48,8 @@ def faces(settings: FacesOptions) -> None:
         settings.directory,
         parse(DetectorSettings, apply_overrides(values, settings.overrides), "--set"),
         detect=settings.detect,
+        each=settings.each,
+        frames=settings.frames,
         jobs=settings.jobs,
         cluster=settings.cluster,
         max_rejected=settings.max_rejected,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +28,8 @@ BATCH = 32  # sessions
 SOURCES = 5  # pictures or videos of a session that are tried before it is refused
 LONGEST_NAME = 240  # bytes; file systems take 255, and the ending comes on top
 WORTH_A_PROCESS = 200  # sessions
+Each = Literal["session", "utterance"]
+Aligned = tuple[str, float, float, float]  # of a session: a note, and its face's score, size and sharpness
 
 
 def align_faces(
@@ -35,6 +37,8 @@ def align_faces(
     settings: DetectorSettings | None = None,
     *,
     detect: bool = True,
+    each: Each = "session",
+    frames: int = 1,
     jobs: int = 1,
     cluster: str | None = None,
     max_rejected: float = 0.01,
@@ -44,14 +48,17 @@ def align_faces(
     Each session gets one face: that of its first utterance's picture, or of the middle of its video; where none is
     found, other frames and the other utterances' pictures are tried. All utterances of the session share it, those
     without a picture too. Without `utt2session` each utterance is a session. detect: False takes the pictures as they
-    are, square and already aligned. jobs: processes, 0 for as many as cores and work allow.
+    are, square and already aligned. each: "utterance" gives every utterance a face of its own, from its own video.
+    frames: so many faces of a session are looked at, and the sharpest is taken. jobs: processes, 0 for as many as cores
+    and work allow.
 
-    Sessions without a face are listed in `faces.rejected`, those with several in `faces.notes`. Only sessions that are
-    new or changed are worked on. Raises InputError where more than the share `max_rejected` of them was lost;
-    aligned.scp is then left as it was.
+    `face_quality` says of every utterance's face: the detector's score, its size in the picture (mean side of its box
+    in pixels) and its `sharpness`. Sessions without a face are listed in `faces.rejected`, those with several in
+    `faces.notes`. Only sessions that are new or changed are worked on. Raises InputError where more than the share
+    `max_rejected` of them was lost; aligned.scp is then left as it was.
     """
     directory, settings = Path(directory), settings or DetectorSettings()
-    sessions, members = _sessions(directory)
+    sessions, members = _sessions(directory, each)
     with working_in(directory / "faces", "speakerkd faces"):
         return _align(
             directory,
@@ -59,6 +66,8 @@ def align_faces(
             sessions,
             members,
             detect=detect,
+            each=each,
+            frames=frames,
             jobs=jobs,
             cluster=cluster,
             max_rejected=max_rejected,
@@ -72,6 +81,8 @@ def _align(
     members: dict[str, str],
     *,
     detect: bool,
+    each: Each,
+    frames: int,
     jobs: int,
     cluster: str | None,
     max_rejected: float,
@@ -79,8 +90,8 @@ def _align(
     crops, folder = (directory / "aligned").absolute(), directory / "faces"
     paths = {session: _crop_path(crops, session) for session in sessions}
     signatures = {session: signature(sources) for session, sources in sessions.items()}
-    aligned_by = settings.model_dump(exclude={"batch"}) | {"detect": detect}
-    ledger: Ledger[str] = Ledger(folder, aligned_by, str)
+    aligned_by = settings.model_dump(exclude={"batch"}) | {"detect": detect, "each": each, "frames": frames}
+    ledger: Ledger[Aligned] = Ledger(folder, aligned_by, Aligned)
     for session in [s for s in ledger.done if s in paths and not paths[s].is_file()]:
         del ledger.done[session]
     pending = ledger.pending(signatures)
@@ -90,7 +101,7 @@ def _align(
         for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
-    work = functools.partial(_align_batch, settings=settings if detect else None, made=ledger.origin)
+    work = functools.partial(_align_batch, settings=settings if detect else None, frames=frames, made=ledger.origin)
     for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="faces"):
         if isinstance(result, InputError):
             raise result
@@ -98,12 +109,15 @@ def _align(
 
     rejected = Rejected(directory / "faces", max_rejected)
     notes: dict[str, str] = {}
+    qualities: dict[str, str] = {}
     done: set[str] = set()
     for session, sign in signatures.items():
         if session in ledger.done and ledger.done[session][0] == sign:
             done.add(session)
-            if ledger.done[session][1]:
-                notes[session] = ledger.done[session][1]
+            note, *quality = ledger.done[session][1]
+            qualities[session] = " ".join(f"{value:.4g}" for value in quality)
+            if note:
+                notes[session] = note
         else:
             rejected.refuse(session, ledger.refused[session][1])
     rejected.take(len(done))
@@ -111,19 +125,21 @@ def _align(
     with whole_file(directory / "faces.notes") as stream:
         stream.writelines(f"{session}\t{note}\n" for session, note in sorted(notes.items()))
     write_table(directory / "aligned.scp", {key: str(paths[s]) for key, s in members.items() if s in done})
+    write_table(directory / "face_quality", {key: qualities[s] for key, s in members.items() if s in done})
     # tells readers of the crops that one has changed under an unchanged name
     Stamp(directory / "aligned.scp", [], **aligned_by, pictures=summary(signatures)).write()
     ledger.sweep(signatures)
     return rejected
 
 
-def _sessions(directory: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+def _sessions(directory: Path, each: Each = "session") -> tuple[dict[str, list[str]], dict[str, str]]:
     """The pictures of each session in the order of its utterances, and the session of each utterance."""
     faces = read_table(directory / "face.scp")
     if not faces:
         raise InputError("no pictures", directory / "face.scp", "make it with `speakerkd prepare`")
     listed = directory / "utt2session"
-    members = {key: key for key in faces} | (read_table(listed) if listed.is_file() else {})
+    shared = each == "session" and listed.is_file()
+    members = {key: key for key in faces} | (read_table(listed) if shared else {})
     sessions: dict[str, dict[str, None]] = {}
     for key in sorted(faces, key=str.encode):
         session = members[key]
@@ -167,30 +183,55 @@ class Session:
                 self.faults.append(str(error))
 
 
-def _align_batch(batch: tuple[Path, list[Session]], settings: DetectorSettings | None, made: dict[str, Any]) -> None:
+def _align_batch(
+    batch: tuple[Path, list[Session]], settings: DetectorSettings | None, frames: int, made: dict[str, Any]
+) -> None:
     """Write the crops of some sessions and their record; runs in a worker."""
     path, sessions = batch
-    done: dict[str, tuple[str, str]] = {}
+    done: dict[str, tuple[str, Aligned]] = {}
     refused: dict[str, tuple[str, str]] = {}
     waiting = [(session, session.pictures()) for session in sessions]
     tried = dict.fromkeys((session.name for session in sessions), 0)
-    while waiting:  # a round takes the next picture of every session that has no face yet
+    found: dict[str, list[tuple[Face | np.ndarray, int]]] = {session.name: [] for session in sessions}
+    while waiting:  # a round takes the next picture of every session that has too few faces yet
         tries = [
             (session, source, picture) for session, source in waiting if (picture := next(source, None)) is not None
         ]
-        there = {session.name for session, _, _ in tries}
-        for session, _ in waiting:
-            if session.name not in there:
-                refused[session.name] = (session.signature, _reason(session, tried[session.name]))
         waiting = []
         for (session, source, _), crop in zip(tries, _crops(tries, settings), strict=True):
             tried[session.name] += 1
-            if crop is None:
+            if crop is not None:
+                found[session.name].append((crop, tried[session.name]))
+            if len(found[session.name]) < frames:
                 waiting.append((session, source))
-            else:
-                _write_picture(session.path, crop if isinstance(crop, np.ndarray) else crop.crop)
-                done[session.name] = (session.signature, _note(session, crop, tried[session.name]))
+    for session in sessions:
+        if not found[session.name]:
+            refused[session.name] = (session.signature, _reason(session, tried[session.name]))
+            continue
+        crop, turn = max(found[session.name], key=lambda face: sharpness(_pixels(face[0])))
+        _write_picture(session.path, _pixels(crop))
+        note = _note(session, crop, turn if frames == 1 else 1)
+        done[session.name] = (session.signature, (note, *_quality(crop)))
     write_batch(path, made, done, refused)
+
+
+def _pixels(crop: Face | np.ndarray) -> np.ndarray:
+    return crop if isinstance(crop, np.ndarray) else crop.crop
+
+
+def _quality(crop: Face | np.ndarray) -> tuple[float, float, float]:
+    """Score, size and sharpness of a face."""
+    if isinstance(crop, np.ndarray):
+        return 1.0, float(len(crop)), sharpness(crop)
+    sides = crop.box[2:] - crop.box[:2]
+    return float(crop.probability), float(sides.mean()), sharpness(crop.crop)
+
+
+def sharpness(picture: np.ndarray) -> float:
+    """Variance of the Laplacian of a picture uint8 (H, W, 3) in grey levels: near 0 for a blurred or empty one."""
+    grey = picture.mean(-1)
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    return float(laplacian.var())
 
 
 def _crops(tries, settings: DetectorSettings | None) -> list[Face | np.ndarray | None]:
