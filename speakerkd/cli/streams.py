@@ -24,10 +24,13 @@ class _Unbroken(io.RawIOBase):
         return os.isatty(self._descriptor)
 
     def write(self, data) -> int:  # type: ignore[no-untyped-def, override]
+        rest = memoryview(data)
         try:
-            return os.write(self._descriptor, data)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
         except BrokenPipeError:
-            return len(data)
+            pass
+        return len(data)
 
 
 def tolerant_streams() -> None:
@@ -38,11 +41,16 @@ def tolerant_streams() -> None:
 def _tolerant(stream: TextIO | None) -> TextIO:
     if stream is None:  # closed before we began
         return open(os.devnull, "w", encoding="utf-8")
-    if type(stream) is not io.TextIOWrapper or not isinstance(stream.buffer, io.BufferedWriter):
+    raw = getattr(stream.buffer, "raw", stream.buffer) if type(stream) is io.TextIOWrapper else None
+    if not isinstance(raw, io.FileIO):
         return stream  # a test's, or one that is tolerant already
-    if isinstance(stream.buffer.raw, _Unbroken):
-        return stream
     stream.flush()
-    raw = _Unbroken(stream.fileno())
-    buffer = io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffer, stream.encoding, "backslashreplace", line_buffering=stream.line_buffering)
+    unbroken = _Unbroken(stream.fileno())
+    buffer = unbroken if stream.buffer is raw else io.BufferedWriter(unbroken)  # PYTHONUNBUFFERED asks for none
+    return io.TextIOWrapper(
+        buffer,
+        stream.encoding,
+        "backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
