@@ -161,7 +161,7 @@ def valid(tmp_path) -> Path:
     """A data directory that is valid, with a name that ASCII lacks."""
     folder = tmp_path / "donn\u00e9es"
     folder.mkdir()
-    (folder / "a.wav").touch()
+    (folder / "a.wav").write_bytes(b"RIFF")
     (folder / "wav.scp").write_text(f"a-1 {folder}/a.wav\n", "utf-8")
     (folder / "utt2spk").write_text("a-1 a\n")
     (folder / "spk2utt").write_text("a a-1\n")
