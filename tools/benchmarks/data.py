@@ -85,7 +85,8 @@ def faces(options: argparse.Namespace) -> None:
     tracked = busy(lambda: FaceDetector(DetectorSettings(padding=0, min_face=60), options.device).find(pictures))
     count = len(pictures)
     print(
-        f"faces, one by one: {count / loop:.1f} pictures/s; in a batch, aligned: {count / ours:.1f}, {loop / ours:.2f} x"
+        f"faces, one by one: {count / loop:.1f} pictures/s; in a batch, aligned: {count / ours:.1f}, "
+        f"{loop / ours:.2f} x"
     )
     print(f"  with the default border: {count / padded:.1f} pictures/s, {loop / padded:.2f} x")
     print(f"  min_face=60, no border (tracked faces fill the frame): {count / tracked:.1f}, {loop / tracked:.2f} x")
