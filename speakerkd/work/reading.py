@@ -33,7 +33,7 @@ def check_file(path: Path | str, what: str = "file", fix: str = "check the path"
         raise InputError(f"cannot open the {what} ({reason})", repr(str(path)), fix) from None
     for is_kind, kind in KINDS:
         if is_kind(status.st_mode):
-            raise InputError(f"{kind} where a {what} is meant", path, "give a regular file")
+            raise InputError(f"{kind} in place of the {what}", path, "give a regular file")
     return status
 
 
