@@ -56,6 +56,8 @@ class Window(io.RawIOBase):
 def parts(file: MediaFile) -> list[tuple[int, int]]:
     """(start, stop) of the recordings that were joined end to end in one file; nearly always one, the file."""
     name = file.format.name if file.format else ""
+    if name == "wav" and is_whole_wav(file):
+        return [(0, file.size)]
     finder = {
         "wav": _wav_starts,
         "ogg": _ogg_links,
@@ -66,6 +68,14 @@ def parts(file: MediaFile) -> list[tuple[int, int]]:
     }
     starts = sorted({0, *finder[name](file)}) if name in finder else [0]
     return list(zip(starts, [*starts[1:], file.size], strict=True))
+
+
+def is_whole_wav(file: MediaFile) -> bool:
+    """Whether a wav is the plain one that most are: its samples end with the file, as its header says."""
+    if "whole" not in file.known:
+        span = data_span(file)
+        file.known["whole"] = span is not None and span[1] is not None and span[0] + span[1] == file.size
+    return file.known["whole"]
 
 
 def missing_share(file: MediaFile) -> float:
@@ -95,14 +105,16 @@ def data_span(file: MediaFile) -> tuple[int, int | None] | None:
         "caf": _caf_span,
         "sph": _sph_span,
     }
-    return reader[name](file) if name in reader else None
+    if "span" not in file.known:
+        file.known["span"] = reader[name](file) if name in reader else None
+    return file.known["span"]
 
 
 def repaired(file: MediaFile) -> BinaryIO:
     """The stream, with the sizes of a wav whose writer did not know its end set to what is there."""
     if file.format is None or file.format.name != "wav" or file.head[:4] != b"RIFF":
         return file.stream
-    span = _wav_span(file)
+    span = data_span(file)
     if span is None or span[1] is not None:
         return file.stream
     there = min(file.size - span[0], 0xFFFFFFFF - span[0])
@@ -113,8 +125,10 @@ def repaired(file: MediaFile) -> BinaryIO:
 def _chunks(file: MediaFile, place: int, wide: int, order: str) -> Iterator[tuple[bytes, int, int]]:
     """(name, where its content begins, its length) of the chunks of a RIFF, IFF or CAF file from a place on."""
     while place + 4 + wide <= file.size:
-        file.stream.seek(place)
-        head = file.stream.read(4 + wide)
+        head = file.head[place : place + 4 + wide]
+        if len(head) < 4 + wide:
+            file.stream.seek(place)
+            head = file.stream.read(4 + wide)
         if len(head) < 4 + wide:
             return
         length = int.from_bytes(head[4:], order, signed=wide == 8)  # type: ignore[arg-type]
@@ -145,8 +159,8 @@ def _wav_span(file: MediaFile, begin: int = 0) -> tuple[int, int | None] | None:
 
 def _wav_starts(file: MediaFile) -> Iterator[int]:
     """Where another wav was joined to the first, right behind its samples."""
-    start = 0
-    while (span := _wav_span(file, start)) is not None and span[1] is not None:
+    span = data_span(file)
+    while span is not None and span[1] is not None:
         start = span[0] + span[1] + span[1] % 2
         if start + 12 > file.size:
             return
@@ -155,6 +169,7 @@ def _wav_starts(file: MediaFile) -> Iterator[int]:
         if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
             return
         yield start
+        span = _wav_span(file, start)
 
 
 def _whole_chunks(file: MediaFile, place: int) -> bool:
@@ -310,11 +325,11 @@ def _next(file: MediaFile, place: int, pattern: bytes) -> int:
     """Where a pattern occurs next, from a place on; the file's size where it does not."""
     while place < file.size:
         file.stream.seek(place)
-        block = file.stream.read(BLOCK)
+        block = file.stream.read(min(BLOCK, file.size - place))
         found = block.find(pattern)
         if found >= 0:
             return place + found
-        if len(block) < BLOCK:
+        if len(block) < len(pattern):
             break
         place += len(block) - len(pattern) + 1
     return file.size

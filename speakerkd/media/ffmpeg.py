@@ -13,8 +13,9 @@ import av
 import numpy as np
 
 from speakerkd.media.files import CalmStream
-from speakerkd.media.library import Account, DecodingError, library_call
+from speakerkd.media.library import Account, decoding_error, library_call
 
+FRAMES = 1024  # decoded frames, of some 20 ms each, that are handed on together
 TYPES = {  # of samples: NumPy's, and the value that counts as 1
     "u8": (np.uint8, 1 << 7), "s16": (np.int16, 1 << 15), "s32": (np.int32, 1 << 31), "s64": (np.int64, 1 << 63),
     "flt": (np.float32, None), "dbl": (np.float64, None),
@@ -44,16 +45,24 @@ def ffmpeg_blocks(stream: BinaryIO, demuxer: str, account: Account) -> Iterator[
     with open_stream(stream, demuxer) as container:
         track = _track(container)
         account.declared = float(track.duration * track.time_base) if track.duration and track.time_base else 0.0
+        kind: tuple[str, int, int] = ("", 0, 0)
+        waiting: list[np.ndarray] = []
         for packet in _packets(container, track, account):
             account.packets += 1
-            try:
-                with library_call():
-                    frames = packet.decode()
-            except DecodingError as error:
-                account.fail(error, float((packet.duration or 0) * (packet.time_base or 0)))
+            try:  # no context manager here: there are 60 packets a second
+                frames = packet.decode()
+            except Exception as error:
+                account.fail(decoding_error(error), float((packet.duration or 0) * (packet.time_base or 0)))
                 continue
             for frame in frames:
-                yield _samples(frame), frame.sample_rate
+                found = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
+                if found != kind or len(waiting) == FRAMES:
+                    if waiting:
+                        yield _samples(waiting, *kind[:2]), kind[2]
+                    kind, waiting = found, []
+                waiting.append(_copied(frame, *found[:2]))
+        if waiting:
+            yield _samples(waiting, *kind[:2]), kind[2]
 
 
 def ffmpeg_seconds(stream: BinaryIO, demuxer: str, account: Account) -> float:
@@ -78,28 +87,34 @@ def _packets(container: Any, track: Any, account: Account) -> Iterator[Any]:
     packets = container.demux(track)
     while True:
         try:
-            with library_call():
-                packet = next(packets, None)
-        except DecodingError as error:
-            account.fail(error)
+            packet = next(packets, None)
+        except Exception as error:
+            account.fail(decoding_error(error))
             return
         if packet is None:
             return
         yield packet
 
 
-def _samples(frame: Any) -> np.ndarray:
-    """A decoded frame's samples as (n, C) float32 in [-1, 1].
+def _copied(frame: Any, kind: str, channels: int) -> np.ndarray:
+    """A decoded frame's values, planar (C, n) or interleaved (n C).
 
     PyAV's own conversion reads past the planes of eight or more channels, and crashes.
     """
-    channels, kind = frame.layout.nb_channels, frame.format.name.rstrip("p")
-    dtype, scale = TYPES[kind]
-    if frame.format.is_planar:
-        planes = [np.frombuffer(plane, dtype, frame.samples) for plane in frame.planes[:channels]]
-        values = np.stack(planes, 1)
-    else:
-        values = np.frombuffer(frame.planes[0], dtype, frame.samples * channels).reshape(-1, channels)
+    dtype = TYPES[kind.rstrip("p")][0]
+    if not kind.endswith("p"):
+        return np.frombuffer(frame.planes[0], dtype, frame.samples * channels).copy()
+    values = np.empty((channels, frame.samples), dtype)
+    for row, plane in zip(values, frame.planes, strict=False):
+        row[:] = np.frombuffer(plane, dtype, frame.samples)
+    return values
+
+
+def _samples(frames: list[np.ndarray], kind: str, channels: int) -> np.ndarray:
+    """Frames of one kind as (n, C) float32 in [-1, 1]."""
+    planar = kind.endswith("p")
+    values = np.concatenate(frames, -1).T if planar else np.concatenate(frames).reshape(-1, channels)
+    scale = TYPES[kind.rstrip("p")][1]
     if scale is None:
-        return values.astype(np.float32, copy=not frame.format.is_planar)
-    return ((values.astype(np.float64) - (scale if kind == "u8" else 0)) / scale).astype(np.float32)
+        return values.astype(np.float32, copy=False)
+    return ((values.astype(np.float64) - (scale if kind.startswith("u8") else 0)) / scale).astype(np.float32)

@@ -6,8 +6,8 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
 from speakerkd.errors import InputError
 from speakerkd.media.formats import FORMATS, HEAD, Format, format_of, tag_length
@@ -19,13 +19,17 @@ MOST_STREAMED = 1 << 31  # bytes taken from a file object that cannot seek
 
 @dataclass(slots=True)
 class MediaFile:
-    """An open file: a stream that can seek, what to call it, its first bytes, size and format (None: unknown)."""
+    """An open file: a stream that can seek, what to call it, its first bytes, size and format (None: unknown).
+
+    known: what was found out about it already, so that nothing is looked for twice.
+    """
 
     stream: BinaryIO
     name: str
     head: bytes
     size: int
     format: Format | None
+    known: dict[str, Any] = field(default_factory=dict)
 
 
 class CalmStream:

@@ -17,8 +17,13 @@ def library_call() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
-        raise DecodingError(" ".join(str(said).split()).rstrip(". ")[:200] or type(error).__name__) from error
+        raise decoding_error(error) from error
+
+
+def decoding_error(error: Exception) -> DecodingError:
+    """What a library raised, in its words, on one line."""
+    said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return DecodingError(" ".join(str(said).split()).rstrip(". ")[:200] or type(error).__name__)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from speakerkd.errors import InputError
-from speakerkd.media.declared import Window, flac_seconds, missing_share, parts, repaired, states_length
+from speakerkd.media.declared import Window, flac_seconds, is_whole_wav, missing_share, parts, repaired, states_length
 from speakerkd.media.files import MediaFile
 from speakerkd.media.formats import HEAD, Format
 from speakerkd.media.library import Account, DecodingError
@@ -110,7 +110,7 @@ class Decoding:
         pieces = parts(self.file)
         if len(pieces) == 1:
             file = self.file
-            yield MediaFile(repaired(file), file.name, file.head, file.size, file.format)
+            yield MediaFile(repaired(file), file.name, file.head, file.size, file.format, file.known)
             return
         for start, stop in pieces:
             stream = io.BufferedReader(Window(self.file.stream, start, stop))
@@ -179,6 +179,8 @@ def _counted(file: MediaFile, form: Format) -> tuple[float, float] | None:
 def _missing(file: MediaFile, seconds: float, account: Account) -> float:
     """Seconds that are truly missing of those that a piece promises, and that its packets lost."""
     assert file.format is not None
+    if file.format.name == "wav" and not account.failed and is_whole_wav(file):
+        return 0.0
     lost = 0.0
     if account.failed > (2 + JUNK * account.packets if file.format.name in BARE else 0):
         lost = max(account.lost, account.failed / max(1, account.packets) * seconds, 0.001)

@@ -1,5 +1,7 @@
 """Anyone's own files: a wrong picture beside a voice, or a speaker on both sides of a split, ruins a study."""
 
+import unicodedata
+
 import pytest
 
 from speakerkd.config import parse
@@ -158,3 +160,50 @@ def test_a_speaker_of_two_genders(flat, tmp_path, work):
     (flat / "set01/f0_01_a.wav").rename(flat / "set01/m0_01_z.wav")
     with pytest.raises(InputError, match="speaker '0' is of two genders"):
         prepare_folder(tmp_path / "data", flat, None, settings(pattern), work)
+
+
+def test_one_person_in_two_unicode_forms_stays_one_and_finds_its_pictures(media, tmp_path, work):
+    """macOS writes accents as letter and mark (NFD), other systems as one letter (NFC)."""
+    for form, session in (("NFC", "1"), ("NFD", "2")):
+        media.sound(f"rec/{unicodedata.normalize(form, 'Zoë')}/{session}/a.wav", 0.2)
+        media.image(f"pic/{unicodedata.normalize('NFD', 'Zoë')}/{session}/f.png")
+        media.sound(f"rec/Li/{session}/a.wav", 0.2)
+    listed = media.text("test.lst", unicodedata.normalize("NFD", "Zoë") + "\nLi\n")
+    roots = media.root / "rec", media.root / "pic"
+    (built,) = prepare_folder(tmp_path / "data", *roots, settings(test_list=listed, trials="all"), work)
+    assert set(DataDir(built.path).speakers) == {"Zoë", "Li"} and built.faces == 2
+
+
+def test_a_second_name_of_a_folder_makes_no_second_recording(media, tmp_path, work):
+    for name in ("p/1/a.wav", "p/2/a.wav", "q/1/a.wav", "q/2/a.wav"):
+        media.sound(f"rec/{name}", 0.2)
+    (media.root / "rec/p/latest").symlink_to("2")
+    (media.root / "rec/p/1/up").symlink_to("../..")
+    given = settings(test_speakers=2, trials="all")
+    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", None, given, work)
+    assert DataDir(built.path).keys == ["p/1/a", "p/2/a", "q/1/a", "q/2/a"]
+    assert "2 links to what is counted already" in str(built)
+
+
+def test_what_is_not_used_is_counted_by_reason(media, tmp_path):
+    for name in ("p/1/a.wav", "p/1/b.wav", "q/1/a.wav", "stray.wav", "@eaDir/1/a.wav"):
+        media.sound(f"rec/{name}", 0.2)
+    media.text("rec/p/notes.txt", "notes")
+    for name in ("p/1/1.png", "p/1/2.png", "r/1/1.png"):
+        media.image(f"pic/{name}")
+    given = Work(jobs=1, max_rejected=0.5)
+    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", media.root / "pic", settings(), given)
+    for reason in (
+        "1 whose ending is not read (.txt 1)", "1 hidden or a system's own", "1 whose names do not match",
+        "1 pictures without a recording", "1 pictures beside the first of their session",
+        "1 recordings have no picture",
+    ):  # fmt: skip
+        assert reason in str(built)
+
+
+def test_truncated_recordings_are_kept_where_asked(media, truncate, tmp_path):
+    truncate(media.sound("rec/p/1/a.wav", 1.0))
+    media.sound("rec/p/2/a.wav", 1.0)
+    given = Work(jobs=1, truncated="keep")
+    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", None, settings(), given)
+    assert built.utterances == 2 and "1 truncated and kept" in str(built)
