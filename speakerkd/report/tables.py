@@ -14,7 +14,6 @@ class Column:
     key: str
     heading: str
     decimals: int = 2
-    less_is_better: bool = True
 
 
 SPEAKER_COLUMNS = (
@@ -37,20 +36,20 @@ SPEAKER_COLUMNS = (
     Column("eer_cleaned_noise_15db", "EER 15 dB (O cleaned) %"),
     Column("eer_cleaned_noise_10db", "EER 10 dB (O cleaned) %"),
     Column("eer_cleaned_noise_5db", "EER 5 dB (O cleaned) %"),
-    Column("acc_match_audio_to_face_o", "A-F (O) %", 1, False),
-    Column("acc_match_face_to_audio_o", "F-A (O) %", 1, False),
-    Column("acc_match_audio_to_face_h", "A-F (H) %", 1, False),
-    Column("acc_match_face_to_audio_h", "F-A (H) %", 1, False),
+    Column("acc_match_audio_to_face_o", "A-F (O) %", 1),
+    Column("acc_match_face_to_audio_o", "F-A (O) %", 1),
+    Column("acc_match_audio_to_face_h", "A-F (H) %", 1),
+    Column("acc_match_face_to_audio_h", "F-A (H) %", 1),
 )
 
 IMAGE_COLUMNS = (
-    Column("top1", "top-1 %", 2, False),
-    Column("top5", "top-5 %", 2, False),
-    Column("f1_weighted", "F1 %", 2, False),
+    Column("top1", "top-1 %", 2),
+    Column("top5", "top-5 %", 2),
+    Column("f1_weighted", "F1 %", 2),
     Column("ece", "ECE %"),
-    Column("image_to_text_top1", "image to text %", 2, False),
-    Column("text_to_image_map", "retrieval mAP %", 2, False),
-    Column("corrupted_top1", "corrupted top-1 %", 2, False),
+    Column("image_to_text_top1", "image to text %", 2),
+    Column("text_to_image_map", "retrieval mAP %", 2),
+    Column("corrupted_top1", "corrupted top-1 %", 2),
 )
 
 

@@ -22,6 +22,8 @@ from speakerkd.tasks.source import Source
 from speakerkd.teachers.inputs import TeacherInput, read_teacher
 from speakerkd.teachers.module import Teacher, TeacherSettings, build_teacher
 
+NO_MAPS = "set it to false and take objectives on embeddings, such as margin, fitnet, pkt or crd"
+
 
 class FaceTask:
     """A face network over the aligned crops of the corpus, one sample a picture, its speaker as the class."""
@@ -44,7 +46,7 @@ class FaceTask:
         self._network: nn.Module | None = None
         self._dev: tuple[np.ndarray, EarlyTrials] | None = None
         if teacher.online and taught:
-            raise InputError("a face student has no online teacher", "teacher.online", "set it to false")
+            raise InputError("a face student has no online teacher", "teacher.online", NO_MAPS)
         for directory in [*self.data.directories, *([self.data.dev] if self.data.dev else [])]:
             require_file(directory, "aligned.scp", "speakerkd faces")
 

@@ -88,7 +88,8 @@ class ImageTask:
         if loss != "softmax":
             raise InputError(f"loss '{loss}' for pictures", "loss.name", "set it to softmax")
         if teacher.online:
-            raise InputError("the text teacher gives a table", "teacher.online", "set it to false")
+            fix = "set it to false and take objectives on embeddings, such as margin, fitnet, pkt or crd"
+            raise InputError("the text teacher gives a table of embeddings", "teacher.online", fix)
         self.pictures = read_images(self.data.train, self.data.split)
         self.dev = read_images(self.data.train, self.data.dev) if self.data.dev else None
         self.view = resolved_view(self.data.view, self.pictures)
