@@ -24,6 +24,7 @@ def main(argv: list[str]) -> None:
     print(describe(options.device))
     print(f"matrix product, float32: {matrix_rate(torch.float32, options.device) / 1e9:.0f} GFLOP/s")
     fbank_rates(options)
+    reading_rates(options)
     with tempfile.TemporaryDirectory() as folder:
         archive_rates(Path(folder), options)
         if options.lines:
@@ -55,6 +56,29 @@ def fbank_rates(options: argparse.Namespace) -> None:
             there = waves.to(options.device)
             batch = seconds(lambda settings=settings, there=there: fbank(there, settings))
             print(f"  on the device, in a batch: {duration / batch:,.0f} times real time, ratio {slow / batch:.1f}")
+
+
+def reading_rates(options: argparse.Namespace) -> None:
+    """Recordings read from disk to samples, beside the library's own call for each."""
+    import soundfile
+
+    from speakerkd.corpora.mini.media import write_m4a
+    from speakerkd.frontend.audio import read_audio
+
+    wave = (0.1 * np.random.default_rng(0).normal(size=int(options.seconds * 16000))).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a.wav", "a.flac", "a.ogg", "a.m4a"):
+            path = Path(folder, name)
+            if name == "a.m4a":
+                write_m4a(path, wave, 16000)
+            else:
+                soundfile.write(path, wave, 16000)
+            taken = seconds(lambda path=path: read_audio(path), repeats=50)
+            line = f"reading {name[2:]}: {options.seconds / taken:,.0f} times real time"
+            if name != "a.m4a":
+                alone = seconds(lambda path=path: soundfile.read(path, dtype="float32"), repeats=50)
+                line += f", {taken / alone:.2f} times as long as soundfile alone"
+            print(line)
 
 
 def archive_rates(folder: Path, options: argparse.Namespace) -> None:
