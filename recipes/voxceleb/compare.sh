@@ -56,10 +56,10 @@ shared=(--corpus "$corpus" --tag "$tag" --prefix "$prefix" --seeds "$seeds" --pu
 [ -z "$work" ] || shared+=(--work "$work")
 run() { bash recipes/voxceleb/run.sh "${shared[@]}" "$@"; }
 
-several=$(wc -w <<<"$seeds") done=0 all=0
+done=0 all=0
 for system in $systems; do
     for seed in $seeds; do
-        folder=$exp-${system##*/}$([ "$several" -eq 1 ] || echo "-seed$seed")
+        folder=$exp-${system##*/}$([ "$seed" = "${seeds%% *}" ] || echo "-seed$seed")
         all=$((all + 1))
         [ ! -e "$folder/model.json" ] || done=$((done + 1))
     done

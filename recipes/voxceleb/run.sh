@@ -14,7 +14,7 @@
 #   --teacher NAME       ir50 (default), any other of `speakerkd embed-teacher`, or an experiment; mini's is sface
 #   --musan DIR          noises for the noisy scores (mini makes its own); none: leave them out
 #   --systems "A B"      configs of recipes/voxceleb/conf to train and compare
-#   --seeds "1 2 3"      training seeds; several give mean and deviation
+#   --seeds "1 2 3"      training seeds; several give mean and deviation: exp/TAG-SYSTEM, exp/TAG-SYSTEM-seed2, ...
 #   --size FILE          a config laid over each system's, such as a smaller network; mini has conf/size/mini.yaml
 #   --tag TEXT           keeps runs apart: data/TEXT, exp/TEXT-SYSTEM, exp/TEXT.html (default: the corpus's name)
 #   --prefix TEXT        begins the experiments' names on the same data: exp/TEXT-SYSTEM (default: the tag)
@@ -58,13 +58,13 @@ given() { # given NAME...: options that the corpus needs
         [ -n "${!name}" ] || { echo "run.sh: error: --corpus $corpus needs --${name//_/-}, see bash $0 --help" >&2; exit 2; }
     done
 }
+folder_of() { echo "$exp-${1##*/}$([ "$2" = "${seeds%% *}" ] || echo "-seed$2")"; } # SYSTEM SEED: its experiment; the first seed has the plain name
 for_each() { # for_each FUNCTION: call it with config, seed and experiment folder of every system
-    local system seed several
-    several=$(wc -w <<<"$seeds")
+    local system seed
     for system in $systems; do
         [ -f "$conf/$system.yaml" ] || { echo "run.sh: error: no config $conf/$system.yaml, see ls $conf" >&2; exit 1; }
         for seed in $seeds; do
-            "$1" "$conf/$system.yaml" "$seed" "$exp-${system##*/}$([ "$several" -eq 1 ] || echo "-seed$seed")"
+            "$1" "$conf/$system.yaml" "$seed" "$(folder_of "$system" "$seed")"
         done
     done
 }
@@ -162,8 +162,7 @@ if stage_is 6 "report"; then
     collect() { need 4 "$3/results.json"; folders+=("$3"); }
     for_each collect
     if [[ " $systems " == *" baseline "* ]]; then # is it better than no teaching?
-        several=$(wc -w <<<"$seeds")
-        of() { for seed in $seeds; do echo "$exp-${1##*/}$([ "$several" -eq 1 ] || echo "-seed$seed")"; done; }
+        of() { for seed in $seeds; do folder_of "$1" "$seed"; done; }
         for system in $systems; do
             # shellcheck disable=SC2046
             [ "$system" = baseline ] || speakerkd compare $(of "$system") --baseline $(of baseline)
