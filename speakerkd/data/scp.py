@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -103,18 +104,12 @@ def check_key(key: str) -> None:
 def write_scp(path: Path | str, places: dict[str, str]) -> None:
     """Write {key: `file:offset`} sorted by key (bytewise), whole or not at all."""
     with whole_file(path) as stream:
-        stream.writelines(f"{key} {places[key]}\n" for key in sorted(places, key=str.encode))
+        stream.writelines(scp_lines(places))
 
 
-def replace_list(archive: IO[bytes], scp: Path) -> None:
-    """Remove the list of an archive that is about to be replaced, since it names records that will have moved.
-
-    Called when all of the new archive (a stream) is written: that reaches the disk first, so that a full disk leaves
-    the old archive with its list.
-    """
-    archive.flush()
-    os.fsync(archive.fileno())
-    scp.unlink(missing_ok=True)
+def scp_lines(places: dict[str, str]) -> Iterator[str]:
+    """The lines of {key: `file:offset`}, sorted by key (bytewise)."""
+    return (f"{key} {places[key]}\n" for key in sorted(places, key=str.encode))
 
 
 def map_file(path: Path) -> mmap.mmap:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.data.scp import check_key, gather_bytes, map_file, read_scp, replace_list, write_scp
+from speakerkd.data.scp import check_key, gather_bytes, map_file, read_scp, scp_lines
 from speakerkd.errors import InputError
-from speakerkd.work.files import whole_file
+from speakerkd.work.files import whole_pair
 
 HEADER = np.dtype([("magic", "S5"), ("four", "u1"), ("dim", "<i4")])  # packed: 10 bytes
 MAGIC = b"\0BFV "
@@ -43,16 +43,15 @@ def write_vectors(
         if stored not in known:
             raise InputError(f"no vector of '{stored}'", scp, "give a vector for every key that an alias names")
     places: dict[str, str] = {}
-    with whole_file(ark, "wb") as stream:
+    with whole_pair(ark, scp) as (stream, table):
         for key, vector in zip(keys, vectors, strict=True):
             if key in places:
                 raise InputError(f"duplicate key '{key}'", scp, "give each key once")
             check_key(key)
             places[key] = f"{ark}:{stream.tell() + len(key.encode()) + 1}"
             kaldiio.save_ark(stream, {key: vector})
-        replace_list(stream, scp)
-    places |= {key: places[stored] for key, stored in (alias or {}).items()}
-    write_scp(scp, places)
+        places |= {key: places[stored] for key, stored in (alias or {}).items()}
+        table.writelines(scp_lines(places))
 
 
 def read_shared_vectors(scp: Path | str) -> tuple[list[str], np.ndarray, np.ndarray]:

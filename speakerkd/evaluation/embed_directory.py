@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from speakerkd.errors import InputError
+from speakerkd.evaluation.done import files_of_data, files_of_model, state_of_recordings
 from speakerkd.evaluation.embed import embed
 from speakerkd.evaluation.embeddings import write_embeddings
-from speakerkd.evaluation.model import fbank_settings, load_speaker_model
+from speakerkd.evaluation.model import fbank_settings, find_model, load_speaker_model
 from speakerkd.evaluation.protocol import Protocol
 from speakerkd.evaluation.recordings import open_recordings
 from speakerkd.evaluation.settings import ProtocolName
+from speakerkd.work.made import Stamp
 from speakerkd.work.rejected import Rejected
 
 FORMATS = (".npz", ".ark", ".scp")
@@ -26,16 +28,25 @@ def embed_directory(
     device: str = "auto",
     max_rejected: float = 0.01,
     progress: Callable[[str], Callable[[int, int], None]] | None = None,
-) -> tuple[Path, Rejected]:
+) -> tuple[Path, Rejected | None]:
     """Embed what feats.scp holds, else what wav.scp (and segments) name, into one file, whole or not at all.
 
-    Returns the file and the account of what was refused (also in `<out>.rejected`). Raises InputError.
+    Returns the file and the account of what was refused (also in `<out>.rejected`), None where an earlier run embedded
+    the same recordings with the same model, settings and code. Raises InputError.
     """
     directory, out = Path(directory), Path(out)
     if out.suffix not in FORMATS:
         raise InputError("an unknown kind of file", out, f"let its name end in one of {' '.join(FORMATS)}")
+    folder = find_model(model)
+    inputs = [*files_of_model(folder), *files_of_data(directory)]
+    recorded = state_of_recordings(directory, features=True) if (directory / "wav.scp").is_file() else ""
+    written = out if out.suffix == ".npz" else out.with_suffix(".scp")
+    beside = [] if out.suffix == ".npz" else [out.with_suffix(suffix).name for suffix in (".ark", ".json")]
+    stamp = Stamp(written, inputs, beside, protocol=protocol, max_rejected=max_rejected, recordings=recorded)
+    if stamp.is_current():
+        return written, None
     rejected = Rejected(out, max_rejected)
-    package = load_speaker_model(model, device)
+    package = load_speaker_model(folder, device)
     recordings = open_recordings(directory, fbank_settings(package))
     embeddings = embed(
         package,
@@ -46,4 +57,7 @@ def embed_directory(
     )
     rejected.take(len(embeddings))
     rejected.close()
-    return write_embeddings(out, embeddings), rejected
+    stamp.clear()
+    written = write_embeddings(out, embeddings)
+    stamp.write()
+    return written, rejected

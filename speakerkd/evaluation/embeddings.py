@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from speakerkd.data.kaldi import read_records
 from speakerkd.data.names import NameIndex
-from speakerkd.data.scp import check_key, replace_list
+from speakerkd.data.scp import check_key, scp_lines
 from speakerkd.data.tables import read_durations, write_table
 from speakerkd.errors import InputError
 from speakerkd.work.arrays import read_npz
-from speakerkd.work.files import whole_file, write_json
+from speakerkd.work.files import whole_file, whole_pair, write_json
 from speakerkd.work.reading import check_file
 from speakerkd.work.records import parse_json, read_json
 
@@ -155,19 +155,17 @@ def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
         import kaldiio
 
         ark, scp = path.with_suffix(".ark").absolute(), path.with_suffix(".scp")
-        places = []
-        with whole_file(ark, "wb") as stream:
+        places: dict[str, str] = {}
+        with whole_pair(ark, scp) as (stream, table):
             for key, value in zip(embeddings.keys, embeddings.values, strict=True):
                 check_key(key)
-                places.append(f"{key} {ark}:{stream.tell() + len(key.encode()) + 1}\n")
+                places[key] = f"{ark}:{stream.tell() + len(key.encode()) + 1}"
                 kaldiio.save_ark(stream, {key: value})
-            replace_list(stream, scp)
-        write_json(path.with_suffix(".json"), embeddings.made)
-        if embeddings.seconds is not None:
-            lengths = zip(embeddings.keys, embeddings.seconds.tolist(), strict=True)
-            write_table(path.with_suffix(".utt2dur"), {key: f"{value:.3f}" for key, value in lengths})
-        with whole_file(scp) as stream:
-            stream.writelines(sorted(places, key=str.encode))
+            table.writelines(scp_lines(places))
+            write_json(path.with_suffix(".json"), embeddings.made)
+            if embeddings.seconds is not None:
+                lengths = zip(embeddings.keys, embeddings.seconds.tolist(), strict=True)
+                write_table(path.with_suffix(".utt2dur"), {key: f"{value:.3f}" for key, value in lengths})
         return scp
     path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
     with whole_file(path, "wb") as stream:

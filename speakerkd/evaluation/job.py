@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from speakerkd.data.trials import TrialList, read_models, read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation import calibration, results
 from speakerkd.evaluation.calibration import Calibration
+from speakerkd.evaluation.done import ScoreOrigin, entries_made_from, mark_made_from
 from speakerkd.evaluation.embeddings import average_models, read_embeddings
 from speakerkd.evaluation.fusion import mean_scores
 from speakerkd.evaluation.norm import mean_embedding
@@ -25,6 +26,7 @@ from speakerkd.evaluation.scorer import Placed, Scorer
 from speakerkd.evaluation.settings import ScoreSettings, check
 from speakerkd.evaluation.sources import Change, FileSource, ModelSource, Progress, Tables
 from speakerkd.work.files import digest, whole_file
+from speakerkd.work.made import identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +35,43 @@ class Condition:
 
     category: str = "clean"
     level: float | None = None
-    change: Change | None = None
 
     def __str__(self) -> str:
         return self.category if self.level is None else f"{self.category}-{self.level:g}dB"
 
 
+CLEAN = Condition()
+
+
 @dataclass(slots=True)
 class Scored:
-    """A list that was scored: its name with protocol and back-end, its figures, and where its scores are."""
+    """A list that was scored: its name with protocol and back-end, its figures, and where its scores are.
+
+    already: an earlier run did it, from the same inputs, with the same settings and code.
+    """
 
     name: str
-    list: str
+    trials: TrialList
     entry: dict[str, Any]
     path: Path
-    condition: Condition = field(default_factory=Condition)
+    condition: Condition = CLEAN
+    already: bool = False
+
+    @property
+    def list(self) -> str:
+        """The list's name, without protocol and back-end."""
+        return _name(self.trials)
 
 
 def score_lists(settings: ScoreSettings, progress: Callable[[str], Progress] | None = None) -> list[Scored]:
     """Score every list (under every noise), write the scores and `results.json`, and return the figures.
 
+    Lists that an earlier run scored from the same inputs, with the same settings and code, are not scored again.
     progress: called with a label, returns what is told recordings done and in all. Raises InputError.
     """
     check(settings)
+    if settings.scores and len(settings.trials) > 1:
+        raise InputError("score files are of one list", "--trials", "fuse one list at a time")
     lists = [read_trials(path) for path in settings.trials]
     names = [_name(trials) for trials in lists]
     if len(set(names)) < len(names):
@@ -65,23 +81,79 @@ def score_lists(settings: ScoreSettings, progress: Callable[[str], Progress] | N
     if development is not None:
         for trials in lists:
             calibration.refuse_test_list(development, trials)
-    if settings.scores:
-        return _fuse(settings, lists, development)
+    out, model = _where(settings)
+    origin = ScoreOrigin(settings, model, [*lists, *([development] if development is not None else [])])
+    conditions = _conditions(settings)
+    done = {(t.path, c): _done_already(out, origin, t, c) for c in conditions for t in lists}
+    if settings.calibrate and not settings.scores and not _has_calibration(settings, out):
+        done = dict.fromkeys(done)
+    left = {c: [t for t in lists if done[t.path, c] is None] for c in conditions}
+    if any(left.values()):
+        for one in _score(settings, lists, left, development, origin, progress):
+            done[one.trials.path, one.condition] = one
+    return [one for one in done.values() if one is not None]
 
+
+def _where(settings: ScoreSettings) -> tuple[Path, Path | None]:
+    """The folder that the scores go to, and that of the model where one makes the embeddings."""
+    if settings.scores:
+        return settings.out or Path("exp") / "fused", None
+    if settings.embeddings:
+        return settings.out or Path("exp") / settings.embeddings.stem, None
+    from speakerkd.evaluation.model import find_model
+
+    model = find_model(settings.model)
+    return settings.out or model, model
+
+
+def _has_calibration(settings: ScoreSettings, out: Path) -> bool:
+    """Whether the calibration that such a run writes for `verify`, if it writes one, is there."""
+    return not _for_verify(settings) or (out / "calibration.json").is_file()
+
+
+def _for_verify(settings: ScoreSettings) -> bool:
+    """Whether a calibration is one that `speakerkd verify` can apply to two recordings on their own."""
+    return settings.norm == "none" and not settings.subtract_mean and not settings.quality
+
+
+def _done_already(out: Path, origin: ScoreOrigin, trials: TrialList, condition: Condition) -> Scored | None:
+    """A list whose scores and figures stand there as this run would make them."""
+    record = origin.record(trials, str(condition))
+    for name, entry in entries_made_from(out / "results.json", "scores", record).items():
+        path = out / "scores" / f"{name}.txt"
+        if entry["made"].get("scores") == identity(path):
+            return Scored(name, trials, entry, path, condition, already=True)
+    return None
+
+
+def _score(
+    settings: ScoreSettings,
+    lists: list[TrialList],
+    left: dict[Condition, list[TrialList]],
+    development: TrialList | None,
+    origin: ScoreOrigin,
+    progress: Callable[[str], Progress] | None,
+) -> Iterator[Scored]:
+    """Score what is left to do under each condition."""
+    if settings.scores:
+        yield _fuse(settings, lists, development, origin)
+        return
     # the calibration is fitted on clean recordings, and holds for the noisy ones too
     source = FileSource(settings, settings.embeddings) if settings.embeddings else ModelSource(settings, progress)
-    clean: list[TrialList] = [] if settings.noise else list(lists)
-    done, fitted = [], None
+    fitted = None
+    clean = left.get(CLEAN, [])
     if clean or development is not None:
         scorer = _scorer(settings, source.tables([*clean, *([development] if development is not None else [])]))
         if development is not None:
             fitted = _fit(settings, source, scorer, development)
-        done += [_score_list(settings, source, scorer, trials, fitted=fitted) for trials in clean]
-
-    for condition in _noises(settings, source):
-        scorer = _scorer(settings, source.tables(lists, condition.change, str(condition)))
-        done += [_score_list(settings, source, scorer, trials, fitted=fitted, condition=condition) for trials in lists]
-    return done
+        for trials in clean:
+            yield _score_list(settings, source, scorer, trials, origin, fitted=fitted)
+    noisy = {condition: some for condition, some in left.items() if condition != CLEAN and some}
+    add_noise = _noise_adder(settings, source) if noisy else None
+    for condition, some in noisy.items():
+        scorer = _scorer(settings, source.tables(some, add_noise and add_noise(condition), str(condition)))
+        for trials in some:
+            yield _score_list(settings, source, scorer, trials, origin, fitted=fitted, condition=condition)
 
 
 def _name(trials: TrialList) -> str:
@@ -89,16 +161,21 @@ def _name(trials: TrialList) -> str:
     return trials.path.stem.replace(".", "_")
 
 
-def _noises(settings: ScoreSettings, source: FileSource | ModelSource) -> Iterator[Condition]:
+def _conditions(settings: ScoreSettings) -> list[Condition]:
     if settings.noise is None:
-        return
+        return [CLEAN]
+    return list(dict.fromkeys(Condition(category, level) for category in settings.category for level in settings.db))
+
+
+def _noise_adder(settings: ScoreSettings, source: FileSource | ModelSource) -> Callable[[Condition], Change]:
     from speakerkd.evaluation.noisy import NoiseAdder, open_bank
     from speakerkd.frontend.noise import FLOORS
 
+    if settings.noise is None:
+        raise ValueError("no noise is asked for")
     bank = open_bank(settings.noise, settings.category, settings.noise_seed, source.fbank.rate)
-    for category in settings.category:
-        for db in settings.db:
-            yield Condition(category, db, NoiseAdder(bank, category, db, FLOORS[settings.level]))
+    floor = FLOORS[settings.level]
+    return lambda condition: NoiseAdder(bank, condition.category, condition.level, floor)
 
 
 def _scorer(settings: ScoreSettings, tables: Tables) -> Scorer:
@@ -142,8 +219,7 @@ def _fit(
         protocol=scorer.protocol.name,
         model=source.model_digest,
     )
-    if scorer.norm == "none" and not settings.subtract_mean and not settings.quality:
-        # what `speakerkd verify` can apply to two recordings on their own
+    if _for_verify(settings):
         calibration.save_calibration(source.out / "calibration.json", fitted)
     return fitted
 
@@ -153,9 +229,10 @@ def _score_list(
     source: FileSource | ModelSource,
     scorer: Scorer,
     trials: TrialList,
+    origin: ScoreOrigin,
     *,
     fitted: Calibration | None,
-    condition: Condition | None = None,
+    condition: Condition = CLEAN,
 ) -> Scored:
     """Score one list under one condition and write what came of it."""
     placed = scorer.place(trials, settings.skip_missing)
@@ -175,7 +252,7 @@ def _score_list(
         tags.append(settings.norm)
         nearest = f", {settings.top} nearest" if settings.norm == "as-norm" else ""
         header["normalisation"] = f"{settings.norm}, cohort {settings.cohort} ({len(scorer.cohort)}{nearest})"
-    if condition is not None:
+    if condition != CLEAN:
         tags.append(str(condition))
         header["noise"] = f"{settings.noise}, {condition}, seed {settings.noise_seed}, {settings.level} level"
     if fitted is not None:
@@ -187,8 +264,9 @@ def _score_list(
     if placed.missing_trials:
         header["skipped"] = f"{placed.missing_trials} trials of {len(placed.missing)} missing recordings"
     name = ".".join([_name(trials), *tags])
-    done = _write(settings, source.out, placed, scores, {"name": name, **header}, utt2spk=source.utt2spk)
-    done.condition = condition or Condition()
+    record = origin.record(trials, str(condition))
+    done = _write(settings, source.out, placed, scores, {"name": name, **header}, record, utt2spk=source.utt2spk)
+    done.condition = condition
     return done
 
 
@@ -203,6 +281,7 @@ def _write(
     placed: Placed,
     scores: NDArray,
     header: dict[str, Any],
+    record: str,
     *,
     utt2spk: dict[str, str] | None = None,
 ) -> Scored:
@@ -228,8 +307,10 @@ def _write(
     entry |= {"made": {key: str(value) for key, value in header.items() if key != "trials"}}
     if "undefined" not in entry:
         results.write_det(path.with_suffix(".det"), scores, trials.label)
+    entry["made"]["scores"] = identity(path)
+    mark_made_from(record, {name: entry})
     results.update_results(out / "results.json", "scores", {name: entry})
-    return Scored(name, _name(trials), entry, path)
+    return Scored(name, trials, entry, path)
 
 
 def _list_missing(path: Path, placed: Placed) -> None:
@@ -240,10 +321,10 @@ def _list_missing(path: Path, placed: Placed) -> None:
             stream.writelines(f"{name}\t{' '.join(reason.split())}\n" for name, reason in placed.missing.items())
 
 
-def _fuse(settings: ScoreSettings, lists: list[TrialList], development: TrialList | None) -> list[Scored]:
+def _fuse(
+    settings: ScoreSettings, lists: list[TrialList], development: TrialList | None, origin: ScoreOrigin
+) -> Scored:
     """Mean of the given systems' scores, or their best weights on a development list."""
-    if len(lists) > 1:
-        raise InputError("score files are of one list", "--trials", "fuse one list at a time")
     trials = lists[0]
     out = settings.out or Path("exp") / "fused"
     columns = [read_scores(path, trials) for path in settings.scores]
@@ -256,13 +337,14 @@ def _fuse(settings: ScoreSettings, lists: list[TrialList], development: TrialLis
         "data": ", ".join(f"{path} {digest(path)}" for path in settings.scores),
     }
     placed = Placed(trials, trials.enrol, trials.test)
+    record = origin.record(trials, str(CLEAN))
     if development is None:
         scores, kind = mean_scores(columns, kinds) if len(columns) > 1 else (columns[0], kinds[0])
-        return [_write(settings, out, placed, scores, made | {"kind": kind})]
+        return _write(settings, out, placed, scores, made | {"kind": kind}, record)
     if len(settings.development_scores) != len(settings.scores):
         what = f"{len(settings.development_scores)} score files of the development list for {len(columns)} systems"
         raise InputError(what, "--development-scores", "give one for each of --scores, in the same order")
     known = np.column_stack([read_scores(path, development) for path in settings.development_scores])
     fitted = calibration.fit(known, development, protocol="fusion")
     made |= {"name": made["name"] + ".calibrated", "kind": "llr", "calibration": _description(fitted)}
-    return [_write(settings, out, placed, fitted.apply(np.column_stack(columns)), made)]
+    return _write(settings, out, placed, fitted.apply(np.column_stack(columns)), made, record)

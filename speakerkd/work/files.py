@@ -66,6 +66,21 @@ def whole_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 @contextlib.contextmanager
+def whole_pair(data: Path | str, index: Path | str) -> Iterator[tuple[IO[bytes], IO[str]]]:
+    """Write a file and the table that says where in it things are; both old ones stay until both new ones are on disk.
+
+    Whatever moment a run is killed at, an old table is never left beside new data, where it would name wrong places.
+    """
+    data, index = Path(data), Path(index)
+    with whole_file(index) as table, whole_file(data, "wb") as stream:
+        yield stream, table
+        for file in (stream, table):
+            file.flush()
+            os.fsync(file.fileno())
+        index.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def whole_dir(path: Path | str) -> Iterator[Path]:
     """A temporary neighbour folder of `path` that takes its place (replacing an old one) when the block succeeds.
 
