@@ -35,8 +35,7 @@ class ClassifyOptions(Settings):
 @verb("models")
 def classify(settings: ClassifyOptions) -> None:
     """Print the table of figures, or the class of each picture."""
-    from speakerkd.evaluation.images import classify_files, image_figures, open_pictures
-    from speakerkd.evaluation.results import update_results
+    from speakerkd.evaluation.images import classify_files, classify_split
     from speakerkd.models.device import choose_device
     from speakerkd.models.trained_model import load_trained_model
     from speakerkd.report.results import read_result
@@ -50,11 +49,9 @@ def classify(settings: ClassifyOptions) -> None:
                 print(f"{file}: {name} ({probability:.0%}, {folder})")
         return
     for folder in settings.models:
-        model = load_trained_model(folder, device)
         directory = settings.data or trained_on(folder)
-        pictures, table = open_pictures(directory, settings.split, settings.teacher)
-        figures = image_figures(model, pictures, table, robustness=settings.robustness)
-        entry = {"figures": figures, "pictures": len(pictures), "data": str(directory), "model": model.digest}
-        update_results(folder / "results.json", "classify", {settings.split: entry})
+        options = {"teacher": settings.teacher, "robustness": settings.robustness, "device": device}
+        if classify_split(folder, directory, settings.split, **options):
+            print(f"{folder}: done already, from the same files, with the same settings and code")
     results = [read_result(folder) for folder in settings.models]
     print(as_text(result_table(results, with_published=settings.published)))

@@ -43,4 +43,6 @@ def embed(settings: EmbedOptions) -> None:
             max_rejected=settings.max_rejected,
             progress=progress,
         )
-    print(f"embed {settings.directory}: {rejected}; {path}")
+    already = "done already, from the same files, with the same settings and code"
+    account = already if rejected is None else str(rejected)
+    print(f"embed {settings.directory}: {account}; {path}")

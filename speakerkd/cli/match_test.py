@@ -54,17 +54,16 @@ class MatchTestOptions(ModelSettings):
 def match_test(settings: MatchTestOptions) -> None:
     """Match over the directory, keep the figures with the model's, and print them."""
     from speakerkd.cli.progress import bar
-    from speakerkd.evaluation.match_directory import match_directory
-    from speakerkd.evaluation.model import load_speaker_model
-    from speakerkd.evaluation.results import update_results
+    from speakerkd.evaluation import match_test
 
-    model = load_speaker_model(settings.model, settings.device)
     lists = [("audio_to_face", path) for path in settings.voice_to_face]
     lists += [("face_to_audio", path) for path in settings.face_to_voice]
     with bar() as progress:
-        entries = match_directory(
+        done = match_test.match_test(
             settings.directory,
-            model,
+            settings.model,
+            device=settings.device,
+            progress=progress("voices"),
             hard=settings.hard,
             same_session=settings.same_session,
             triples=settings.triples,
@@ -77,18 +76,15 @@ def match_test(settings: MatchTestOptions) -> None:
             examples=settings.examples,
             seed=settings.seed,
             replicates=settings.bootstrap,
-            spaces=model.directory / "spaces.npz",
-            outcomes=model.directory / "outcomes",
-            progress=progress("voices"),
         )
-    path = model.directory / "results.json"
-    update_results(path, "match", entries)
     if settings.as_json:
-        print(json.dumps(entries, indent=2, ensure_ascii=False))
+        print(json.dumps(done.entries, indent=2, ensure_ascii=False))
         return
-    print(f"{settings.directory}: {model.directory}")
-    _print_table(entries)
-    print(f"figures in {path}")
+    print(f"{settings.directory}: {done.path.parent}")
+    _print_table(done.entries)
+    if done.already:
+        print("done already: made from the same files, with the same settings and code")
+    print(f"figures in {done.path}")
 
 
 def _print_table(entries: dict[str, dict[str, Any]]) -> None:

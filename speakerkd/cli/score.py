@@ -33,6 +33,10 @@ def score(settings: ScoreSettings) -> None:
         for group, figures in one.entry.get("groups", {}).items():
             eer = "-" if figures["eer_percent"] is None else f"{figures['eer_percent']:.4f} %"
             print(f"  {group:<16} {figures['trials']:>10,} trials  EER {eer}")
+    already = sum(one.already for one in done)
+    if already:
+        share = "" if already == len(done) else f", {already} of {len(done)}"
+        print(f"done already{share}: made from the same files, with the same settings and code")
     print(f"scores in {done[0].path.parent}, figures in {done[0].path.parent.parent / 'results.json'}")
     levels = list(dict.fromkeys(one.condition.level for one in done if one.condition.level is not None))
     if levels:

@@ -14,10 +14,13 @@ from speakerkd.data.bands import read_channels
 from speakerkd.data.images import ImageSet, read_images
 from speakerkd.errors import InputError
 from speakerkd.evaluation.classify import classification_figures, matching_figures, top_k
+from speakerkd.evaluation.done import entries_made_from, files_of_model, mark_made_from
+from speakerkd.evaluation.results import update_results
 from speakerkd.frontend.corruptions import CORRUPTIONS, corrupt
 from speakerkd.frontend.images import ImageViewSettings, network_input
-from speakerkd.models.trained_model import TrainedModel
+from speakerkd.models.trained_model import TrainedModel, load_trained_model
 from speakerkd.teachers.text_table import TextTable, near, read_text_table
+from speakerkd.work.made import origin_digest
 
 BLOCK = 256  # pictures a batch
 
@@ -43,6 +46,35 @@ def image_figures(
     if robustness:
         figures |= _robustness(package, pictures, label, seed)
     return figures
+
+
+def classify_split(
+    model: Path | str,
+    directory: Path | str,
+    split: str,
+    *,
+    teacher: Path | None = None,
+    robustness: bool = False,
+    device: str = "cpu",
+) -> bool:
+    """Put a model's figures on a split into its results.json; True where an earlier run did so from the same files.
+
+    teacher: text table for matching; `teacher.npz` of the directory where it is None. Raises InputError.
+    """
+    folder, directory = Path(model), Path(directory)
+    results = folder / "results.json"
+    inputs = [*files_of_model(folder), directory / "images.json", directory / "classes.txt"]
+    inputs += [*sorted((directory / split).glob("*")), teacher or directory / "teacher.npz"]
+    record = origin_digest(inputs, {"robustness": robustness, "teacher": teacher is not None})
+    if split in entries_made_from(results, "classify", record):
+        return True
+    package = load_trained_model(folder, device)
+    pictures, table = open_pictures(directory, split, teacher)
+    figures = image_figures(package, pictures, table, robustness=robustness)
+    entry = {"figures": figures, "pictures": len(pictures), "data": str(directory), "model": package.digest}
+    mark_made_from(record, {split: entry})
+    update_results(results, "classify", {split: entry})
+    return False
 
 
 def open_pictures(directory: Path | str, split: str, teacher: Path | str | None) -> tuple[ImageSet, TextTable | None]:

@@ -19,7 +19,7 @@ from speakerkd.evaluation.model import find_model, load_speaker_model
 from speakerkd.evaluation.results import update_results
 from speakerkd.work.made import origin_digest
 
-SPACES = "spaces.npz"
+SPACES, OUTCOMES = "spaces.npz", "outcomes"  # for the report and `compare`
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,6 @@ class MatchTest:
     entries: dict[str, dict[str, Any]]
     path: Path
     already: bool
-
-    @property
-    def model(self) -> Path:
-        """The model's folder."""
-        return self.path.parent
 
 
 def match_test(
@@ -51,11 +46,14 @@ def match_test(
     folder = find_model(model)
     path = folder / "results.json"
     record = _record(Path(directory), folder, options)
-    entries = entries_made_from(path, "match", record) if (folder / SPACES).is_file() else {}
+    examples = options.get("examples")  # a picture that is written beside the figures
+    there = (folder / SPACES).is_file() and (folder / OUTCOMES).is_dir() and (examples is None or Path(examples).is_file())
+    entries = entries_made_from(path, "match", record) if there else {}
     if entries:
         return MatchTest(entries, path, already=True)
     package = load_speaker_model(folder, device)
-    entries = match_directory(directory, package, spaces=folder / SPACES, progress=progress, **options)
+    where = {"spaces": folder / SPACES, "outcomes": folder / OUTCOMES}
+    entries = match_directory(directory, package, **where, progress=progress, **options)
     mark_made_from(record, entries)
     update_results(path, "match", entries)
     return MatchTest(entries, path, already=False)
@@ -69,6 +67,6 @@ def _record(directory: Path, model: Path, options: dict[str, Any]) -> str:
     for folder in folders:
         inputs += [*files_of_data(folder), folder / "spk2gender", *sorted(folder.glob("teacher*"))]
         recordings.append(state_of_recordings(folder, features=True))
-    inputs += [value for value in options.values() if isinstance(value, Path) and not value.is_dir()]
+    inputs += [v for name, v in options.items() if isinstance(v, Path) and name != "examples" and not v.is_dir()]
     inputs += [path for _, path in options.get("lists", ())]
     return origin_digest(inputs, options | {"recordings": recordings})

@@ -149,8 +149,13 @@ def _read_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, n
 
 
 def _read_values(stream: IO[bytes], shape: tuple[int, ...], column_order: bool, dtype: np.dtype) -> NDArray:
-    count = math.prod(shape)
-    values = np.frombuffer(stream.read(count * dtype.itemsize), dtype, count)
+    content = memoryview(bytearray(math.prod(shape) * dtype.itemsize))  # of our own, so that it can be written to
+    place = 0
+    while place < len(content) and (count := stream.readinto(content[place:])):  # type: ignore[attr-defined]
+        place += count
+    if place < len(content):
+        raise ValueError(f"{len(content) - place} bytes are missing")
+    values = np.frombuffer(content, dtype, math.prod(shape))
     return values.reshape(shape[::-1]).T if column_order else values.reshape(shape)
 
 
