@@ -1,5 +1,6 @@
 # Source this after a script's defaults: `--some-option VALUE` sets the variable some_option, which must have a default.
 # `--some-switch` alone sets one whose default is false to true.
+# A script that sets `pass_on=()` before gets the options that it does not know there, with their values, to hand them on.
 # `--help` prints the comment block at the head of the script. An unknown option, or one without a value, ends the script.
 
 while [ $# -gt 0 ]; do
@@ -11,6 +12,11 @@ while [ $# -gt 0 ]; do
         --*)
             _name=${1#--}; _name=${_name%%=*}; _name=${_name//-/_}
             if ! [[ $_name =~ ^[a-z_0-9]+$ ]] || [ -z "${!_name+set}" ]; then
+                if [[ $_name =~ ^[a-z_0-9]+$ ]] && declare -p pass_on >/dev/null 2>&1; then
+                    pass_on+=("$1"); shift
+                    while [ $# -gt 0 ] && [[ $1 != --* ]]; do pass_on+=("$1"); shift; done
+                    continue
+                fi
                 echo "$0: error: unknown option $1, see $0 --help" >&2; exit 2
             fi
             if [[ $1 == *=* ]]; then

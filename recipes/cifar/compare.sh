@@ -16,6 +16,7 @@ tables="7 10 11 12 fig9" work=. seeds=1 corpus=cifar100 networks="resnet18 resne
 size=recipes/cifar/conf/size/32.yaml set=''
 methods="baseline fitnet sp ickd pkt ccl clip margin margin_quality classifier"
 source tools/parse_options.sh
+source tools/recipe.sh
 PATH=$PWD/.venv/bin:$PATH
 
 run() { # run SETTINGS OPTIONS...: train and evaluate what is not finished yet
@@ -71,6 +72,6 @@ for table in $tables; do
                 run "data.fraction=$share" --network resnet18 --systems "baseline margin classifier" --variant "share$share"
             done
             report fig9 resnet18-{baseline,margin,classifier}{_share0.25,_share0.50,} ;;
-        *) echo "compare.sh: error: no table '$table', known: 7 10 11 12 fig9" >&2; exit 2 ;;
+        *) fail 2 "no table '$table', known: 7 10 11 12 fig9" ;;
     esac
 done

@@ -26,34 +26,17 @@ teacher=clip weights='' alias='' names='' network=resnet18 margin=''
 systems="baseline margin classifier" seeds=1 size=recipes/cifar/conf/size/32.yaml set='' variant='' tag=''
 robustness=false published=false
 source tools/parse_options.sh
+source tools/recipe.sh
 bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
 
 conf=recipes/cifar/conf
 data=$work/data/$corpus
-tag=${tag:-$corpus-$network}
+tag=${tag:-$corpus-$network} exp=$work/exp/${tag:-$corpus-$network}
 case $network in # the paper's Table 12
     resnet34) margin=${margin:-0.2^2} ;;
     *) margin=${margin:-0.3^2} ;;
 esac
-
-stage_is() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"; }
-need() { # need STAGE FILE...: what a stage stands on, and which stage makes it
-    local file
-    for file in "${@:2}"; do
-        [ -e "$file" ] || { echo "run.sh: error: no $file, make it with: bash $0 --corpus $corpus --stage $1" >&2; exit 1; }
-    done
-}
-for_each() { # for_each FUNCTION: call it with system, seed and experiment folder of every system
-    local system seed several
-    several=$(wc -w <<<"$seeds")
-    for system in $systems; do
-        [ -f "$conf/$system.yaml" ] || { echo "run.sh: error: no config $conf/$system.yaml, see ls $conf" >&2; exit 1; }
-        for seed in $seeds; do
-            "$1" "$system" "$seed" "$work/exp/$tag-$system${variant:+_$variant}$([ "$several" -eq 1 ] || echo "-seed$seed")"
-        done
-    done
-}
 
 if stage_is 0 "pictures"; then
     options=(--kind "${corpus/#folder/auto}" --root "$root")
@@ -66,10 +49,12 @@ if stage_is 1 "teacher: $teacher"; then
 fi
 if stage_is 2 "train: $systems"; then
     train() {
-        local changes=("data.train=$data" "student.name=$network" "seed=$2")
-        [ "$1" = baseline ] || need 1 "$data/teacher.npz"
-        [[ $1 = margin* ]] && changes+=("distill.0.margin=$margin")
-        speakerkd train "$conf/$1.yaml" "$size" --exp "$3" --resume $(printf -- '--set %s ' "${changes[@]}" $set)
+        local system changes=("data.train=$data" "student.name=$network" "seed=$2")
+        system=$(basename "$1" .yaml)
+        [ "$system" = baseline ] || need 1 "$data/teacher.npz"
+        [[ $system = margin* ]] && changes+=("distill.0.margin=$margin")
+        # shellcheck disable=SC2046
+        speakerkd train "$1" "$size" --exp "$3" --resume $(each_set "${changes[@]}" "$set")
     }
     need 0 "$data/images.json"
     for_each train

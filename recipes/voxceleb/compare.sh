@@ -18,17 +18,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 table='' figure='' corpus=mini seeds=1 gpus=1 slurm='' cn1='' dry_run=false stage=0 tag='' prefix='' work=''
-options=()
-while [ $# -gt 0 ]; do
-    case $1 in
-        --dry-run) dry_run=true; shift ;;
-        --table | --figure | --seeds | --corpus | --gpus | --slurm | --cn1 | --stage | --tag | --prefix | --work)
-            [ $# -ge 2 ] || { echo "compare.sh: error: option $1 needs a value" >&2; exit 2; }
-            printf -v "${1#--}" '%s' "$2"; shift 2 ;;
-        -h | --help) sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p;}' "$0"; exit 0 ;;
-        *) options+=("$1"); shift ;;
-    esac
-done
+pass_on=() # to run.sh
+source tools/parse_options.sh
+source tools/recipe.sh
+options=("${pass_on[@]}")
 [ -n "$table$figure" ] || table=1
 case ${table:-figure $figure} in
     1) systems="baseline kd fitnet pkt sp ickd ccl margin classifier margin_quality" ;;
@@ -42,7 +35,7 @@ case ${table:-figure $figure} in
     "figure 1") systems="ablation/audio_0.25 ablation/audio_0.5 baseline" ;;
     "figure 6") systems="baseline margin classifier" ;;
     "figure 7" | "figure 8") systems=margin ;;
-    *) echo "compare.sh: error: no table '$table' or figure '$figure', see bash $0 --help" >&2; exit 2 ;;
+    *) fail 2 "no table '$table' or figure '$figure', see bash $0 --help" ;;
 esac
 tag=${tag:-$corpus} prefix=${prefix:-$tag} test=${work:+$work/}data/$tag/test
 if [ "$corpus" = mini ]; then # on egs/mini's data, in experiments of its own
@@ -59,9 +52,8 @@ run() { bash recipes/voxceleb/run.sh "${shared[@]}" "$@"; }
 done=0 all=0
 for system in $systems; do
     for seed in $seeds; do
-        folder=$exp-${system##*/}$([ "$seed" = "${seeds%% *}" ] || echo "-seed$seed")
         all=$((all + 1))
-        [ ! -e "$folder/model.json" ] || done=$((done + 1))
+        [ ! -e "$(folder_of "$system" "$seed")/model.json" ] || done=$((done + 1))
     done
 done
 echo "compare.sh: table ${table:-none}, figure ${figure:-none}: $all trainings, $done of them done"

@@ -32,6 +32,7 @@ voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teache
 systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 split_seed=0
 rirs='' augment=false lists='' dry_run=false set='' launch='' same_session=false noise_db="15 10 5"
 source tools/parse_options.sh
+source tools/recipe.sh
 bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
 
@@ -42,43 +43,8 @@ case $corpus in
         teacher=sface noise_db=10 size=${size:-$conf/size/mini.yaml} ;;
     voxceleb) scored=vox1 ;;
     folder) scored=test ;;
-    *) echo "run.sh: error: unknown corpus '$corpus', use mini, voxceleb or folder" >&2; exit 2 ;;
+    *) fail 2 "unknown corpus '$corpus', use mini, voxceleb or folder" ;;
 esac
-
-stage_is() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"; }
-need() { # need STAGE FILE...: what a stage stands on, and which stage makes it
-    local file
-    for file in "${@:2}"; do
-        [ -e "$file" ] || { echo "run.sh: error: no $file, make it with: bash $0 --corpus $corpus --tag $tag --stage $1" >&2; exit 1; }
-    done
-}
-given() { # given NAME...: options that the corpus needs
-    local name
-    for name in "$@"; do
-        [ -n "${!name}" ] || { echo "run.sh: error: --corpus $corpus needs --${name//_/-}, see bash $0 --help" >&2; exit 2; }
-    done
-}
-folder_of() { echo "$exp-${1##*/}$([ "$2" = "${seeds%% *}" ] || echo "-seed$2")"; } # SYSTEM SEED: its experiment; the first seed has the plain name
-for_each() { # for_each FUNCTION: call it with config, seed and experiment folder of every system
-    local system seed
-    for system in $systems; do
-        [ -f "$conf/$system.yaml" ] || { echo "run.sh: error: no config $conf/$system.yaml, see ls $conf" >&2; exit 1; }
-        for seed in $seeds; do
-            "$1" "$conf/$system.yaml" "$seed" "$(folder_of "$system" "$seed")"
-        done
-    done
-}
-once() { # once MARKER EXP COMMAND...: run it, unless MARKER names this very command and is newer than model and data
-    local marker=$2/$1 exp=$2
-    shift 2
-    if [ -e "$exp/results.json" ] && [ "$marker" -nt "$exp/model.json" ] && [ "$(cat "$marker")" = "$*" ] &&
-        [ -z "$(find "$data/$scored" "$data/test" -maxdepth 1 -type f -newer "$marker")" ]; then
-        echo "$marker: done already"
-    else
-        "$@"
-        echo "$*" >"$marker"
-    fi
-}
 
 parts() { # parts SECONDS: what of VoxCeleb is here, and what the stages cost by so long a measurement
     speakerkd doctor --corpus voxceleb ${voxceleb1:+--vox1 "$voxceleb1"} ${voxceleb2:+--vox2 "$voxceleb2"} --measure "$1" \
@@ -136,15 +102,15 @@ if stage_is 3 "train $systems"; then
         local more=(); [[ $1 != */strong* ]] || more=("${copies[@]}")
         # shellcheck disable=SC2086
         ${launch:+$launch --no-python} speakerkd train "$1" ${size:+"$size"} --exp "$3" --resume --set seed="$2" \
-            --set data.train="$data/train" $([ -z "$set" ] || printf -- '--set %s ' $set) "${more[@]}"
+            --set data.train="$data/train" $(each_set "$set") "${more[@]}"
     }
     for_each train
 fi
 if stage_is 4 "score"; then
     score() {
         need 3 "$3/model.json"
-        once .scored "$3" speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored"/trials_*
-        [ "${musan:-none}" = none ] || once .scored_noisy "$3" speakerkd score --model "$3" --data "$data/$scored" \
+        speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored"/trials_*
+        [ "${musan:-none}" = none ] || speakerkd score --model "$3" --data "$data/$scored" \
             --trials "$(ls "$data/$scored"/trials_{original,cleaned} 2>/dev/null | head -1)" --noise "$musan" --db $noise_db
     }
     for_each score
@@ -152,7 +118,7 @@ fi
 if stage_is 5 "match voices and faces of people it never saw"; then
     match() {
         need 3 "$3/model.json"
-        once .matched "$3" speakerkd match-test "$data/test" --model "$3" --fit "$data/train" $([ "$same_session" = false ] || echo --same-session)
+        speakerkd match-test "$data/test" --model "$3" --fit "$data/train" $([ "$same_session" = false ] || echo --same-session)
     }
     if ls "$data"/test/teacher*.scp >/dev/null 2>&1; then for_each match
     else echo "left out: no matching, $data/test has no faces with a teacher's embeddings"; fi

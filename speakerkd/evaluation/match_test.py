@@ -47,7 +47,8 @@ def match_test(
     path = folder / "results.json"
     record = _record(Path(directory), folder, options)
     examples = options.get("examples")  # a picture that is written beside the figures
-    there = (folder / SPACES).is_file() and (folder / OUTCOMES).is_dir() and (examples is None or Path(examples).is_file())
+    beside = [folder / SPACES, folder / OUTCOMES, *([Path(examples)] if examples else [])]
+    there = all(file.exists() for file in beside)
     entries = entries_made_from(path, "match", record) if there else {}
     if entries:
         return MatchTest(entries, path, already=True)

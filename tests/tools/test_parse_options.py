@@ -34,3 +34,14 @@ def test_what_is_not_an_option_ends_the_script(tmp_path, arguments):
 
 def test_help_prints_the_comment_at_the_head(tmp_path):
     assert run(tmp_path, "--help").stdout.splitlines() == ["Does a thing.", "  --stage N"]
+
+
+def test_a_script_that_asks_for_it_gets_the_options_that_it_does_not_know(tmp_path):
+    script = tmp_path / "compare.sh"
+    script.write_text(
+        f'set -euo pipefail\ntable=1 dry_run=false\npass_on=()\nsource "{PARSER}"\n'
+        'echo "$table|$dry_run"\nprintf "<%s>" "${pass_on[@]}"\n'
+    )
+    given = ["--size", "a b.yaml", "--table", "2", "--set=x=1", "--same-session", "--dry-run", "--set", "y=2 z=3"]
+    done = subprocess.run(["bash", str(script), *given], capture_output=True, text=True, check=True)
+    assert done.stdout == "2|true\n<--size><a b.yaml><--set=x=1><--same-session><--set><y=2 z=3>"

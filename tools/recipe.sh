@@ -1,0 +1,42 @@
+# What the recipes' scripts share: source it after tools/parse_options.sh. The script has the variables stage, stop_stage,
+# corpus, systems and seeds, `conf` (the folder of its configs) and `exp` (how its experiments' names begin).
+
+stage_is() { # stage_is N TEXT: true if stage N is to be run, which it then announces
+    [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"
+}
+
+need() { # need STAGE FILE...: what a stage stands on, and which stage makes it
+    local file
+    for file in "${@:2}"; do
+        [ -e "$file" ] || fail 1 "no $file, make it with: bash $0 --corpus $corpus${tag:+ --tag $tag} --stage $1"
+    done
+}
+
+given() { # given NAME...: options that the corpus needs
+    local name
+    for name in "$@"; do
+        [ -n "${!name}" ] || fail 2 "--corpus $corpus needs --${name//_/-}, see bash $0 --help"
+    done
+}
+
+for_each() { # for_each FUNCTION: call it with config, seed and experiment folder of every system
+    local system seed
+    for system in $systems; do
+        [ -f "$conf/$system.yaml" ] || fail 1 "no config $conf/$system.yaml, see ls $conf"
+        for seed in $seeds; do "$1" "$conf/$system.yaml" "$seed" "$(folder_of "$system" "$seed")"; done
+    done
+}
+
+folder_of() { # folder_of SYSTEM SEED: its experiment's folder; the first of several seeds has the plain name
+    echo "$exp-${1##*/}${variant:+_$variant}$([ "$2" = "${seeds%% *}" ] || echo "-seed$2")"
+}
+
+each_set() { # each_set "a.b=c d=e": --set a.b=c --set d=e
+    # shellcheck disable=SC2086
+    [ -z "$*" ] || printf -- '--set %s ' $*
+}
+
+fail() { # fail STATUS TEXT: say what is wrong, and stop
+    echo "$(basename "$0"): error: $2" >&2
+    exit "$1"
+}
