@@ -30,8 +30,8 @@ class EmbedOptions(Rejection, ModelSettings):
 @verb("directory")
 def embed(settings: EmbedOptions) -> None:
     """Embed the recordings and say what became of them."""
-    from speakerkd.cli.progress import bar
     from speakerkd.evaluation.embed_directory import embed_directory
+    from speakerkd.work.progress import bar
 
     with bar() as progress:
         path, rejected = embed_directory(

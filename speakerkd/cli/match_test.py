@@ -53,8 +53,8 @@ class MatchTestOptions(ModelSettings):
 @verb("directory")
 def match_test(settings: MatchTestOptions) -> None:
     """Match over the directory, keep the figures with the model's, and print them."""
-    from speakerkd.cli.progress import bar
     from speakerkd.evaluation import match_test
+    from speakerkd.work.progress import bar
 
     lists = [("audio_to_face", path) for path in settings.voice_to_face]
     lists += [("face_to_audio", path) for path in settings.face_to_voice]

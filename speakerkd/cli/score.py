@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 @verb()
 def score(settings: ScoreSettings) -> None:
     """Score the lists; print a line a list, and a table of EERs where noise was added."""
-    from speakerkd.cli.progress import bar
     from speakerkd.evaluation.job import score_lists
     from speakerkd.evaluation.results import line
+    from speakerkd.work.progress import bar
 
     with bar() as progress:
         done = score_lists(settings, progress)

@@ -39,13 +39,15 @@ def entries_made_from(path: Path | str, section: str, record: str) -> dict[str, 
     except InputError:  # said when the new figures are to be written beside the old ones
         return {}
     found = {name: entry for name, entry in entries.items() if entry.get("made", {}).get("record") == record}
-    return found if all(entry["made"].get("entries") == len(found) for entry in found.values()) else {}
+    if any(entry["made"].get("entries") != len(found) for entry in found.values()):
+        return {}
+    return dict(sorted(found.items(), key=lambda item: item[1]["made"].get("place", 0)))
 
 
 def mark_made_from(record: str, entries: Mapping[str, dict[str, Any]]) -> None:
-    """Write into the entries of one call what they were made from, and how many they are."""
-    for entry in entries.values():
-        entry["made"] = {**entry.get("made", {}), "record": record, "entries": len(entries)}
+    """Write into the entries of one call what they were made from, how many they are, and the place of each."""
+    for place, entry in enumerate(entries.values()):
+        entry["made"] = {**entry.get("made", {}), "record": record, "entries": len(entries), "place": place}
 
 
 def files_of_model(directory: Path | str) -> list[Path]:

@@ -8,13 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from speakerkd.config import to_yaml
+from speakerkd.config import read_yaml, to_yaml
 from speakerkd.errors import InputError
 from speakerkd.training.checkpoint import newest_step
 from speakerkd.training.experiment import Experiment, changed, flat, flatten
 from speakerkd.work.files import whole_file, write_json
+from speakerkd.work.lock import working_in
 from speakerkd.work.records import read_json
 
 # what changes neither weights nor figures may differ between a run and its resumption
@@ -28,13 +27,15 @@ HARMLESS = (
     "train.timeout_minutes",
 )
 FINISHED = "finished.json"
+VERB = "speakerkd train"
+Status = Literal["new", "resumed", "finished"]
 
 
 def checkpoints(folder: Path) -> Path:
     return folder / "checkpoints"
 
 
-def look_into_folder(folder: Path, experiment: Experiment, resume: bool) -> Literal["new", "resumed", "finished"]:
+def look_into_folder(folder: Path, experiment: Experiment, resume: bool) -> Status:
     """Decide what to do in an experiment directory; nothing is left behind in it.
 
     "finished": it holds this very experiment, trained to the end. Raises InputError where it holds another one (each
@@ -61,8 +62,27 @@ def look_into_folder(folder: Path, experiment: Experiment, resume: bool) -> Lite
     return "new" if step is None else "resumed"
 
 
-def begin_folder(folder: Path, experiment: Experiment) -> None:
-    """Make the directory of a new run, with the resolved config.yaml."""
+def enter_folder(folder: Path, experiment: Experiment, resume: bool, held: contextlib.ExitStack) -> Status:
+    """`look_into_folder`, with a folder that is there held until `held` closes.
+
+    Raises InputError as that does, and where another process trains there.
+    """
+    status = look_into_folder(folder, experiment, resume)
+    if status == "finished" or not folder.is_dir():
+        return status
+    held.enter_context(working_in(folder, VERB))
+    return look_into_folder(folder, experiment, resume)  # what a process that held it has left
+
+
+def begin_folder(folder: Path, experiment: Experiment, held: contextlib.ExitStack) -> None:
+    """Make the directory of a new run, with the resolved config.yaml, and hold it.
+
+    Raises InputError where another process has begun there.
+    """
+    if not folder.is_dir():
+        held.enter_context(working_in(folder, VERB))
+        if newest_step(checkpoints(folder)) is not None:
+            raise InputError("another run has begun there", folder, "choose another --name")
     with whole_file(folder / "config.yaml") as stream:
         stream.write(to_yaml(experiment))
 
@@ -77,10 +97,10 @@ def _unwritable(folder: Path, error: OSError) -> InputError:
 def _refuse_other_settings(folder: Path, experiment: Experiment) -> None:
     path = folder / "config.yaml"
     try:
-        old = flatten(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError, AttributeError) as error:
+        old = flatten(read_yaml(path))
+    except InputError as error:
         raise InputError(
-            f"the run there has no readable config.yaml ({error})", path, "choose another --name"
+            f"the run there has no readable config ({error.what})", path, "choose another --name"
         ) from error
     differences = changed(old, flat(experiment), HARMLESS)
     if differences:

@@ -16,7 +16,7 @@ from torch import Tensor
 from speakerkd.training.build import build_parts
 from speakerkd.training.checkpoint import load_newest, prune, restore, save_checkpoint
 from speakerkd.training.experiment import Experiment
-from speakerkd.training.folder import begin_folder, checkpoints, finish, look_into_folder, summary_of
+from speakerkd.training.folder import begin_folder, checkpoints, enter_folder, finish, summary_of
 from speakerkd.training.log import Log, Means
 from speakerkd.training.precision import autocast
 from speakerkd.training.processes import from_main, join_processes
@@ -38,14 +38,14 @@ def train(
     back with "already_finished". Raises InputError for faults of settings, data, folder or machine.
     """
     folder = Path(folder)
-    with join_processes(experiment.train) as accelerator:
+    with join_processes(experiment.train) as accelerator, contextlib.ExitStack() as held:
         main = accelerator.is_main_process
-        status = from_main(accelerator, look_into_folder(folder, experiment, resume) if main else "")
+        status = from_main(accelerator, enter_folder(folder, experiment, resume, held) if main else "")
         if status == "finished":
-            return {**summary_of(folder), "already_finished": True}
+            return {**(summary_of(folder) or {}), "already_finished": True}
         trainer = Trainer(build_parts(experiment, str(accelerator.device)), accelerator)
         if main and status == "new":
-            begin_folder(folder, experiment)
+            begin_folder(folder, experiment, held)
         return TrainingLoop(trainer, folder, report or (lambda row: None)).run()
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from speakerkd.errors import InputError
+from speakerkd.work.progress import counted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,7 +44,7 @@ def each(
         pairs = ((item, _attempt(function, item)) for item in items)
     else:
         pairs = _parallel(function, items, jobs, cluster)
-    yield from _progress(pairs, total, label)
+    yield from counted(pairs, total, label)
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> Result | InputError:
@@ -99,25 +99,3 @@ def _backend(jobs: int, cluster: str | None) -> Iterator[None]:
         ) from error
     with client, joblib.parallel_config("dask", client=client):
         yield
-
-
-def _progress(pairs: Iterator, total: int | None, label: str) -> Iterator:
-    if not (label and sys.stderr.isatty()):
-        yield from pairs
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total)
-        for pair in pairs:
-            yield pair
-            bar.advance(task)
