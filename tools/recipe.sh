@@ -1,5 +1,6 @@
-# What the recipes' scripts share: source it after tools/parse_options.sh. The script has the variables stage, stop_stage,
-# corpus, systems and seeds, `conf` (the folder of its configs) and `exp` (how its experiments' names begin).
+# What the recipes' scripts share: source it after tools/parse_options.sh. The script has the variables stage and
+# stop_stage; systems, seeds, `conf` (the folder of its configs) and `exp` (how its experiments' names begin); and, where
+# it takes them, corpus, tag and variant.
 
 stage_is() { # stage_is N TEXT: true if stage N is to be run, which it then announces
     [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"
@@ -8,14 +9,14 @@ stage_is() { # stage_is N TEXT: true if stage N is to be run, which it then anno
 need() { # need STAGE FILE...: what a stage stands on, and which stage makes it
     local file
     for file in "${@:2}"; do
-        [ -e "$file" ] || fail 1 "no $file, make it with: bash $0 --corpus $corpus${tag:+ --tag $tag} --stage $1"
+        [ -e "$file" ] || fail 1 "no $file, make it with: bash $0${corpus:+ --corpus $corpus}${tag:+ --tag $tag} --stage $1"
     done
 }
 
 given() { # given NAME...: options that the corpus needs
     local name
     for name in "$@"; do
-        [ -n "${!name}" ] || fail 2 "--corpus $corpus needs --${name//_/-}, see bash $0 --help"
+        [ -n "${!name}" ] || fail 2 "${corpus:+--corpus $corpus }needs --${name//_/-}, see bash $0 --help"
     done
 }
 

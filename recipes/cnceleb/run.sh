@@ -21,6 +21,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 stage=0 stop_stage=5 cn1='' cn2='' models='' systems=baseline seeds=1 join=5 size='' set='' launch='' tag=cnceleb work='' jobs=0
 source tools/parse_options.sh
+source tools/recipe.sh
 bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
 
@@ -28,26 +29,18 @@ conf=recipes/cnceleb/conf data=${work:+$work/}data/cnceleb exp=${work:+$work/}ex
 read -ra folders <<<"$models"
 if [ -z "$models" ]; then
     for system in $systems; do for seed in $seeds; do
-        [ -f "$conf/$system.yaml" ] || { echo "run.sh: error: no config $conf/$system.yaml, see ls $conf" >&2; exit 1; }
-        folders+=("$exp-$system$([ "$(wc -w <<<"$seeds")" -eq 1 ] || echo "-seed$seed")")
+        [ -f "$conf/$system.yaml" ] || fail 1 "no config $conf/$system.yaml, see ls $conf"
+        folders+=("$(folder_of "$system" "$seed")")
     done; done
 fi
-stage_is() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"; }
-need() { # need STAGE FILE...: what a stage stands on, and which stage makes it
-    local file
-    for file in "${@:2}"; do
-        [ -e "$file" ] || { echo "run.sh: error: no $file, make it with: bash $0 --stage $1" >&2; exit 1; }
-    done
-}
-given() { [ -n "$cn1" ] || { echo "run.sh: error: give --cn1 DIR, the folder of CN-Celeb_flac; see bash $0 --help" >&2; exit 2; }; }
 
 if stage_is 0 "corpus"; then
-    given
+    given cn1
     ls -d "$cn1"/data "$cn1"/eval/{enroll,test,lists/trials.lst,lists/enroll.lst} ${cn2:+"$cn2"/data "$cn2"/spk.lst}
     [ -n "$models$cn2" ] || echo "left out: CN-Celeb2 (--cn2), training is on CN-Celeb1's 797 speakers alone"
 fi
 if stage_is 1 "data directories"; then
-    given
+    given cn1
     speakerkd prepare cnceleb "$data" --cn1 "$cn1" ${cn2:+--cn2 "$cn2"} --join "$join" --jobs "$jobs" \
         $([ -z "$models" ] || echo --no-train)
 fi
@@ -61,7 +54,7 @@ if [ -z "$models" ] && stage_is 3 "train $systems"; then
         system=${folder#"$exp-"}; seed=${system##*-seed}; [ "$seed" != "$system" ] || seed=$seeds
         # shellcheck disable=SC2086
         ${launch:+$launch --no-python} speakerkd train "$conf/${system%-seed*}.yaml" ${size:+"$size"} --exp "$folder" --resume \
-            --set seed="$seed" --set data.train="$data/train" $([ -z "$set" ] || printf -- '--set %s ' $set)
+            --set seed="$seed" --set data.train="$data/train" $(each_set "$set")
     done
 fi
 if stage_is 4 "score"; then # both enrolments: the mean of a model's embeddings, and its joined recording

@@ -17,12 +17,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 stage=1 stop_stage=4 root='' lists='' version=v3 heard=English teacher=ir50 weights='' systems="fop margin"
 init='' labels='' work='' jobs=0 set=''
 source tools/parse_options.sh
+source tools/recipe.sh
 bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
 
 tag=$version-$heard data=${work:+$work/}data/mavceleb/$version-$heard exp=${work:+$work/}exp/mavceleb-$version-$heard
-[ -n "$root" ] || { echo "run.sh: error: name the corpus with --root, see bash $0 --help" >&2; exit 2; }
-stage_is() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"; }
+given root
 
 if stage_is 1 "data directories of $tag"; then
     speakerkd prepare mavceleb "$data" --root "$root" ${lists:+--lists "$lists"} --version "$version" --heard "$heard" --jobs "$jobs"
@@ -38,7 +38,7 @@ fi
 if stage_is 3 "train"; then
     for system in $systems; do
         speakerkd train "recipes/mavceleb/conf/$system.yaml" ${init:+"$init/finetune.yaml"} --exp "$exp-$system" \
-            --set "data.train=$data/train" $set
+            --set "data.train=$data/train" $(each_set "$set")
     done
 fi
 if stage_is 4 "score files"; then

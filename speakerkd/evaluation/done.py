@@ -26,8 +26,8 @@ TABLES = (
     "enroll.map",
 )
 EMBEDDINGS = (".json", ".ark", ".utt2dur")  # what lies beside embeddings in Kaldi's form
-WHERE = {"trials", "out", "device", "model", "data", "audio_root", "embeddings", "scores", "enrol", "subtract_mean"}
-WHERE |= {"cohort", "cohort_speakers", "calibrate", "development_scores", "noise", "category", "db"}
+PLACES = ("trials", "out", "model", "data", "audio_root", "noise")  # settings that name what has a rule of its own
+OWN = {*PLACES, "device", "category", "db"}  # no part of what common settings say
 
 
 def entries_made_from(path: Path | str, section: str, record: str) -> dict[str, Any]:
@@ -78,26 +78,14 @@ class ScoreOrigin:
     """What the lists of one `score` are made from; `record` gives it of one list under one condition."""
 
     def __init__(self, settings: ScoreSettings, model: Path | None, lists: Sequence[TrialList]) -> None:
-        given = settings.model_dump(mode="json", exclude=WHERE)
-        common: dict[str, Any] = given | {"recordings": _recordings(settings, lists)}
+        files = {name: _paths(value) for name, value in settings if name not in PLACES}
+        common = settings.model_dump(mode="json", exclude={*OWN, *(name for name, paths in files.items() if paths)})
+        common |= {"recordings": _recordings(settings, lists), "files": {n: len(paths) for n, paths in files.items()}}
         if settings.noise is not None:
             common["noises"] = signature(sorted(settings.noise.rglob("*.wav")))
-        inputs: list[Path] = []
-        for name, paths in (
-            ("embeddings", _beside(settings.embeddings)),
-            ("model", files_of_model(model) if model is not None else []),
-            ("data", files_of_data(settings.data) if settings.data else []),
-            ("scores", settings.scores),
-            ("enrol", [settings.enrol]),
-            ("subtract_mean", _beside(settings.subtract_mean)),
-            ("cohort", _beside(settings.cohort)),
-            ("cohort_speakers", [settings.cohort_speakers]),
-            ("calibrate", [settings.calibrate]),
-            ("development_scores", settings.development_scores),
-        ):
-            there = [path for path in paths if path is not None]
-            inputs += there
-            common[f"files of {name}"] = len(there)
+        inputs = [path for paths in files.values() for path in paths]
+        inputs += files_of_model(model) if model is not None else []
+        inputs += files_of_data(settings.data) if settings.data else []
         self._common = origin(inputs, common)
 
     def record(self, trials: TrialList, condition: str) -> str:
@@ -105,10 +93,11 @@ class ScoreOrigin:
         return origin_digest([trials.path], {"common": self._common, "condition": condition})
 
 
-def _beside(path: Path | None) -> list[Path]:
-    if path is None or path.suffix == ".npz":
-        return [] if path is None else [path]
-    return [path, *(path.with_suffix(suffix) for suffix in EMBEDDINGS)]
+def _paths(value: Any) -> list[Path]:
+    """The files that a setting names, with what lies beside archives of embeddings."""
+    paths = [path for path in (value if isinstance(value, list) else [value]) if isinstance(path, Path)]
+    beside = [path.with_suffix(suffix) for path in paths if path.suffix in (".ark", ".scp") for suffix in EMBEDDINGS]
+    return [*paths, *beside]
 
 
 def _recordings(settings: ScoreSettings, lists: Sequence[TrialList]) -> str:
