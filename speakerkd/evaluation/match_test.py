@@ -57,7 +57,7 @@ def match_test(
     entries = match_directory(directory, package, **where, progress=progress, **options)
     mark_made_from(record, entries)
     update_results(path, "match", entries)
-    return MatchTest(entries, path, already=False)
+    return MatchTest(entries_made_from(path, "match", record), path, already=False)
 
 
 def _record(directory: Path, model: Path, options: dict[str, Any]) -> str:
