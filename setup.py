@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "speakerkd/__init__.py").read_text("utf-8"), re.M)[1]
+VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "speakerkd/version.py").read_text("utf-8"), re.M)[1]
 SHIPPED = ("recipes", "tools/parse_options.sh", "tools/recipe.sh")  # what an installed package has of the checkout
 
 

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-import speakerkd
 from speakerkd.api import load
 from speakerkd.errors import InputError
 from speakerkd.models.onnx_export import Exported, export_onnx
 from speakerkd.models.trained_model import DESCRIPTION, WEIGHTS, read_description
+from speakerkd.version import __version__
 from speakerkd.work.files import whole_dir
 from speakerkd.work.records import read_json
 
@@ -93,7 +93,7 @@ threshold of one list is not that of another. Recorded and synthetic voices are 
 
 ## Licence
 
-State the licence of these weights here; speakerkd itself ({speakerkd.__version__}) is Apache-2.0.
+State the licence of these weights here; speakerkd itself ({__version__}) is Apache-2.0.
 """
 
 

@@ -13,10 +13,10 @@ from typing import NoReturn
 
 import click
 
-from speakerkd import __version__
 from speakerkd.cli.groups import Verbs
 from speakerkd.cli.streams import tolerant_streams
 from speakerkd.errors import InputError, one_line
+from speakerkd.version import __version__
 
 VERBS = (  # in the order of the data's way; each is a file here, imported when it is named
     "prepare",

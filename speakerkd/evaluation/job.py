@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import speakerkd
 from speakerkd.data.datadir import read_table
 from speakerkd.data.trials import TrialList, read_models, read_trials
 from speakerkd.errors import InputError
@@ -25,6 +24,7 @@ from speakerkd.evaluation.scorefile import read_header, read_scores, write_score
 from speakerkd.evaluation.scorer import Placed, Scorer
 from speakerkd.evaluation.settings import ScoreSettings, check
 from speakerkd.evaluation.sources import Change, FileSource, ModelSource, Progress, Tables
+from speakerkd.version import __version__
 from speakerkd.work.files import digest, whole_file
 from speakerkd.work.made import identity
 
@@ -288,7 +288,7 @@ def _write(
     """Scores, DET points and the entry in results.json, under the header's `name`."""
     trials, name = placed.trials, header.pop("name")
     listed = {"list": f"{trials.path} {digest(trials.path)}", "trials": len(trials)}
-    header = {"speakerkd": speakerkd.__version__, **listed, **header}
+    header = {"speakerkd": __version__, **listed, **header}
     path = out / "scores" / f"{name}.txt"
     write_scores(path, trials, scores, header)
     _list_missing(path.with_suffix(".missing"), placed)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import speakerkd
 from speakerkd.data.archive import read_shared_vectors
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
@@ -38,6 +37,7 @@ from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings,
 from speakerkd.evaluation.settings import ProtocolName
 from speakerkd.maths import unit
 from speakerkd.teachers.record import read_cached_teacher
+from speakerkd.version import __version__
 from speakerkd.work.files import whole_file
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
         np.array([genders.get(person, "") for person in people]),
         keys,
         row,
-        {"data": str(directory), "model": f"{package.directory} {package.digest}", "speakerkd": speakerkd.__version__},
+        {"data": str(directory), "model": f"{package.directory} {package.digest}", "speakerkd": __version__},
     )
 
 

@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-import speakerkd
 from speakerkd.config import Settings, parse
 from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
 from speakerkd.errors import InputError
@@ -26,6 +25,7 @@ from speakerkd.models.precision import compile_network, inference_dtype
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.weights import load_foreign, load_into
 from speakerkd.tensors import Output
+from speakerkd.version import __version__
 from speakerkd.work.files import digest, write_json
 from speakerkd.work.records import read_json
 from speakerkd.work.weights import write_tensors
@@ -93,7 +93,7 @@ class TrainedModel:
     teacher: TeacherRecord | None = None
     labels: list[str] = field(default_factory=list)
     protocol: Literal["crops", "whole", "mean"] = "crops"
-    version: str = speakerkd.__version__
+    version: str = __version__
     directory: Path | None = None
     digest: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -187,10 +187,10 @@ def save_trained_model(
     network, projection = unwrapped(student), None if head is None else unwrapped(head)
     parts = {"student": network} | ({} if projection is None else {"head": projection})
     tensors = {f"{part}.{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
-    write_tensors(directory / WEIGHTS, tensors, {"format": "pt", "speakerkd": speakerkd.__version__})
+    write_tensors(directory / WEIGHTS, tensors, {"format": "pt", "speakerkd": __version__})
     description = Description(
         format=FORMAT,
-        version=speakerkd.__version__,
+        version=__version__,
         task=task,
         student=settings.model_dump(mode="json", exclude={"weights"}),  # what it started from is no part of it
         disentangled=network.classes if isinstance(network, DisentangledBranch) else None,
@@ -281,7 +281,7 @@ def read_description(directory: Path | str) -> Description:
     values = read_json(where, dict[str, Any], "train the model again, or copy its folder again")
     if isinstance(values.get("format"), int) and values["format"] > FORMAT:
         raise InputError(
-            f"written by speakerkd {values.get('version')}, this is {speakerkd.__version__}", where, "update speakerkd"
+            f"written by speakerkd {values.get('version')}, this is {__version__}", where, "update speakerkd"
         )
     description = parse(Description, values, where)
     if description.task not in TASKS:

@@ -24,8 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import speakerkd
 from speakerkd.errors import InputError
+from speakerkd.version import __version__
 from speakerkd.work.files import below, digest, whole_dir, write_json
 from speakerkd.work.records import read_json
 
@@ -81,7 +81,7 @@ def save_checkpoint(
             for file in sorted(part.iterdir()):
                 _to_disk(file)
                 files[file.name] = {"bytes": file.stat().st_size, "sha256": digest(file)}
-            record = {**state, "step": step, "version": speakerkd.__version__, "files": files}
+            record = {**state, "step": step, "version": __version__, "files": files}
             write_json(part / "state.json", record)
     except (InputError, SafetensorError) as error:
         reason = error.what if isinstance(error, InputError) else str(error)

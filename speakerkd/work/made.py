@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import speakerkd
 from speakerkd.errors import InputError
+from speakerkd.version import __version__
 from speakerkd.work.files import digest, write_json
 from speakerkd.work.records import read_json
 
@@ -54,7 +54,7 @@ def _short(parts: Iterable[str]) -> str:
 def origin(inputs: Iterable[Path | str], settings: Mapping[str, Any]) -> dict[str, Any]:
     """The record of what something is made from: input files, settings, and the version of this package."""
     return {
-        "version": speakerkd.__version__,
+        "version": __version__,
         "inputs": [[Path(path).name, identity(path)] for path in inputs],
         "settings": json.loads(json.dumps(dict(settings), default=str)),
     }

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-import speakerkd
 from speakerkd.corpora import trials
 from speakerkd.corpora.mini import faces, media, noises, sentences, voices
 from speakerkd.corpora.mini.settings import MiniSettings
 from speakerkd.errors import InputError
+from speakerkd.version import __version__
 from speakerkd.work import shards
 from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.records import read_json
@@ -172,7 +172,7 @@ def write_mini(root: Path, settings: MiniSettings, *, jobs: int = 0, cluster: st
 
 def _claim(root: Path, settings: MiniSettings) -> None:
     """Make `root` the home of this corpus, clearing a mini of other settings and refusing anything else."""
-    record = {"corpus": "mini", "version": speakerkd.__version__, **settings.model_dump()}
+    record = {"corpus": "mini", "version": __version__, **settings.model_dump()}
     path = root / RECORD
     if path.is_file():
         if _read(path) == record:
