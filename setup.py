@@ -48,6 +48,7 @@ REQUIRES = [
     "joblib>=1.4",
     "pydantic>=2.7",
     "PyYAML>=6",
+    "typer>=0.15,<0.20",  # from 0.20 on it hides the click that our generated options extend
     "click>=8.2",
     "rich>=13",
     "matplotlib>=3.8",
@@ -67,7 +68,6 @@ EXTRAS = {
     "raster": ["rasterio>=1.4"],  # GeoTIFF
     "vad": ["silero-vad>=6"],  # voice activity detection
     "gallery": ["faiss-cpu>=1.9"],  # identification among more than a million speakers
-    "demo": ["gradio>=5"],
     "cluster": ["dask>=2024.8", "distributed>=2024.8"],  # data preparation over many machines
     "test": [
         "pytest>=8",

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+from typer.core import TyperGroup
 
 from speakerkd.errors import InputError, nearest
 
 
-class Verbs(click.Group):
+class Verbs(TyperGroup):
     """Verbs of a package, and those that others have installed under an entry point.
 
     package: its module `embed_text` holds the command `embed_text` as the verb `embed-text`; the module's docstring is
@@ -30,7 +31,7 @@ class Verbs(click.Group):
         help: str,
         plugins: Mapping[str, click.Command] | None = None,
     ) -> None:
-        super().__init__(name, help=help, no_args_is_help=True)
+        super().__init__(name=name, help=help, no_args_is_help=True, rich_markup_mode=None)
         self.package, self.verbs = package, verbs
         self.plugins = {} if plugins is None else plugins
 

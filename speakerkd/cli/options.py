@@ -22,6 +22,7 @@ from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from typer.core import TyperCommand
 
 from speakerkd.config import S, Settings, bounds, explain
 from speakerkd.errors import InputError, nearest
@@ -40,7 +41,7 @@ def verb(*positional: str) -> Callable[[Callable[[S], None]], click.Command]:
     return make
 
 
-class Verb(click.Command):
+class Verb(TyperCommand):
     """A command whose parameters are the fields of a Settings class."""
 
     def __init__(
@@ -52,7 +53,14 @@ class Verb(click.Command):
         options = [_option(name, field) for name, field in fields.items() if name not in positional]
         wide = {"max_content_width": 120}
         parameters: list[click.Parameter] = [*arguments, *options]
-        super().__init__(name, params=parameters, help=_shown(text), callback=self._call, context_settings=wide)
+        super().__init__(
+            name,
+            params=parameters,
+            help=_shown(text),
+            callback=self._call,
+            context_settings=wide,
+            rich_markup_mode=None,  # click's own help: plain text on every terminal
+        )
         # where arguments follow, a number's flag ends at what is no number, and --set at what is no key=value
         self.many = {
             option.opts[0]: _fitting(fields[_field_of(kind, option.name)]) if positional else _anything
