@@ -73,6 +73,9 @@ if stage_is 1 "data directories"; then
 fi
 if stage_is 2 "Fbank, faces, teacher"; then
     need 1 "$data"/{train,$scored}/wav.scp
+    if [ "$systems" != baseline ] && [ ! -f "$data/train/face.scp" ]; then
+        echo "run.sh: error: no faces in $data/train (dev/mp4 of VoxCeleb2), nothing can teach: give --systems baseline" >&2; exit 1
+    fi
     for part in $(printf '%s\n' train test $scored | sort -u); do
         [ ! -d "$data/$part" ] || speakerkd fbank "$data/$part" --jobs "$jobs"
         [ ! -f "$data/$part/face.scp" ] || speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05
@@ -92,7 +95,8 @@ if stage_is 2 "Fbank, faces, teacher"; then
     fi
 fi
 if stage_is 3 "train $systems"; then
-    need 2 "$data"/train/{feats,teacher}.scp
+    need 2 "$data/train/feats.scp"
+    [ "$systems" = baseline ] || need 2 "$data/train/teacher.scp"
     copies=()
     if [ "$augment" = true ]; then
         copies=(--set "data.train=[$data/train, $data/train_sp0.9, $data/train_sp1.1]"

@@ -84,10 +84,8 @@ def faces(options: argparse.Namespace) -> None:
     padded = busy(lambda: FaceDetector(DetectorSettings(), options.device).find(pictures))
     tracked = busy(lambda: FaceDetector(DetectorSettings(padding=0, min_face=60), options.device).find(pictures))
     count = len(pictures)
-    print(
-        f"faces, one by one: {count / loop:.1f} pictures/s; in a batch, aligned: {count / ours:.1f}, "
-        f"{loop / ours:.2f} x"
-    )
+    print(f"faces, one by one: {count / loop:.1f} pictures/s")
+    print(f"  in a batch, and aligned: {count / ours:.1f} pictures/s, {loop / ours:.2f} x")
     print(f"  with the default border: {count / padded:.1f} pictures/s, {loop / padded:.2f} x")
     print(f"  min_face=60, no border (tracked faces fill the frame): {count / tracked:.1f}, {loop / tracked:.2f} x")
 
