@@ -13,8 +13,9 @@ bash tools/install.sh
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --quiet --check .
 .venv/bin/lint-imports --no-logo
+cores=$(nproc) # asked before the next line, which it would heed
 # the tests compare many small results: more threads only wait for each other
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 marks=()
 [ "$fast" = true ] && marks=(-m "not slow")
-.venv/bin/python -m pytest -n "$(nproc)" --dist worksteal "${marks[@]}"
+.venv/bin/python -m pytest -n "$cores" --dist worksteal "${marks[@]}"

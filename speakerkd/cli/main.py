@@ -41,6 +41,7 @@ VERBS = (  # in the order of the data's way; each is a file here, imported when 
     "compare",
     "structure",
     "report",
+    "tables",
     "export",
     "recipe",
     "doctor",

@@ -6,6 +6,7 @@ import io
 import pytest
 from experiments import make_experiment
 
+from speakerkd.cli.main import run
 from speakerkd.errors import InputError
 from speakerkd.report.papers import as_format, published_tables
 from speakerkd.report.published import all_published, published_for, published_row
@@ -54,3 +55,14 @@ def test_csv_and_latex_keep_every_row(tmp_path):
         as_format(cells, "word")
     with pytest.raises(InputError, match="no such folder"):
         published_tables(tmp_path / "none")
+
+
+def test_the_verb_writes_the_chosen_tables(tmp_path, capsys):
+    make_experiment(tmp_path / "exp/x-margin")
+    out = tmp_path / "t.csv"
+    arguments = ["--exp", str(tmp_path / "exp"), "--table", "1", "4", "--format", "csv", "--out", str(out)]
+    with pytest.raises(SystemExit) as end:
+        run(["tables", "--paper", "widely_differing_modalities", *arguments])
+    assert end.value.code == 0 and capsys.readouterr().out == f"88 figures in {out}\n"
+    rows = list(csv.DictReader(out.open()))
+    assert {row["table"] for row in rows} == {"1", "4"} and sum(bool(row["ours"]) for row in rows) == 5
