@@ -37,7 +37,7 @@ def classify(settings: ClassifyOptions) -> None:
     """Print the table of figures, or the class of each picture."""
     from speakerkd.evaluation.images import classify_files, classify_split
     from speakerkd.models.device import choose_device
-    from speakerkd.models.trained_model import load_trained_model
+    from speakerkd.models.trained_model import load_trained_model, read_description
     from speakerkd.report.results import read_result
     from speakerkd.report.summary import result_table
     from speakerkd.report.tables import as_text
@@ -49,6 +49,7 @@ def classify(settings: ClassifyOptions) -> None:
                 print(f"{file}: {name} ({probability:.0%}, {folder})")
         return
     for folder in settings.models:
+        read_description(folder)  # says so where there is no model, before its config is looked for
         directory = settings.data or trained_on(folder)
         options = {"teacher": settings.teacher, "robustness": settings.robustness, "device": device}
         if classify_split(folder, directory, settings.split, **options):

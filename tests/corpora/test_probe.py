@@ -55,7 +55,7 @@ def test_a_video_without_sound(media):
 def test_missing_and_a_folder(media):
     with pytest.raises(InputError, match="no such recording"):
         duration(media.root / "none.wav")
-    with pytest.raises(InputError, match="a folder where a"):
+    with pytest.raises(InputError, match="a folder in place of the"):
         duration(media.root)
 
 

@@ -116,7 +116,7 @@ def test_faults_are_named(tmp_path):
         "nan.wav": "not finite",
         "inf.wav": "not finite",
         "missing.wav": "no such recording",
-        ".": "a folder where a",
+        ".": "a folder in place of the",
     }.items():
         with pytest.raises(InputError, match=fault) as caught:
             read_audio(tmp_path / name)

@@ -77,7 +77,7 @@ def test_faults_are_named(tmp_path):
         "empty.jpg": "empty file",
         "text.jpg": "not a readable picture",
         "none.jpg": "no such picture",
-        ".": "a folder where a",
+        ".": "a folder in place of the",
     }.items():
         with pytest.raises(InputError, match=fault) as caught:
             read_picture(tmp_path / name)
