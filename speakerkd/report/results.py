@@ -24,6 +24,7 @@ LISTS = {
     "trials_concat": "cnceleb_joined",
 }
 NOISY = {"vox1_o": "eer_noise", "vox1_cleaned": "eer_cleaned_noise"}
+QUESTION = re.compile(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?(_centred)?(_fit)?")
 SEED_SUFFIX = re.compile(r"-seed\d+$")
 
 
@@ -137,6 +138,20 @@ def noise_of(name: str) -> tuple[str, float] | None:
 def short_list(name: str) -> str:
     """A list's short name, `vox1_o` for trials_original; own lists keep theirs."""
     return LISTS.get(name, name.removeprefix("trials_"))
+
+
+def question_name(key: str) -> str | None:
+    """`acc_match_audio_to_face_o_5` as the papers write it, `A-F (O), 1 of 5`; None for other keys."""
+    found = QUESTION.fullmatch(key)
+    if found is None:
+        return None
+    direction = "A-F" if found[1] == "audio_to_face" else "F-A"
+    return (
+        f"{direction} ({found[2].upper()})"
+        + (f", 1 of {found[3]}" if found[3] else "")
+        + (", centred" if found[4] else "")
+        + (", linear map" if found[5] else "")
+    )
 
 
 def _figures(raw: Results) -> dict[str, float]:

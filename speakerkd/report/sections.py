@@ -16,7 +16,7 @@ from speakerkd.report.pictures.det import Curve, det_curves
 from speakerkd.report.pictures.histograms import score_histogram
 from speakerkd.report.pictures.matching import Bar, matching_bars
 from speakerkd.report.pictures.spaces import embedding_map
-from speakerkd.report.results import Result, Training, noise_of, read_training, short_list, split_name
+from speakerkd.report.results import Result, Training, noise_of, question_name, read_training, short_list, split_name
 from speakerkd.work.arrays import read_npz
 
 Groups = Mapping[str, Sequence[Result]]
@@ -27,7 +27,6 @@ LIST_NAMES = {
     "vox1_cleaned": "the cleaned list",
     "cnceleb": "CN-Celeb",
 }
-QUESTION = re.compile(r"acc_match_(audio_to_face|face_to_audio)_([oh])(?:_(\d+))?(_centred)?(_fit)?")
 
 
 def with_pictures(groups: Groups, folder: Path) -> list[Section]:
@@ -138,7 +137,6 @@ def _noise(groups: Groups, folder: Path) -> Section:
 def _matching(groups: Groups, folder: Path) -> Section:
     section = Section("Matching voices and faces")
     bars: dict[str, dict[str, Bar]] = {}
-    bound: dict[str, float] = {}
     chance: float | None = None
     people: list[str] = []
     for system, runs in groups.items():
@@ -147,9 +145,6 @@ def _matching(groups: Groups, folder: Path) -> Section:
             if question is None or entry.accuracy_percent is None:
                 continue
             chance = entry.chance_percent if entry.chance_percent is not None else chance
-            if name.endswith("_fit"):
-                bound[question] = max(bound.get(question, 0.0), entry.accuracy_percent)
-                continue
             bars.setdefault(system, {})[question] = (entry.accuracy_percent, entry.interval_percent)
             if entry.people:
                 people.append(f"{entry.people} people")
@@ -157,28 +152,13 @@ def _matching(groups: Groups, folder: Path) -> Section:
         of = f" of {people[0]}" if people else ""
         caption = (
             f"Right answers in matching{of}: A-F voice to face, F-A face to voice; O any other people, H of the same "
-            "gender. Lines are 95 % intervals over people; dotted: chance"
-            + ("; dashed: the best linear map from the voices to the faces." if bound else ".")
+            "gender; linear map: after the best linear map from training voices to their faces, which is fair to an "
+            "untaught network. Lines are 95 % intervals over people; dotted: chance."
         )
         section.pictures.append(
-            matching_bars(
-                bars, chance if chance is not None else 50.0, folder / "matching.png", caption, bound, list(groups)
-            )
+            matching_bars(bars, chance if chance is not None else 50.0, folder / "matching.png", caption, list(groups))
         )
     return section
-
-
-def question_name(key: str) -> str | None:
-    """`acc_match_audio_to_face_o_5` as the papers write it, `A-F (O), 1 of 5`; None for other keys."""
-    found = QUESTION.fullmatch(key)
-    if found is None:
-        return None
-    direction = "A-F" if found[1] == "audio_to_face" else "F-A"
-    return (
-        f"{direction} ({found[2].upper()})"
-        + (f", 1 of {found[3]}" if found[3] else "")
-        + (", centred" if found[4] else "")
-    )
 
 
 def _spaces(groups: Groups, folder: Path) -> Section:

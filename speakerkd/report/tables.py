@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from speakerkd.report.results import question_name
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -58,13 +60,19 @@ def columns_for(figures: Sequence[Mapping[str, float]]) -> tuple[Column, ...]:
     known = (*SPEAKER_COLUMNS, *IMAGE_COLUMNS)
     keys = {column.key for column in known}
     others = dict.fromkeys(key for row in figures for key in row if key not in keys)
-    own = [
-        Column(key, f"EER ({key[4:]}) %") if key.startswith("eer_") else Column(key, f"minDCF ({key[7:]})", 3)
-        for key in others
-        if key.startswith(("eer_", "mindcf_"))
-    ]
+    own = [column for key in others if (column := _own_column(key)) is not None]
     there = {key for row in figures for key in row}
     return tuple(column for column in (*SPEAKER_COLUMNS, *own, *IMAGE_COLUMNS) if column.key in there)
+
+
+def _own_column(key: str) -> Column | None:
+    if key.startswith("eer_"):
+        return Column(key, f"EER ({key[4:]}) %")
+    if key.startswith("mindcf_"):
+        return Column(key, f"minDCF ({key[7:]})", 3)
+    if (question := question_name(key)) is not None:
+        return Column(key, f"{question} %", 1, False)
+    return None
 
 
 def summarise(values: Sequence[float], decimals: int) -> str:

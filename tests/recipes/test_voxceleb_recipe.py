@@ -66,13 +66,13 @@ def test_the_recipe_ends_with_a_table_and_each_stage_runs_again(tmp_path):
     assert {"better", "worse", "no difference"} >= {one["verdict"] for one in found.values()}
     assert "match/acc_match_face_to_audio_h_fit/accuracy_percent" in found
     page = (tmp_path / "exp" / "mini.html").read_text()
-    assert "<img" in page and "baseline" in page
+    assert "<svg" in page and "margin against baseline" in page
 
     # again: nothing is trained anew, and the figures stay
     before = (tmp_path / "exp" / "mini-margin" / "model.safetensors").read_bytes()
     again = ok(recipe(tmp_path, "--stage", "3"))
     assert "trained already" in again
-    assert again.count(".scored: done already") == again.count(".matched: done already") == 2
+    assert again.count("done already") >= 6  # clean and noisy scores, and matching, of two systems
     assert (tmp_path / "exp" / "mini-margin" / "model.safetensors").read_bytes() == before
     assert again.splitlines()[-6:-3] == shown.splitlines()[-6:-3]
 

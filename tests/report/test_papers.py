@@ -8,6 +8,7 @@ from experiments import make_experiment
 
 from speakerkd.cli.main import run
 from speakerkd.errors import InputError
+from speakerkd.report.answer import figure_key, heading
 from speakerkd.report.papers import as_format, published_tables
 from speakerkd.report.published import all_published, published_for, published_row
 
@@ -66,3 +67,11 @@ def test_the_verb_writes_the_chosen_tables(tmp_path, capsys):
     assert end.value.code == 0 and capsys.readouterr().out == f"88 figures in {out}\n"
     rows = list(csv.DictReader(out.open()))
     assert {row["table"] for row in rows} == {"1", "4"} and sum(bool(row["ours"]) for row in rows) == 5
+
+
+def test_paths_of_a_comparison_are_the_tables_figures():
+    assert figure_key("scores/trials_original.crops/eer_percent") == "eer_vox1_o"
+    assert figure_key("scores/trials_hard.mean/min_dcf/0.01") == "mindcf_vox1_h"
+    assert figure_key("scores/trials_original.crops.all-10dB/eer_percent") == "eer_noise_10db"
+    assert figure_key("match/acc_match_audio_to_face_o_fit/accuracy_percent") == "acc_match_audio_to_face_o_fit"
+    assert heading("acc_match_audio_to_face_o_fit") == "A-F (O), linear map"

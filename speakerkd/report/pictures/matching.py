@@ -17,11 +17,10 @@ def matching_bars(
     chance: float,
     path: Path,
     caption: str,
-    bound: Mapping[str, float] | None = None,
     systems: Sequence[str] | None = None,
 ) -> Picture:
-    """A dot with its interval a system and question. groups: {system: {question: bar}}; bound: {question: percent}
-    that a linear map from voices to faces reaches."""
+    """A dot with its interval a system and question. groups: {system: {question: bar}}. systems: all of a page, whose
+    order decides on colours."""
     questions = list(dict.fromkeys(question for bars in groups.values() for question in bars))
     figure, (axes,) = draw(max(5.4, 1.6 + 1.1 * len(questions)), 3.8)
     width = 0.7 / max(len(groups), 1)
@@ -48,18 +47,7 @@ def matching_bars(
         fontsize=8,
         color=INK,
     )
-    for question, value in (bound or {}).items():
-        if question in questions:
-            at = questions.index(question)
-            axes.plot(
-                [at - 0.42, at + 0.42],
-                [value, value],
-                color=INK,
-                linewidth=1.2,
-                linestyle="--",
-                label="linear map, voices to faces" if question == questions[0] else None,
-            )
-    axes.set_xticks(np.arange(len(questions)), questions)
+    axes.set_xticks(np.arange(len(questions)), [question.replace(", ", ",\n") for question in questions])
     axes.set_xlim(-0.6, len(questions) - 0.4)
     axes.set_ylabel("right answers, %")
     name_curves(figure, axes, len(groups))
