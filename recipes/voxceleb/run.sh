@@ -46,6 +46,11 @@ case $corpus in
     *) fail 2 "unknown corpus '$corpus', use mini, voxceleb or folder" ;;
 esac
 
+size_of() { # size_of CONFIG: the size laid over it, a face network's own where it is one
+    local own=$size
+    [[ ${1##*/} != face_* ]] || own=$(dirname "$size")/face/$(basename "$size")
+    [ -z "$size" ] || [ ! -f "$own" ] || echo "$own"
+}
 parts() { # parts SECONDS: what of VoxCeleb is here, and what the stages cost by so long a measurement
     speakerkd doctor --corpus voxceleb ${voxceleb1:+--vox1 "$voxceleb1"} ${voxceleb2:+--vox2 "$voxceleb2"} --measure "$1" \
         ${lists:+--lists "$lists"} ${musan:+--musan "$musan"} ${weights:+--weights "$weights"} ${work:+--work "$work"} \
@@ -90,7 +95,7 @@ if stage_is 2 "Fbank, faces, teacher"; then
     [ "$augment" = false ] || speakerkd augment "$data/train" ${musan:+--musan "$musan"} ${rirs:+--rirs "$rirs"} \
         --speeds 0.9 1.1 --jobs "$jobs"
     if [[ " $systems" == *weak_* ]]; then # the weak teacher of Table 2, trained on the corpus's own faces
-        speakerkd train $conf/face_teacher.yaml ${size:+"$size"} --exp "$exp-weak_teacher" --resume --set data.train="$data/train"
+        speakerkd train $conf/face_teacher.yaml $(size_of face_teacher) --exp "$exp-weak_teacher" --resume --set data.train="$data/train"
         embed "$exp-weak_teacher" --name weak
     fi
 fi
@@ -105,7 +110,7 @@ if stage_is 3 "train $systems"; then
     train() {
         local more=(); [[ $1 != */strong* ]] || more=("${copies[@]}")
         # shellcheck disable=SC2086
-        ${launch:+$launch --no-python} speakerkd train "$1" ${size:+"$size"} --exp "$3" --resume --set seed="$2" \
+        ${launch:+$launch --no-python} speakerkd train "$1" $(size_of "$1") --exp "$3" --resume --set seed="$2" \
             --set data.train="$data/train" $(each_set "$set") "${more[@]}"
     }
     for_each train

@@ -83,13 +83,17 @@ def save_checkpoint(
                 files[file.name] = {"bytes": file.stat().st_size, "sha256": digest(file)}
             record = {**state, "step": step, "version": __version__, "files": files}
             write_json(part / "state.json", record)
-    except (InputError, SafetensorError) as error:
-        reason = error.what if isinstance(error, InputError) else str(error)
+    except (InputError, SafetensorError, OSError) as error:
+        reason = error.what if isinstance(error, InputError) else f"cannot be written ({_reason(error)})"
         last = newest_step(folder)
         kept = f"the last good checkpoint is step-{last}" if last is not None else "no checkpoint is there yet"
         fix = f"free space there, or check its rights, then --resume; {kept}"
         raise InputError(f"the checkpoint {reason}", path, fix) from error
     return path
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def steps_there(folder: Path) -> list[int]:

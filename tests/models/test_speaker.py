@@ -146,7 +146,11 @@ def test_weights_of_another_width_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"widht": 1}, "did you mean 'width'"), ({"width": 0}, "greater than 0"), ({"name": "resnet"}, "resnet34")],
+    [
+        ({"widht": 1}, "did you mean 'width'"),
+        ({"width": 0}, "greater than 0"),
+        ({"name": "resnet"}, "did you mean 'resnet"),
+    ],
 )
 def test_settings_are_checked(values, message):
     with pytest.raises(InputError, match=message):

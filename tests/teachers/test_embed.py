@@ -263,7 +263,7 @@ def test_faults_of_the_head_are_named(data, weights, tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"no")
     for path, fault in (
         (tmp_path / "bad.safetensors", "not a teacher classifier"),
-        (tmp_path / "none", "no teacher classifier"),
+        (tmp_path / "none", "no such teacher classifier"),
     ):
         with pytest.raises(InputError, match=fault):
             load_classifier(path)
@@ -273,7 +273,11 @@ def test_the_verb(data, weights, capsys):
     with pytest.raises(SystemExit) as caught:
         run(["embed-teacher", str(data), "--teacher", "mobilefacenet", "--weights", str(weights), "--classifier"])
     out = capsys.readouterr().out
-    assert caught.value.code == 0 and "3 in, 3 out" in out and "2 speakers, 3 faces, training accuracy 100.00 %" in out
+    assert (
+        caught.value.code == 0
+        and "3 in, 3 out" in out
+        and "2 speakers, 3 embeddings, training accuracy 100.00 %" in out
+    )
     for arguments, code, message in (
         (["embed-teacher", str(data)], 2, "Missing option"),
         (["embed-teacher", str(data), "--teacher", "ir50"], 1, "needs weights"),
