@@ -279,7 +279,7 @@ def test_the_verb(data, weights, capsys):
         and "2 speakers, 3 embeddings, training accuracy 100.00 %" in out
     )
     for arguments, code, message in (
-        (["embed-teacher", str(data)], 2, "Missing option"),
+        (["embed-teacher", str(data)], 2, "missing option"),
         (["embed-teacher", str(data), "--teacher", "ir50"], 1, "needs weights"),
         (["embed-teacher", str(data), "--teacher", "ir50", "--precision", "half"], 1, "unknown precision 'half'"),
         (["embed-teacher", str(data.parent), "--teacher", "ir50"], 1, "no such table"),
