@@ -143,5 +143,5 @@ if stage_is 6 "report"; then
             [ "$system" = baseline ] || speakerkd compare $(of "$system") --baseline $(of baseline)
         done
     fi
-    speakerkd report "${folders[@]}" --out "$exp.html" --left-out "$data/left_out.tsv" $([ "$published" = false ] || echo --published)
+    speakerkd report "${folders[@]}" --out "$exp.html" $([ "$corpus" != voxceleb ] || echo --left-out "$data/left_out.tsv") $([ "$published" = false ] || echo --published)
 fi
