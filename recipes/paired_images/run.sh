@@ -25,6 +25,7 @@ stage=0 stop_stage=5 corpus=cifar10 root=downloads download=false classes='' sen
 teacher=resnet32x4 student=resnet8x4 systems="baseline kd dimensional" seeds=1 ratio='' reading=corrupted size=''
 set='' teacher_set='' variant='' tag='' published=false
 source tools/parse_options.sh
+source tools/recipe.sh
 bash tools/install.sh
 PATH=$PWD/.venv/bin:$PATH
 
@@ -42,22 +43,15 @@ size=${size:-$conf/size/$pixels.yaml}
 [ "$corpus" = radar_optical ] || damage=("data.view.degrade.amount=${ratio:-0.1}" "data.view.degrade.reading=$reading")
 [ -n "$classes" ] && prepared+=(--classes "$classes")
 if [ "$corpus" = imagenet100 ] && [ -z "$classes" ]; then
-    echo "run.sh: error: imagenet100 is a hundred of ImageNet's classes, name them with --classes FILE" >&2; exit 2
+    fail 2 "imagenet100 is a hundred of ImageNet's classes, name them with --classes FILE"
 fi
 
-stage_is() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"; }
-need() { # need STAGE FILE...: what a stage stands on, and which stage makes it
-    local file
-    for file in "${@:2}"; do
-        [ -e "$file" ] || { echo "run.sh: error: no $file, make it with: bash $0 --corpus $corpus --stage $1" >&2; exit 1; }
-    done
-}
-for_each() { # for_each FUNCTION: call it with config, seed and experiment folder of every system
+for_each() { # as in tools/recipe.sh, with configs of combined/ and ablation/ found by their names alone
     local system seed several config
     several=$(wc -w <<<"$seeds")
     for system in $systems; do
         config=$(ls "$conf/$system.yaml" "$conf"/{combined,ablation}/"$system.yaml" 2>/dev/null || true)
-        [ -n "$config" ] || { echo "run.sh: error: no config $conf/$system.yaml, see ls $conf" >&2; exit 1; }
+        [ -n "$config" ] || fail 1 "no config $conf/$system.yaml, see ls $conf"
         for seed in $seeds; do
             "$1" "$config" "$seed" "$work/exp/$tag-$system${variant:+_$variant}$([ "$several" -eq 1 ] || echo "-seed$seed")"
         done
