@@ -11,7 +11,7 @@ from speakerkd.report.results import question_name
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One figure: its key in a row, its heading, decimals, whether less is better, and a factor (100 for percent)."""
+    """One figure: its key in a row, its heading and decimals."""
 
     key: str
     heading: str
@@ -71,7 +71,7 @@ def _own_column(key: str) -> Column | None:
     if key.startswith("mindcf_"):
         return Column(key, f"minDCF ({key[7:]})", 3)
     if (question := question_name(key)) is not None:
-        return Column(key, f"{question} %", 1, False)
+        return Column(key, f"{question} %", 1)
     return None
 
 
