@@ -109,8 +109,7 @@ class Model:
         """
         from speakerkd.evaluation.protocol import Protocol, vectors
 
-        many = isinstance(recordings, list) or (isinstance(recordings, tuple) and not _is_samples(recordings))
-        listed = list(recordings) if many else [recordings]
+        many, listed = _are_many(recordings), _listed(recordings)
         if not listed:
             return np.empty((0, self.package.dim), np.float32)
         values = vectors(Protocol(name=protocol), self._embed(listed, protocol, rate).values)
@@ -252,8 +251,7 @@ class Model:
         from speakerkd.models.face_network import embed_pictures
 
         teacher = self._teacher  # before the pictures: what is missing is told at once
-        many = isinstance(pictures, list | tuple)
-        listed = list(pictures) if many else [pictures]
+        many, listed = _are_many(pictures), _listed(pictures)
         crops = torch.from_numpy(np.stack([face_of(picture).crop for picture in listed]))
         seen = [embed_pictures(teacher, part).float() for part in crops.to(self.package.device).split(FACES)]
         found = self.package.project(torch.cat(seen)).cpu().numpy()
@@ -281,25 +279,28 @@ class Model:
     def match(
         self,
         audio: Recording | None = None,
-        faces: Sequence[Picture] = (),
+        faces: Picture | Sequence[Picture] = (),
         *,
         face: Picture | None = None,
-        audios: Sequence[Recording] = (),
+        audios: Recording | Sequence[Recording] = (),
         rate: int | None = None,
     ) -> Match:
         """Which face belongs to a voice (`audio`, `faces`), or which voice to a face (`face`, `audios`).
 
-        Cosines between the one and every option, highest first. rate: of recordings that are arrays.
+        Cosines between the one and every option, highest first; an option may stand without a list. rate: of recordings
+        that are arrays.
         """
-        if audio is not None and len(faces) and face is None and not len(audios):
-            return _ranked(audio, self.embed([audio], "mean", rate=rate), faces, self.faces(list(faces)))
-        if face is not None and len(audios) and audio is None and not len(faces):
-            return self.match_voices(face, audios, rate=rate)
+        shown, heard = _listed(faces), _listed(audios)
+        if audio is not None and shown and face is None and not heard:
+            return _ranked(audio, self.embed([audio], "mean", rate=rate), shown, self.faces(shown))
+        if face is not None and heard and audio is None and not shown:
+            return self.match_voices(face, heard, rate=rate)
         raise InputError("give audio and faces, or face and audios", "match", "name one probe and at least one option")
 
-    def match_voices(self, face: Picture, audios: Sequence[Recording], *, rate: int | None = None) -> Match:
+    def match_voices(self, face: Picture, audios: Recording | Sequence[Recording], *, rate: int | None = None) -> Match:
         """Which voice belongs to a face: cosines between the picture and every recording, highest first."""
-        return _ranked(face, self.faces([face]), audios, self.embed(list(audios), "mean", rate=rate))
+        heard = _listed(audios)
+        return _ranked(face, self.faces([face]), heard, self.embed(heard, "mean", rate=rate))
 
 
 def _ranked(probe: object, one: NDArray[Any], options: Sequence[object], many: NDArray[Any]) -> Match:
@@ -316,8 +317,17 @@ def _name(item: object, place: int) -> str:
     return named if isinstance(named, str) else f"number {place + 1}"
 
 
-def _is_samples(item: object) -> bool:
-    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], np.ndarray) and np.ndim(item[1]) == 0
+def _are_many(given: object) -> bool:
+    """Whether a list (or tuple) of recordings or pictures was given; (samples, rate) is one recording."""
+    samples = (
+        isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], np.ndarray) and np.ndim(given[1]) == 0
+    )
+    return isinstance(given, list | tuple) and not samples
+
+
+def _listed(given: Any) -> list[Any]:
+    """What was given as a list, one as a list of one."""
+    return list(given) if _are_many(given) else [given]
 
 
 def _with_rate(item: Any, rate: int | None) -> Any:
@@ -381,9 +391,9 @@ def verify(
 def match(
     *,
     audio: Recording | None = None,
-    faces: Sequence[Picture] = (),
+    faces: Picture | Sequence[Picture] = (),
     face: Picture | None = None,
-    audios: Sequence[Recording] = (),
+    audios: Recording | Sequence[Recording] = (),
     model: File | None = None,
     rate: int | None = None,
 ) -> Match:

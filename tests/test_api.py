@@ -102,6 +102,10 @@ def test_a_picture_may_be_given_in_any_form(model, voice, tmp_path, monkeypatch)
     assert [c.similarity for c in found.candidates] == sorted((c.similarity for c in found.candidates), reverse=True)
     heard = model.match(face=pixels, audios=[voice, voice.read_bytes()])
     assert heard.chosen is None and {c.place for c in heard.candidates} == {0, 1}
+    for one in (str(path), path, path.read_bytes(), Image.open(path), pixels):  # one option, without a list
+        assert len(model.match(voice, one).candidates) == 1
+    for one in (str(voice), voice, (np.sin(np.arange(32000, dtype=np.float32)), 16000)):
+        assert len(model.match_voices(path, one).candidates) == len(model.match(face=path, audios=one).candidates) == 1
 
 
 def test_the_readmes_example_runs(tiny, voice, tmp_path, monkeypatch):

@@ -49,7 +49,9 @@ class SpeakerSampler:
                 f"a batch wants {speakers} speakers with {utterances} utterances each, "
                 f"and {usable} of {len(self._count)} speakers have as many",
                 "train.speakers",
-                f"set train.speakers to {usable} or less" if usable else "give more recordings a speaker",
+                f"set train.speakers to {usable} or less"
+                if usable > 1
+                else f"give more speakers {utterances} recordings, or set loss.name: softmax and train.batch",
             )
         self.batches = _number_of_batches(self._groups, speakers)
         self._pass: tuple[int, np.ndarray] = (-1, np.empty(0))

@@ -138,6 +138,12 @@ def _refuse_other_rows(experiment: Experiment, where: object) -> None:
             where,
             "set train.utterances to at least 2 and train.batch to null, or take loss.name: softmax or aam",
         )
+    if wanted is not None and train.speakers == 1:
+        raise InputError(
+            f"the loss '{experiment.loss.name}' tells a batch's speakers apart, and a batch has one",
+            where,
+            "set train.speakers to at least 2, or take loss.name: softmax or aam and give train.batch",
+        )
 
 
 def flat(settings: Settings) -> dict[str, Any]:

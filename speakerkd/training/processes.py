@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 LOST = ("connection closed by peer", "connection reset", "timed out", "broken pipe", "connection refused")
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets, all of them
 PATIENCE = 10.0  # seconds of waiting for other processes without a word
+MEETING = 30.0  # seconds that they have to come: the variables of a run that has ended call nobody
 
 
 class OneProcess:
@@ -66,7 +69,7 @@ def join_processes(settings: TrainSettings) -> Iterator[Any]:
 
 
 def started_by_launcher() -> bool:
-    """Whether this process is one of several: all of torchrun's variables are set, for more than one process."""
+    """Whether this process is to be one of several: all of torchrun's variables are set, for more than one process."""
     if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
         return False
     missing = [name for name in LAUNCHER if not os.environ.get(name)]
@@ -85,36 +88,54 @@ def _join(settings: TrainSettings, device: str) -> Any:
     from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
     rank, size, address, port = (os.environ[n] for n in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
-    waiting = threading.Timer(
-        PATIENCE,
-        log.warning,
-        (
-            "process %s of %s waits for the others at %s:%s (to train in one, unset WORLD_SIZE)",
-            rank,
-            size,
-            address,
-            port,
-        ),
-    )
+    where, timeout = f"{address}:{port}", timedelta(minutes=settings.timeout_minutes)
+    word = "process %s of %s waits for the others at %s (to train in one, unset WORLD_SIZE)"
+    waiting = threading.Timer(PATIENCE, log.warning, (word, rank, size, where))
     waiting.daemon = True
     waiting.start()
     try:
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            _find_torchrun(address, int(port))
+        else:
+            _meet(device, int(rank), int(size), (address, int(port)), timeout)
         return Accelerator(
             cpu=device == "cpu",
             mixed_precision="no",  # the loop says itself what runs in bf16
             kwargs_handlers=[
-                InitProcessGroupKwargs(timeout=timedelta(minutes=settings.timeout_minutes)),
+                InitProcessGroupKwargs(timeout=timeout),
                 DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
             ],
         )
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError, OverflowError) as error:
         reason = str(error).splitlines()[0]
-        where = f"{address}:{port}"
         raise InputError(
-            f"the processes do not find each other ({reason:.120})", where, "start them with torchrun"
+            f"the processes do not find each other ({reason:.120})",
+            where,
+            "start them with torchrun; to train in one, `unset WORLD_SIZE RANK LOCAL_RANK MASTER_ADDR MASTER_PORT`",
         ) from error
     finally:
         waiting.cancel()
+
+
+def _find_torchrun(address: str, port: int) -> None:
+    """Wait until torchrun, which holds the table through which its processes meet, answers; raises OSError."""
+    until = time.monotonic() + MEETING
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=PATIENCE).close()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def _meet(device: str, rank: int, size: int, place: tuple[str, int], timeout: timedelta) -> None:
+    """Join processes that were started by hand; the first holds the table. Raises RuntimeError after `MEETING`."""
+    table = torch.distributed.TCPStore(*place, size, rank == 0, timedelta(seconds=MEETING))
+    table.set_timeout(timeout)
+    backend = "gloo" if device == "cpu" else "nccl"
+    torch.distributed.init_process_group(backend, timeout=timeout, store=table, rank=rank, world_size=size)
 
 
 def _lost_peer(error: RuntimeError) -> bool:

@@ -150,6 +150,11 @@ def test_too_few_speakers_names_a_number_that_works():
         SpeakerSampler(np.array([0, 0, 1, 1, 2]), speakers=3)
 
 
+def test_a_batch_of_one_speaker_is_not_advised():
+    with pytest.raises(InputError, match="give more speakers 2 recordings, or set loss.name: softmax and train.batch"):
+        SpeakerSampler(np.array([0, 0, 1, 2]), speakers=2)
+
+
 def test_draws_by_sample_follow_from_seed_pass_and_key_alone():
     keys = identities([f"train/{n}.png" for n in range(2000)])
     whole = sample_draws(3, 5, keys, 6)

@@ -309,6 +309,7 @@ def test_settings_are_refused_before_anything_is_loaded(tmp_path):
         ({"projection__alpha": 2}, "alpha"),
         ({"train__average_last": 9}, "average_last 9 needs keep_last"),
         ({"train__utterances": 1}, "wants at least|wants 2 utterances"),
+        ({"train__speakers": 1}, "a batch has one.*set train.speakers to at least 2"),
         ({"name": "a/b"}, "one folder name"),
     ):
         with pytest.raises(InputError, match=message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import socket
 
 import pytest
 import torch
@@ -42,21 +42,20 @@ def test_all_variables_of_a_launcher_mean_several_processes(monkeypatch):
         started_by_launcher()
 
 
-def test_waiting_for_the_others_is_not_silent(monkeypatch, caplog):
-    import accelerate
-
-    def slow(**_):
-        time.sleep(0.2)
-        raise RuntimeError("nobody came")
-
-    monkeypatch.setattr(accelerate, "Accelerator", slow)
+@pytest.mark.parametrize("agent", ["", "True"], ids=["by hand", "torchrun"])
+def test_processes_that_never_come_are_waited_for_aloud_and_not_for_long(agent, monkeypatch, caplog):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     monkeypatch.setattr(processes, "PATIENCE", 0.01)
-    for name, value in zip(LAUNCHER, ("0", "2", "0", "localhost", "29500"), strict=True):
+    monkeypatch.setattr(processes, "MEETING", 1.0)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", agent)
+    for name, value in zip(LAUNCHER, ("0", "2", "0", "127.0.0.1", port), strict=True):
         monkeypatch.setenv(name, value)
-    waited = join_processes(TrainSettings(device="cpu"))
-    with caplog.at_level(logging.WARNING), pytest.raises(InputError, match="nobody came"), waited:
+    refused = pytest.raises(InputError, match="do not find each other.*unset WORLD_SIZE RANK")
+    with caplog.at_level(logging.WARNING), refused, join_processes(TrainSettings(device="cpu")):
         pass
-    assert "process 0 of 2 waits for the others at localhost:29500 (to train in one, unset WORLD_SIZE)" in caplog.text
+    assert f"process 0 of 2 waits for the others at 127.0.0.1:{port} (to train in one, unset WORLD_SIZE)" in caplog.text
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
