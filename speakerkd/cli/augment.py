@@ -26,7 +26,7 @@ class AugmentOptions(Rejection, Machines, Directory):
     seed: int = Field(0, ge=0, description="with its key it decides what a recording gets")
 
 
-@verb("directory")
+@verb("directory", cost="directory")
 def augment(settings: AugmentOptions) -> None:
     """Make the copies and say what became of the recordings."""
     from speakerkd.frontend.augmented_directory import augment_directory

@@ -27,7 +27,7 @@ class EmbedOptions(Rejection, ModelSettings):
     )
 
 
-@verb("directory")
+@verb("directory", cost="directory")
 def embed(settings: EmbedOptions) -> None:
     """Embed the recordings and say what became of them."""
     from speakerkd.evaluation.embed_directory import embed_directory

@@ -45,7 +45,7 @@ class EmbedTeacherOptions(Rejection, Directory):
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where it is fast")
 
 
-@verb("directory")
+@verb("directory", cost="directory")
 def embed_teacher(settings: EmbedTeacherOptions) -> None:
     """Embed the faces or recordings, fit the classifier, and say what became of both."""
     from speakerkd.evaluation.face_trials import face_eer

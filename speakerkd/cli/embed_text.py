@@ -28,7 +28,7 @@ class EmbedTextOptions(Settings):
     device: DeviceName = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
 
 
-@verb("directory")
+@verb("directory", cost="directory")
 def embed_text(settings: EmbedTextOptions) -> None:
     """Embed the class names and say what the table holds."""
     from speakerkd.models.device import choose_device

@@ -37,7 +37,7 @@ class FacesOptions(Rejection, Machines, Directory):
     )
 
 
-@verb("directory")
+@verb("directory", cost="directory")
 def faces(settings: FacesOptions) -> None:
     """Align the faces and say what became of the sessions."""
     from speakerkd.frontend.crops import align_faces

@@ -28,7 +28,7 @@ class FbankOptions(Truncation, Rejection, Machines, Directory):
     )
 
 
-@verb("directory")
+@verb("directory", cost="directory")
 def fbank(settings: FbankOptions) -> None:
     """Compute the features and say what became of the recordings."""
     from speakerkd.frontend.extract import extract_fbank

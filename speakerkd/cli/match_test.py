@@ -50,7 +50,7 @@ class MatchTestOptions(ModelSettings):
     as_json: bool = Field(False, alias="json", description="print JSON")
 
 
-@verb("directory")
+@verb("directory", cost="model")
 def match_test(settings: MatchTestOptions) -> None:
     """Match over the directory, keep the figures with the model's, and print them."""
     from speakerkd.evaluation import match_test

@@ -30,13 +30,16 @@ from speakerkd.errors import InputError, nearest
 METAVARS = {int: "INTEGER", float: "NUMBER", Path: "PATH", str: "TEXT"}
 
 
-def verb(*positional: str) -> Callable[[Callable[[S], None]], click.Command]:
-    """Make the command of a function over Settings; positional: the fields that are arguments, in order."""
+def verb(*positional: str, cost: str | None = None) -> Callable[[Callable[[S], None]], click.Command]:
+    """Make the command of a function over Settings; positional: the fields that are arguments, in order.
+
+    cost: the field that names the folder in which `costs.json` sums up what the verb took.
+    """
 
     def make(function: Callable[[S], None]) -> click.Command:
         kind = get_type_hints(function)["settings"]
         text = inspect.cleandoc(sys.modules[function.__module__].__doc__ or "")
-        return Verb(function.__name__.rstrip("_").replace("_", "-"), kind, function, positional, text)
+        return Verb(function.__name__.rstrip("_").replace("_", "-"), kind, function, positional, text, cost)
 
     return make
 
@@ -45,9 +48,15 @@ class Verb(TyperCommand):
     """A command whose parameters are the fields of a Settings class."""
 
     def __init__(
-        self, name: str, kind: type[Settings], function: Callable[[Any], None], positional: Sequence[str], text: str
+        self,
+        name: str,
+        kind: type[Settings],
+        function: Callable[[Any], None],
+        positional: Sequence[str],
+        text: str,
+        cost: str | None = None,
     ) -> None:
-        self.kind, self.function = kind, function
+        self.kind, self.function, self.cost = kind, function, cost
         fields = kind.model_fields
         arguments = [_argument(name, fields[name]) for name in positional]
         options = [_option(name, field) for name, field in fields.items() if name not in positional]
@@ -82,7 +91,13 @@ class Verb(TyperCommand):
             if not path or (len(path) == 1 and error.errors()[0]["type"].endswith(("_parsing", "_type"))):
                 raise click.UsageError(f"{flag}: {note}" if flag else note) from error
             raise InputError(note, flag, f"see `{click.get_current_context().command_path} --help`") from error
-        self.function(settings)
+        if self.cost is None:
+            self.function(settings)
+            return
+        from speakerkd.work.costs import spending  # late, for the time that --help takes
+
+        with spending(getattr(settings, self.cost), str(self.name)):
+            self.function(settings)
 
 
 def spread(arguments: Sequence[str], many: Mapping[str, Callable[[str], bool]]) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from speakerkd.evaluation.job import Scored
 
 
-@verb()
+@verb(cost="model")
 def score(settings: ScoreSettings) -> None:
     """Score the lists; print a line a list, and a table of EERs where noise was added."""
     from speakerkd.evaluation.job import score_lists

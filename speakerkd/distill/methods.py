@@ -33,6 +33,7 @@ from speakerkd.distill.nst import NST
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.distill.pkt import PKT
 from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
+from speakerkd.distill.quality import Quality
 from speakerkd.distill.requirements import check_fit
 from speakerkd.distill.rkd import RKD
 from speakerkd.distill.semckd import SemCKD
@@ -43,6 +44,8 @@ from speakerkd.distill.vid import VID
 from speakerkd.errors import InputError, nearest
 from speakerkd.maths import unit
 from speakerkd.tensors import Output, Samples
+
+QUANTILES = (0.05, 0.5, 0.95)  # of the sample weights that the log shows
 
 METHODS: Table[type[Objective]] = Table(
     {
@@ -134,6 +137,16 @@ class ObjectiveList(nn.Module):
             return None
         count = len(self._projected)
         return float((count * unit(self._projected.float()).mean(0).square().sum() - 1) / (count - 1))
+
+    def quality_weights(self) -> dict[str, float]:
+        """5 %, 50 % and 95 % quantiles of the last batch's sample weights; {} where no objective weighs samples."""
+        weights = [module.last for module in self.modules() if isinstance(module, Quality) and module.last is not None]
+        if not weights:
+            return {}
+        low, middle, high = torch.quantile(
+            weights[0].float(), torch.tensor(QUANTILES, device=weights[0].device)
+        ).tolist()
+        return {"low": low, "median": middle, "high": high}
 
     def __len__(self) -> int:
         return len(self.objectives)

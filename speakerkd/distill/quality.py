@@ -36,6 +36,7 @@ class Quality(nn.Module):
     def __init__(self, settings: QualitySettings) -> None:
         super().__init__()
         self.settings = settings
+        self.last: Tensor | None = None  # weights (B,) of the last batch, for the log
         mean, deviation = settings.initial or (0.0, 0.0)
         # one entry a modality: student, teacher
         self.mean: Tensor
@@ -53,7 +54,8 @@ class Quality(nn.Module):
         change = self.settings.h * torch.stack(scores).mean(0)
         if self.settings.clip is not None:
             change = change.clamp(-self.settings.clip, self.settings.clip)
-        return self.settings.base + change
+        self.last = self.settings.base + change
+        return self.last
 
     def _score(self, which: int, quality: Tensor) -> Tensor:
         """Standardised quality (B,) under the moving statistics, which this batch has entered."""

@@ -40,6 +40,8 @@ class Result:
     @property
     def left_out(self) -> list[str]:
         """Why figures are missing, each reason once."""
+        if not self.figures:
+            return [f"all figures of {self.path.name}, which was not scored yet ({read_training(self.path).state})"]
         return sorted({entry.left_out for entry in self.raw.match.values() if entry.left_out})
 
     @property
@@ -56,6 +58,7 @@ class LogRow(Record):
     about: dict[str, Any] = {}
     terms: dict[str, float] = {}
     evaluation: dict[str, float] = {}
+    quality_weight: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Training:
     summary: dict[str, Any] = field(default_factory=dict)
     terms: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     evaluations: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    quality: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def accuracy_by_epoch(self) -> list[tuple[float, float]]:
         """(epoch, percent) of the training samples that the task loss's classifier gets right, each epoch's mean."""
@@ -84,16 +88,19 @@ class Training:
 
 
 def read_result(path: Path | str) -> Result:
-    """Read `results.json` of an experiment directory; raises InputError where nothing was scored or matched yet."""
+    """Read `results.json` of an experiment directory; without figures where it has a training log alone.
+
+    Raises InputError where neither is there.
+    """
     path = Path(path)
     file = path / "results.json"
-    if not file.is_file():
+    if not file.is_file() and not (path / "log.jsonl").is_file():
         raise InputError(
             "no results here",
             file,
             "run `speakerkd score --model` and `speakerkd match-test` first, or `speakerkd classify` for pictures",
         )
-    raw = read_results(file)
+    raw = read_results(file) if file.is_file() else Results()
     return Result(path, SEED_SUFFIX.sub("", path.resolve().name), _figures(raw), raw)
 
 
@@ -112,6 +119,7 @@ def read_training(path: Path | str) -> Training:
     about: dict[str, Any] = {}
     terms: dict[str, list[tuple[float, float]]] = {}
     evaluations: dict[str, list[tuple[float, float]]] = {}
+    quality: dict[str, list[tuple[float, float]]] = {}
     if (path / "log.jsonl").is_file():
         for row in read_rows(path / "log.jsonl", LogRow, "remove it; the report then leaves the curves out"):
             about |= row.about | {"step": row.step}
@@ -119,7 +127,9 @@ def read_training(path: Path | str) -> Training:
                 terms.setdefault(name, []).append((row.epoch, value))
             for name, value in row.evaluation.items():
                 evaluations.setdefault(name, []).append((row.epoch, value))
-    return Training(config, about, summary, terms, evaluations)
+            for name, value in row.quality_weight.items():
+                quality.setdefault(name, []).append((row.epoch, value))
+    return Training(config, about, summary, terms, evaluations, quality)
 
 
 def split_name(name: str) -> tuple[str, str, str]:

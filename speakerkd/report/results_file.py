@@ -69,6 +69,7 @@ class Matching(Record):
     interval_percent: tuple[float, float] | None = None
     chance_percent: float | None = None
     people: int | None = None
+    made: dict[str, Any] = {}
     left_out: str | None = None
 
 

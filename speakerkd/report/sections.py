@@ -11,14 +11,17 @@ import numpy as np
 
 from speakerkd.errors import InputError
 from speakerkd.report.page import Section, Table
-from speakerkd.report.pictures.curves import curves_over, noise_levels, terms_over_epochs
+from speakerkd.report.pictures.canvas import raster
+from speakerkd.report.pictures.curves import curves_over, noise_levels, terms_over_epochs, weights_over_epochs
 from speakerkd.report.pictures.det import Curve, det_curves
 from speakerkd.report.pictures.histograms import score_histogram
 from speakerkd.report.pictures.matching import Bar, matching_bars
 from speakerkd.report.pictures.spaces import embedding_map
 from speakerkd.report.results import Result, Training, noise_of, question_name, read_training, short_list, split_name
 from speakerkd.work.arrays import read_npz
+from speakerkd.work.costs import read_costs
 
+EXAMPLES = "examples.png"  # of an experiment, where `match-test --examples` was told to put it there
 Groups = Mapping[str, Sequence[Result]]
 LIST_NAMES = {
     "vox1_o": "the original list (O)",
@@ -41,8 +44,8 @@ def with_pictures(groups: Groups, folder: Path) -> list[Section]:
 
 
 def records(groups: Groups) -> list[Section]:
-    """What was run, and how each score came about."""
-    return [_runs(groups), _scores(groups)]
+    """What was run, how each score came about, and what each stage cost."""
+    return [_runs(groups), _scores(groups), _costs(groups)]
 
 
 def _detection(groups: Groups, folder: Path) -> Section:
@@ -136,6 +139,7 @@ def _noise(groups: Groups, folder: Path) -> Section:
 
 def _matching(groups: Groups, folder: Path) -> Section:
     section = Section("Matching voices and faces")
+    shown = next((path for runs in groups.values() for run in runs if (path := run.path / EXAMPLES).is_file()), None)
     bars: dict[str, dict[str, Bar]] = {}
     chance: float | None = None
     people: list[str] = []
@@ -158,6 +162,12 @@ def _matching(groups: Groups, folder: Path) -> Section:
         section.pictures.append(
             matching_bars(bars, chance if chance is not None else 50.0, folder / "matching.png", caption, list(groups))
         )
+    if shown is not None:
+        caption = (
+            f"Voices and the faces they chose from, by {shown.parent.name}, with cosines. Green: the right face; "
+            "orange: a wrong one that was chosen."
+        )
+        section.pictures.append(raster(shown, caption))
     return section
 
 
@@ -199,6 +209,14 @@ def _training(groups: Groups, folder: Path) -> Section:
         if terms and position < 4:
             caption = f"{system}: terms of the loss over training, as the log has them."
             section.pictures.append(terms_over_epochs(terms, folder / f"terms_{_file(system)}.png", caption))
+        if position < 4 and len(training.quality.get("median", [])) > 1:
+            caption = (
+                f"{system}: weights that teaching gives to samples by the norm of their embeddings (Eq. 11), over "
+                "training: median and, as a band, the middle 90 % of a batch. 1 is the weight of mean quality."
+            )
+            section.pictures.append(
+                weights_over_epochs(training.quality, folder / f"quality_{_file(system)}.png", caption)
+            )
     return section
 
 
@@ -267,6 +285,35 @@ def refusals(config: Mapping[str, Any]) -> Iterator[str]:
                 count = sum(1 for line in stream if line.strip())
             if count:
                 yield f"{count:,} refused by {path.stem}, listed in {path}."
+
+
+def _costs(groups: Groups) -> Section:
+    """Seconds that each verb took, by the records in the experiments' folders and in those of their data."""
+    cells = [["stage", "folder", "minutes", "runs"]]
+    for folder in dict.fromkeys([*_data_folders(groups), *(run.path for runs in groups.values() for run in runs)]):
+        for name, cost in read_costs(folder).items():
+            cells.append([name, str(folder), f"{cost.seconds / 60:.1f}", str(cost.runs)])
+        seconds = read_training(folder).summary.get("seconds")
+        if isinstance(seconds, (int, float)):
+            cells.append(["train", str(folder), f"{seconds / 60:.1f}", "1"])
+    if len(cells) == 1:
+        return Section("What it cost")
+    note = "Time by the clock, summed over all runs of a stage, on the machine that ran it."
+    return Section("What it cost", [note], [Table(cells, caption="Time of each stage")])
+
+
+def _data_folders(groups: Groups) -> Iterator[Path]:
+    """The data directories that experiments were trained and tested on, and the folders above, where `prepare` wrote."""
+    named: list[object] = []
+    for runs in groups.values():
+        for run in runs:
+            data = read_training(run.path).config.get("data")
+            data = data if isinstance(data, dict) else {}
+            train = data.get("train")
+            named += [*(train if isinstance(train, list) else [train]), data.get("dev")]
+            named += [entry.made.get("data") for entry in (*run.raw.scores.values(), *run.raw.match.values())]
+    folders = [Path(name) for name in dict.fromkeys(named) if isinstance(name, str) and name]
+    yield from dict.fromkeys([*(folder.parent for folder in folders), *folders])
 
 
 def _scores(groups: Groups) -> Section:

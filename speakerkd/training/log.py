@@ -65,6 +65,10 @@ class Log:
             if name != "step":
                 self._board.add_scalar(name, value, row["step"])
 
+    def pictures(self, name: str, pictures: Tensor, step: int) -> None:
+        """Show pictures (N, C, H, W) in 0 to 1 in TensorBoard."""
+        self._board.add_images(name, pictures, step)
+
     def close(self) -> None:
         self._stream.close()
         self._board.close()

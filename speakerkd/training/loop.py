@@ -21,6 +21,7 @@ from speakerkd.training.log import Log, Means
 from speakerkd.training.precision import autocast
 from speakerkd.training.processes import from_main, join_processes
 from speakerkd.training.publish import publish
+from speakerkd.training.samples import sample_pictures
 from speakerkd.training.trainer import Trainer
 
 Report = Callable[[dict[str, Any]], None]
@@ -74,6 +75,9 @@ class TrainingLoop:
                 self.book = stack.enter_context(contextlib.closing(Log(self.folder, found.step if found else -1)))
             about = self.about()
             self.write({"step": self.trainer.step, "about": about, "resumed": found is not None})
+            if self.book is not None and self.settings.samples:
+                for name, pictures in sample_pictures(self.parts, self.settings.samples).items():
+                    self.book.pictures(f"samples/{name}", pictures, self.trainer.step)
             if self.trainer.step < self.parts.steps:
                 self._steps(stack.enter_context(contextlib.closing(self.trainer.open_loader())))
             summary = {
@@ -125,6 +129,7 @@ class TrainingLoop:
         trainer, parts = self.trainer, self.parts
         each = pace.seconds_a_step(trainer.step)
         projection_collapse = parts.objectives.projection_collapse()
+        weights = parts.objectives.quality_weights()
         if projection_collapse is not None and projection_collapse > ONE_WAY and not self.warned and self.main:
             self.warned = True
             log.warning(
@@ -142,6 +147,7 @@ class TrainingLoop:
                 "utterances_per_second": _rounded(parts.sampler.size * self.settings.accumulate / each),
                 "taught": round(pace.taught / (trainer.step - pace.first), 4),
                 **({} if projection_collapse is None else {"projection_collapse": _rounded(projection_collapse)}),
+                **({"quality_weight": {k: _rounded(v) for k, v in weights.items()}} if weights else {}),
                 "seconds_left": round(each * (parts.steps - trainer.step), 1),
             }
         )

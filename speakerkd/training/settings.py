@@ -68,6 +68,7 @@ class TrainSettings(Settings):
         "last", description="the weights in model.safetensors: the last (or their average), or the best checkpoint's"
     )
     log_every: int = Field(20, ge=1, description="steps between lines of the log")
+    samples: int = Field(0, ge=0, le=64, description="training samples shown as pictures in TensorBoard, at the start")
     device: DeviceName = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     timeout_minutes: float = Field(
         30.0, gt=0, description="several processes: a silent one is given up after this long"

@@ -168,3 +168,16 @@ def test_likeness_of_projected_embeddings():
     objectives.teacher_view(apart)
     assert objectives.projection_collapse() == pytest.approx(1)
     assert build([{"name": "rkd"}], toys.pair(), None).projection_collapse() is None
+
+
+def test_the_log_shows_the_spread_of_the_quality_weights():
+    """By hand: 21 norms 0 to 20 of mean 10, weights 1 + (norm - 10) / (3 x 6.2048), each 5 % a step of one norm."""
+    settings = {"name": "margin", "project": False, "quality": {"momentum": 0}}
+    objectives = build([settings], toys.pair(student_dim=3, teacher_dim=3))
+    assert objectives.quality_weights() == {}
+    norms = torch.arange(21.0)[:, None] * torch.tensor([[0.6, 0.8, 0.0]])
+    objectives(Output(torch.ones(21, 3)), Output(norms), toys.batch(21))
+    step = 1 / 3 / norms.norm(dim=1).std().item()
+    found = objectives.quality_weights()
+    assert found["median"] == pytest.approx(1)
+    assert found["low"] == pytest.approx(1 - 9 * step) and found["high"] == pytest.approx(1 + 9 * step)

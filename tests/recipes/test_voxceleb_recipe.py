@@ -77,9 +77,11 @@ def test_the_recipe_ends_with_a_table_and_each_stage_runs_again(tmp_path):
     assert again.splitlines()[-6:-3] == shown.splitlines()[-6:-3]
 
     # another model of the same name is scored again
-    (tmp_path / "exp" / "mini-margin" / "model.json").touch()
+    with open(tmp_path / "exp" / "mini-margin" / "model.json", "a") as description:
+        description.write("\n")
     renewed = ok(recipe(tmp_path, "--stage", "4", "--stop-stage", "4"))
-    assert [renewed.count(text) for text in (".scored: done", ".scored_noisy: done", "figures in ")] == [1, 1, 2]
+    # two lists and one under noise, of either system; the baseline's stand
+    assert [renewed.count(text) for text in ("figures in ", "done already: ")] == [4, 2]
 
     # the trained model on files, as README says
     speech = sorted((tmp_path / "data/mini/corpus/vox1/wav").rglob("*.wav"))[0]

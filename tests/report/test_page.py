@@ -1,5 +1,6 @@
 """The page of a set of experiments: what a reader decides by."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 from experiments import make_experiment
+from PIL import Image
 
 from speakerkd.errors import InputError
 from speakerkd.report.pictures.det import Curve, det_curves
@@ -43,7 +45,7 @@ def test_every_scored_list_has_its_columns(page):
 
 def test_the_page_loads_nothing_from_elsewhere(page):
     html = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page[1])
-    assert not re.search(r'(src|href)="(?!#)', html) and "http" not in html and "@import" not in html
+    assert not re.search(r'(src|href)="(?!#|data:image/png)', html) and "http" not in html and "@import" not in html
 
 
 def test_pictures_have_words_and_files_beside_the_page(page):
@@ -71,6 +73,65 @@ def test_a_missing_stage_leaves_its_section_out(tmp_path):
     shutil.rmtree(folder / "scores")
     html = write_report([folder])[1].read_text("utf-8")
     assert "no training log" in html and "Where voices and faces lie" not in html
+
+
+def without_pictures(folder):
+    """An experiment that is drawn fast: its scores and embedding spaces are gone."""
+    shutil.rmtree(folder / "scores")
+    (folder / "spaces.npz").unlink()
+    return folder
+
+
+def test_an_experiment_still_running_is_named_with_its_step(tmp_path):
+    folders = [without_pictures(make_experiment(tmp_path / name)) for name in ("x-baseline", "x-margin")]
+    for name in ("results.json", "finished.json"):
+        (folders[1] / name).unlink()
+    text, page = write_report(folders)
+    sentence = "all figures of x-margin, which was not scored yet (running, or stopped, at step 40)"
+    assert f"left out: {sentence}" in text and sentence in page.read_text("utf-8")
+    (folders[1] / "log.jsonl").unlink()
+    with pytest.raises(InputError, match="no results here"):
+        write_report(folders)
+
+
+def test_the_page_says_what_each_stage_cost(tmp_path):
+    folder = without_pictures(make_experiment(tmp_path / "x-margin"))
+    data = tmp_path / "data" / "train"
+    data.mkdir(parents=True)
+    (folder / "config.yaml").write_text(f"data: {{train: {data}}}\n")
+    (data.parent / "costs.json").write_text('{"mini": {"seconds": 90, "runs": 1}}')
+    (data / "costs.json").write_text('{"fbank": {"seconds": 30.4, "runs": 2}}')
+    html = write_report([folder])[1].read_text("utf-8")
+    rows = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in re.findall(r"<tr>(.*?)</tr>", html, re.S)]
+    for row in (
+        ["mini", str(data.parent), "1.5", "1"],
+        ["fbank", str(data), "0.5", "2"],
+        ["train", str(folder), "2.0", "1"],
+    ):
+        assert row in rows
+
+
+def test_quality_weights_and_examples_are_shown_where_they_are_there(page, tmp_path):
+    assert "weights that teaching gives" not in page[1] and "data:image/png" not in page[1]
+    folder = without_pictures(make_experiment(tmp_path / "x"))
+    with open(folder / "log.jsonl", "w") as log:
+        for step in (1, 2):
+            weights = {"low": 0.7, "median": 1.0, "high": 1.3}
+            log.write(json.dumps({"step": step, "epoch": step / 10, "quality_weight": weights}) + "\n")
+    Image.new("RGB", (8, 8)).save(folder / "examples.png")
+    html = write_report([folder])[1].read_text("utf-8")
+    assert "weights that teaching gives" in html and '<img alt="" src="data:image/png;base64,iVBOR' in html
+
+
+def test_a_thousand_experiments_make_one_table_and_few_pictures(tmp_path):
+    first = without_pictures(make_experiment(tmp_path / "x-0000"))
+    for number in range(1, 1000):
+        folder = tmp_path / f"x-{number:04d}"
+        folder.mkdir()
+        (folder / "results.json").write_text('{"scores": {"trials_original.crops": {"eer_percent": %d.5}}}' % number)
+    text, page = write_report([first, *sorted(tmp_path.glob("x-0*"))[1:]])
+    assert text.splitlines()[-1].split() == ["0999", "999.50", "-"] or "999.50" in text
+    assert page.stat().st_size < 3e6 and "Pictures show the first 24 of 1000 systems" in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -443,3 +443,17 @@ def test_the_loop_is_the_paper_written_out(feature_corpus, tmp_path):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+
+
+def test_samples_are_shown_in_tensorboard_where_asked(feature_corpus, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for samples in (0, 1):
+        folder = tmp_path / str(samples)
+        train(experiment(feature_corpus, train__samples=samples, train__epochs=1), folder)
+        events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0})
+        events.Reload()
+        assert events.Tags()["images"] == (["samples/student"] if samples else [])
+        assert "terms/margin" in events.Tags()["scalars"]
+    picture = events.Images("samples/student")[0]
+    assert (picture.width, picture.height) == (24, MELS)

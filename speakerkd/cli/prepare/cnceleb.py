@@ -27,7 +27,7 @@ class CncelebOptions(CorpusOptions):
     train: bool = Field(True, description="also the training set; --no-train: for a model trained elsewhere")
 
 
-@verb("output")
+@verb("output", cost="output")
 def cnceleb(settings: CncelebOptions) -> None:
     """Make the data directories and say what they hold."""
     from speakerkd.corpora.cnceleb import prepare_cnceleb

@@ -22,7 +22,7 @@ class FolderOptions(CorpusOptions, FolderSettings):
     image_root: Path | None = Field(None, description="folder of pictures or videos of the same people")
 
 
-@verb("output")
+@verb("output", cost="output")
 def folder(settings: FolderOptions) -> None:
     """Make the data directories and say what they hold."""
     from speakerkd.corpora.folder import prepare_folder

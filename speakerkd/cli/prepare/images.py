@@ -50,7 +50,7 @@ class ImagesOptions(Rejection, Output):
     jobs: int = Field(1, ge=0, le=10_000, description="processes on this machine; 0: one a core")
 
 
-@verb("output")
+@verb("output", cost="output")
 def images(settings: ImagesOptions) -> None:
     """Make the image directory and say what it holds."""
     from speakerkd.corpora.image_store import store_images

@@ -14,7 +14,7 @@ class MavCelebOptions(CorpusOptions, MavCelebSettings):
     """Where the corpus is, and where it goes."""
 
 
-@verb("output")
+@verb("output", cost="output")
 def mavceleb(settings: MavCelebOptions) -> None:
     """Make the data directories and say what they hold."""
     from speakerkd.corpora.mavceleb import prepare_mavceleb

@@ -18,7 +18,7 @@ class MiniOptions(Machines, MiniSettings, Output):
     """The corpus, where it goes, and who makes it."""
 
 
-@verb("output")
+@verb("output", cost="output")
 def mini(settings: MiniOptions) -> None:
     """Make the corpus and say how much it holds."""
     from speakerkd.corpora.mini.corpus import write_mini

@@ -19,7 +19,7 @@ class MusanOptions(CorpusOptions):
     root: Path = Field(description="root of MUSAN, with noise, music and speech")
 
 
-@verb("output")
+@verb("output", cost="output")
 def musan(settings: MusanOptions) -> None:
     """Make the data directory and say what it holds."""
     from speakerkd.corpora.noises import prepare_musan

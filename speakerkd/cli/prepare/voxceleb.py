@@ -28,7 +28,7 @@ class VoxcelebOptions(CorpusOptions):
     )
 
 
-@verb("output")
+@verb("output", cost="output")
 def voxceleb(settings: VoxcelebOptions) -> None:
     """Make the data directories; say what they hold and what is left out."""
     from speakerkd.corpora.parts import absences

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Sequence
@@ -102,6 +103,12 @@ def save(figure: Figure, path: Path, caption: str) -> Picture:
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Picture(_for_page(text.getvalue(), path.stem), path, caption)
+
+
+def raster(path: Path, caption: str) -> Picture:
+    """A picture of photographs that lies there as PNG, to stand inside the page."""
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return Picture(f'<img alt="" src="data:image/png;base64,{content}">', path, caption)
 
 
 def _for_page(svg: str, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from speakerkd.report.pictures.canvas import INK, Picture, draw, mark, name_curves, save, style_of
+from speakerkd.report.pictures.canvas import INK, SERIES, Picture, draw, mark, name_curves, save, style_of
 
 Points = Sequence[tuple[float, float]]
 
@@ -58,6 +58,20 @@ def terms_over_epochs(terms: Mapping[str, Points], path: Path, caption: str) -> 
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss term")
     name_curves(figure, axes, len(terms))
+    return save(figure, path, caption)
+
+
+def weights_over_epochs(quantiles: Mapping[str, Points], path: Path, caption: str) -> Picture:
+    """Sample weights over training. quantiles: {low, median, high: [(epoch, weight), ...]}."""
+    figure, (axes,) = draw(5.4, 3.6)
+    epochs, low = zip(*quantiles["low"], strict=True)
+    high = [weight for _, weight in quantiles["high"]]
+    axes.fill_between(epochs, low, high, alpha=0.25, linewidth=0, color=SERIES[0], label="5 to 95 %")
+    axes.plot(*zip(*quantiles["median"], strict=True), linewidth=1.8, color=SERIES[0], label="median")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("sample weight")
+    axes.set_ylim(bottom=0)
+    name_curves(figure, axes, 2)
     return save(figure, path, caption)
 
 
