@@ -303,7 +303,7 @@ def _costs(groups: Groups) -> Section:
 
 
 def _data_folders(groups: Groups) -> Iterator[Path]:
-    """The data directories that experiments were trained and tested on, and the folders above, where `prepare` wrote."""
+    """The data directories that experiments were trained and tested on, and those above, where `prepare` wrote."""
     named: list[object] = []
     for runs in groups.values():
         for run in runs:

@@ -25,7 +25,7 @@ class Cost(BaseModel):
 
 
 def read_costs(folder: Path | str) -> dict[str, Cost]:
-    """{verb: cost} of a folder, in the order of their names; {} where nothing was recorded, or the record is damaged."""
+    """{verb: cost} of a folder, by name; {} where nothing was recorded, or the record is damaged."""
     path = Path(folder) / FILE
     try:
         return read_json(path, dict[str, Cost], "remove it") if path.is_file() else {}

@@ -128,9 +128,11 @@ def test_a_thousand_experiments_make_one_table_and_few_pictures(tmp_path):
     for number in range(1, 1000):
         folder = tmp_path / f"x-{number:04d}"
         folder.mkdir()
-        (folder / "results.json").write_text('{"scores": {"trials_original.crops": {"eer_percent": %d.5}}}' % number)
+        (folder / "results.json").write_text(
+            json.dumps({"scores": {"trials_original.crops": {"eer_percent": number + 0.5}}})
+        )
     text, page = write_report([first, *sorted(tmp_path.glob("x-0*"))[1:]])
-    assert text.splitlines()[-1].split() == ["0999", "999.50", "-"] or "999.50" in text
+    assert text.splitlines()[-1].split()[:2] == ["0999", "999.50"]
     assert page.stat().st_size < 3e6 and "Pictures show the first 24 of 1000 systems" in page.read_text("utf-8")
 
 
