@@ -51,8 +51,14 @@ def classify(settings: ClassifyOptions) -> None:
     for folder in settings.models:
         read_description(folder)  # says so where there is no model, before its config is looked for
         directory = settings.data or trained_on(folder)
-        options = {"teacher": settings.teacher, "robustness": settings.robustness, "device": device}
-        if classify_split(folder, directory, settings.split, **options):
+        if classify_split(
+            folder,
+            directory,
+            settings.split,
+            teacher=settings.teacher,
+            robustness=settings.robustness,
+            device=device,
+        ):
             print(f"{folder}: done already, from the same files, with the same settings and code")
     results = [read_result(folder) for folder in settings.models]
     print(as_text(result_table(results, with_published=settings.published)))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class _Unbroken(io.RawIOBase):
@@ -23,14 +26,14 @@ class _Unbroken(io.RawIOBase):
     def isatty(self) -> bool:
         return os.isatty(self._descriptor)
 
-    def write(self, data) -> int:  # type: ignore[no-untyped-def, override]
+    def write(self, data: ReadableBuffer) -> int:
         rest = memoryview(data)
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except BrokenPipeError:
             pass
-        return len(data)
+        return memoryview(data).nbytes
 
 
 def tolerant_streams() -> None:
@@ -41,12 +44,15 @@ def tolerant_streams() -> None:
 def _tolerant(stream: TextIO | None) -> TextIO:
     if stream is None:  # closed before we began
         return open(os.devnull, "w", encoding="utf-8")
-    raw = getattr(stream.buffer, "raw", stream.buffer) if type(stream) is io.TextIOWrapper else None
+    if type(stream) is not io.TextIOWrapper:
+        return stream  # a test's
+    raw = getattr(stream.buffer, "raw", stream.buffer)
     if not isinstance(raw, io.FileIO):
-        return stream  # a test's, or one that is tolerant already
+        return stream  # tolerant already
     stream.flush()
     unbroken = _Unbroken(stream.fileno())
-    buffer = unbroken if stream.buffer is raw else io.BufferedWriter(unbroken)  # PYTHONUNBUFFERED asks for none
+    # PYTHONUNBUFFERED asks for none; typeshed's wrapper knows buffered streams alone
+    buffer: Any = unbroken if stream.buffer is raw else io.BufferedWriter(unbroken)
     return io.TextIOWrapper(
         buffer,
         stream.encoding,

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from speakerkd.corpora.probe import check_picture, measure
 from speakerkd.data.datadir import encode_key, spell_path, write_datadir
@@ -72,7 +73,7 @@ def build(
     refused: Iterable[tuple[str, str]] = (),
     left_out: str = "",
     made_from: Iterable[Path] = (),
-    **settings: object,
+    **settings: Any,
 ) -> Built:
     """Write a data directory of the recordings that are whole; the others are listed in `<output>.rejected`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
 from speakerkd.media.folders import Walk, need_folder
 from speakerkd.media.folders import subfolders as folders_of
+
+T = TypeVar("T")
 
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "val", "valid", "validation")
@@ -105,14 +108,20 @@ def split_off(train: Split, share: float, seed: int) -> Split:
 
 
 def _rows(split: Split, rows: np.ndarray) -> Split:
-    def chosen(values):
+    def taken(values: list[T]) -> list[T]:
         return [values[i] for i in rows] if values else []
 
     def of(pixels: np.ndarray | None) -> np.ndarray | None:
         return None if pixels is None else pixels[rows]
 
-    lists = [chosen(values) for values in (split.keys, split.labels, split.files)]
-    return Split(*lists, of(split.pixels), chosen(split.paired_files), of(split.paired_pixels))
+    return Split(
+        taken(split.keys),
+        taken(split.labels),
+        taken(split.files),
+        of(split.pixels),
+        taken(split.paired_files),
+        of(split.paired_pixels),
+    )
 
 
 def distinct(names: list[str], where: Path) -> list[str]:

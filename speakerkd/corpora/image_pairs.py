@@ -45,6 +45,8 @@ def find_pairs(
     if sensors:
         found = _by_sensor(source, sensors)
         places = [f"{name} below {source}" for name in sensors]
+    elif teacher_source is None:
+        raise InputError("one tree of pictures", "--root", "give --teacher-root, or two folder names with --sensors")
     else:
         roots = [source, Path(teacher_source)]
         found = [_named(root, {path: path.relative_to(root) for path in _walk(root)}) for root in roots]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +56,8 @@ def _cifar(source: Path, kind: str, download: bool) -> ImageCorpus:
     classes: list[str] = []
     for split in ("train", "test"):
         place = root / dataset.base_folder
-        found = _opened(lambda split=split: dataset(root, train=split == "train", download=download), kind, place)
+        make = functools.partial(dataset, root, train=split == "train", download=download)
+        found = _opened(make, kind, place)
         classes = [readable(name) for name in found.classes]
         splits[split] = _of_arrays(split, found.data, found.targets)
     return ImageCorpus(kind, classes, splits)
@@ -69,7 +72,7 @@ def stl10(source: Path, download: bool) -> ImageCorpus:
     classes: list[str] = []
     for split in ("train", "test"):
         place = root / STL10.base_folder
-        found = _opened(lambda split=split: STL10(root, split=split, download=download), "stl10", place)
+        found = _opened(functools.partial(STL10, root, split=split, download=download), "stl10", place)
         classes = [readable(name) for name in found.classes]
         splits[split] = _of_arrays(split, np.moveaxis(found.data, 1, -1), found.labels)
     return ImageCorpus("stl10", classes, splits)
@@ -84,15 +87,14 @@ def fashion_mnist(source: Path, download: bool) -> ImageCorpus:
     classes: list[str] = []
     for split in ("train", "test"):
         place = root / "FashionMNIST"
-        opened = _opened(
-            lambda split=split: FashionMNIST(root, train=split == "train", download=download), "fashion_mnist", place
-        )
+        make = functools.partial(FashionMNIST, root, train=split == "train", download=download)
+        opened = _opened(make, "fashion_mnist", place)
         classes = [readable(name.replace("/", " or ")) for name in opened.classes]
         splits[split] = _of_arrays(split, opened.data.numpy()[..., None], opened.targets.numpy())
     return ImageCorpus("fashion_mnist", classes, splits)
 
 
-def _opened(make: Callable, kind: str, place: Path):
+def _opened(make: Callable[[], Any], kind: str, place: Path) -> Any:
     """What torchvision opens, its complaints as InputError."""
     try:
         return make()
@@ -100,9 +102,9 @@ def _opened(make: Callable, kind: str, place: Path):
         raise InputError(f"{kind} is not there, incomplete or damaged ({error})", place, DOWNLOAD) from error
 
 
-def _of_arrays(split: str, pixels: np.ndarray, labels) -> Split:
-    labels = [int(label) for label in labels]
-    return Split([f"{split}/{i:05d}" for i in range(len(labels))], labels, [], np.ascontiguousarray(pixels))
+def _of_arrays(split: str, pixels: np.ndarray, labels: Iterable[int]) -> Split:
+    numbers = [int(label) for label in labels]
+    return Split([f"{split}/{i:05d}" for i in range(len(numbers))], numbers, [], np.ascontiguousarray(pixels))
 
 
 def tiny_imagenet(source: Path, download: bool) -> ImageCorpus:

@@ -8,6 +8,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,8 +50,10 @@ def store_images(
         raise InputError(f"a size of {size} pixels", "--size", "give a number from 8 to 1024")
     exact = corpus.paired and size is None
     size = size or _size(corpus)
-    made = {"kind": corpus.kind, "size": size, "store": store, "listing": _listing(corpus)}
-    stamp = Stamp(output, [], **made, **({} if channels is None else {"channels": channels}))
+    settings: dict[str, Any] = {"kind": corpus.kind, "size": size, "store": store, "listing": _listing(corpus)}
+    if channels is not None:
+        settings["channels"] = channels
+    stamp = Stamp(output, [], **settings)
     if stamp.is_current():
         return None
     as_array = _decide(corpus, output, size) if store == "auto" else store == "array"
@@ -67,9 +70,10 @@ def store_images(
                 side.begin(name)
             kept = []
             for row, pictures in _pictures(split, size, channels, exact, jobs, f"{output.name} {name}"):
-                fault = pictures if isinstance(pictures, InputError) else _unlike(sides, pictures)
-                if fault is not None:
-                    rejected.refuse(split.keys[row], fault)
+                if not isinstance(pictures, InputError):
+                    pictures = _unlike(sides, pictures) or pictures
+                if isinstance(pictures, InputError):
+                    rejected.refuse(split.keys[row], pictures)
                     continue
                 for side, picture in zip(sides, pictures, strict=True):
                     side.add(picture)
@@ -94,7 +98,8 @@ class _Side:
     def __init__(self, folder: Path, kind: str, size: int, as_array: bool) -> None:
         self.folder, self.kind, self.size, self.as_array = folder, kind, size, as_array
         self.like: np.ndarray | None = None  # the first picture, which tells channels and type of all
-        self.moments, self.counts = Moments(), {}
+        self.moments = Moments()
+        self.counts: dict[str, int] = {}
         self.split = ""
         self.writer: RowWriter | None = None
         self.open = contextlib.ExitStack()
@@ -183,10 +188,10 @@ def _read(item: tuple[tuple[Path, ...], bool], size: int, channels: int | None, 
 
 def _alike(first: Path, second: Path, exact: bool) -> None:
     """Raise InputError where places in two pictures do not correspond: other sizes, or another shape."""
-    sizes = [channels_size(path) for path in (first, second)]
-    if None in sizes:
+    size, size2 = channels_size(first), channels_size(second)
+    if size is None or size2 is None:
         return  # refused, with its reason, when it is read
-    (h, w), (h2, w2) = sizes
+    (h, w), (h2, w2) = size, size2
     if exact and (h, w) != (h2, w2):
         fix = "give --size, which brings both to one size"
         raise InputError(f"a pair of {w} x {h} and {w2} x {h2} pixels", f"{first} and {second}", fix)
@@ -232,9 +237,9 @@ def _listing(corpus: ImageCorpus) -> str:
     for name, split in sorted(corpus.splits.items()):
         digest.update(repr((name, split.keys, split.labels)).encode())
         if split.pixels is not None:
-            digest.update(np.ascontiguousarray(split.pixels))
+            digest.update(np.ascontiguousarray(split.pixels).data)
         if split.paired_pixels is not None:
-            digest.update(np.ascontiguousarray(split.paired_pixels))
+            digest.update(np.ascontiguousarray(split.paired_pixels).data)
         for path in (*split.files, *split.paired_files):
             try:
                 status = path.stat()

@@ -35,7 +35,7 @@ def prepare_vox2(output: Path | str, root: Path | str, work: Work, lists: Path |
     Raises InputError where the layout is not VoxCeleb2's, naming what lies there packed.
     """
     root = need_folder(root, "VoxCeleb2", LAYOUT2)
-    meta = next(iter(first_file((lists and Path(lists), root), META2)), None)
+    meta = next(iter(first_file(_homes(lists, root), META2)), None)
     built = []
     for part, name in PARTS.items():
         sounds = folders_below(root, SOUND2[part])
@@ -113,7 +113,7 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
     root = need_folder(root, "VoxCeleb1", LAYOUT1)
     if lists is not None:
         need_folder(lists, "folder of trial lists", "give --lists DIR")
-    homes = (lists and Path(lists), root)
+    homes = _homes(lists, root)
     found = {name: path for file, name in LISTS.items() for path in first_file(homes, file)}
     if not found:
         raise InputError(f"no trial list ({', '.join(LISTS)})", lists or root, "put one there, or give --lists DIR")
@@ -149,13 +149,18 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
     )
 
 
+def _homes(lists: Path | str | None, root: Path | str) -> list[Path]:
+    """Where lists and tables are looked for, the first before the second."""
+    return [Path(root)] if lists is None else [Path(lists), Path(root)]
+
+
 def lists_left_out(root: Path | str, lists: Path | str | None = None) -> dict[Path, str]:
     """{trial list: what of its speakers is not on the disk}: those that cannot be scored here."""
     root = Path(root)
     here = {entry.name for folder in folders_below(root, SOUND1) for entry in os.scandir(folder) if entry.is_dir()}
     absent = {}
     for file in LISTS:
-        for path in first_file((lists and Path(lists), root), file):
+        for path in first_file(_homes(lists, root), file):
             speakers = {name.split("/")[0] for name in names_of_trials(path) if "/" in name}
             if (gone := len(speakers - here)) and here:
                 absent[path] = f"{gone} of its {len(speakers)} speakers are not on the disk"

@@ -18,7 +18,7 @@ import numpy as np
 from speakerkd.data.scp import ScpTable, check_key, gather_bytes, map_file, read_scp, write_scp
 from speakerkd.data.vectors import read_shared_vectors, read_vectors, write_vectors
 from speakerkd.errors import InputError
-from speakerkd.work.arrays import read_arrays
+from speakerkd.work.arrays import Wanted, read_arrays
 from speakerkd.work.files import whole_file
 
 __all__ = [
@@ -35,7 +35,7 @@ MAGIC = b"\0BCM2 "
 HEADER = np.dtype(
     [("magic", "S6"), ("minimum", "<f4"), ("range", "<f4"), ("rows", "<i4"), ("columns", "<i4")]
 )  # packed: 22 bytes
-INDEX = {
+INDEX: Wanted = {
     "scp": ("i", (2,)),
     "arks": ("S", ("A",)),
     "ark_state": ("i", ("A", 2)),

@@ -66,15 +66,18 @@ def _bands(path: Path) -> np.ndarray | None:
         values = read_array(path, "replace or remove the file", "uif")
         return _checked(values, path)
     if suffix in TIFF:
-        values = _tiff(path)
-        return None if values is None else _checked(values, path)
+        bands = _tiff(path)
+        return None if bands is None else _checked(bands, path)
     return None
 
 
 def _tiff(path: Path) -> np.ndarray | None:
     """A TIFF's (H, W, C) where it has another number of bands than a picture; None where it is one."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
     try:
         with Image.open(path, formats=["TIFF"]) as image:
+            assert isinstance(image, TiffImageFile)
             bands = image.tag_v2.get(277, 1)  # samples per pixel
             frames = getattr(image, "n_frames", 1)
         if bands <= 4 and frames == 1:

@@ -124,7 +124,7 @@ def sample_draws(seed: int, turn: int, identity: np.ndarray, width: int) -> np.n
     generator: splitmix64 (Steele et al. 2014) of the four numbers.
     """
     with np.errstate(over="ignore"):
-        state = _splitmix(identity ^ _splitmix(np.uint64(seed) + (np.uint64(turn) << np.uint64(32))))
+        state = _splitmix(identity ^ _splitmix(np.array(np.uint64(seed) + (np.uint64(turn) << np.uint64(32)))))
         steps = np.arange(1, width + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return (_splitmix(state[:, None] + steps) >> np.uint64(11)) * 2.0**-53
 

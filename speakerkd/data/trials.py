@@ -81,6 +81,12 @@ class TrialList:
     def __len__(self) -> int:
         return len(self.enrol)
 
+    @property
+    def known_label(self) -> NDArray[np.int8]:
+        """The labels (n,) of a list that is known to have them."""
+        assert self.label is not None
+        return self.label
+
     def line(self, trial: int) -> int:
         """The line of the file, from 1, on which this trial stands."""
         return self.lines.of(int(trial))

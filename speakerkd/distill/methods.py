@@ -230,7 +230,7 @@ def _of_several(
         mine = replace(pair, teacher_dim=view.dim, teacher_classes=classes, head=heads.get(str(chosen.teacher)))
         check_fit(METHODS[chosen.name], chosen, mine, f"distill.{position}")
         objectives.append(OfOneTeacher(METHODS[chosen.name](chosen, mine), view))
-    first, *others = heads.values() or [None]
-    found = ObjectiveList(objectives, first)
-    found.other_heads = nn.ModuleList(others)  # so that they are trained and saved
-    return found
+    several = list(heads.values())
+    listed = ObjectiveList(objectives, several[0] if several else None)
+    listed.other_heads = nn.ModuleList(several[1:])  # so that they are trained and saved
+    return listed

@@ -61,7 +61,7 @@ def compare(
         if any(digest(other.path) != digest(trials.path) for other, _ in lists):
             raise InputError(f"{name} was scored on different lists", experiments[0], "score one list with both")
         left, right, people = speakers_of_trials(trials)
-        rates = [Resampler(scores, trials.label, left, right, people) for _, scores in lists]
+        rates = [Resampler(scores, trials.known_label, left, right, people) for _, scores in lists]
         priors = [float(prior) for prior in ours[0]["scores"][name]["min_dcf"]]
         parts: dict[str, Callable[[Resampler], Replicates]] = {"eer_percent": _eer}
         parts |= {f"min_dcf/{prior:g}": _dcf(prior) for prior in priors}
@@ -183,6 +183,6 @@ def _answers(folder: Path, name: str) -> Mapping[str, NDArray]:
 
 
 def _value(entry: Mapping[str, Any], part: str) -> float:
-    for key in part.split("/"):
-        entry = entry[key]
-    return entry
+    """The figure at `a` or `a/b`."""
+    name, _, key = part.partition("/")
+    return entry[name][key] if key else entry[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,8 +97,8 @@ def embed(
     if not kept.all():
         values, seconds = values[kept], seconds[kept]
     keys = [recordings.keys[place] for place, keep in zip(places, kept.tolist(), strict=True) if keep]
-    made = {"protocol": protocol.name, "model": str(package.directory or ""), "digest": package.digest}
-    made |= {"data": str(recordings), "version": package.version}
+    made: dict[str, str | int] = {"protocol": protocol.name, "model": str(package.directory or "")}
+    made |= {"digest": package.digest, "data": str(recordings), "version": package.version}
     if protocol.name != "whole":
         made |= {"crops": protocol.crops, "frames": protocol.frames}
     return Embeddings(keys, values[:, 0] if protocol.name == "whole" else values, made, seconds)
@@ -123,7 +123,7 @@ def _crops(loaded: Iterator[tuple[int, NDArray]], protocol: Protocol, batch: int
             if filled == batch:
                 yield _Work(x, recording.copy(), crop.copy())
                 x, filled = None, 0
-    if filled:
+    if x is not None and filled:
         yield _Work(x, recording[:filled].copy(), crop[:filled].copy())
 
 
@@ -147,11 +147,10 @@ def _repeat_short(values: NDArray) -> None:
 
 def _ahead(batches: Iterator[_Work]) -> Iterator[_Work]:
     """The same batches, prepared by another thread while the network runs."""
-    end = object()
     with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(next, batches, end) for _ in range(AHEAD)]
-        while (work := waiting.pop(0).result()) is not end:
-            waiting.append(pool.submit(next, batches, end))
+        waiting: list[Future[_Work | None]] = [pool.submit(next, batches, None) for _ in range(AHEAD)]
+        while (work := waiting.pop(0).result()) is not None:
+            waiting.append(pool.submit(next, batches, None))
             yield work
 
 

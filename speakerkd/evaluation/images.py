@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from speakerkd.evaluation.done import entries_made_from, files_of_model, mark_ma
 from speakerkd.evaluation.results import update_results
 from speakerkd.frontend.corruptions import CORRUPTIONS, corrupt
 from speakerkd.frontend.images import ImageViewSettings, network_input
+from speakerkd.models.image import ImageSettings
 from speakerkd.models.trained_model import TrainedModel, load_trained_model
 from speakerkd.teachers.text_table import TextTable, near, read_text_table
 from speakerkd.work.made import origin_digest
@@ -100,9 +102,10 @@ def classify_files(package: TrainedModel, files: list[Path]) -> Iterator[tuple[P
     """The most probable class of picture files, and its probability in [0, 1]; nothing is damaged on purpose here."""
     view = image_view(package).model_copy(update={"degrade": None})
     side = round(view.size / view.test_crop)
+    assert isinstance(package.settings, ImageSettings)
     for file in files:
         raw = torch.from_numpy(read_channels(file, side, package.settings.channels))[None]
-        probability = package.outputs(network_input(raw, view, [str(file)])).logits[0].float().softmax(0)
+        probability = package.outputs(network_input(raw, view, [str(file)])).scores[0].float().softmax(0)
         best = int(probability.argmax())
         yield file, package.labels[best], float(probability[best])
 
@@ -127,7 +130,7 @@ def _run(
         raw = torch.from_numpy(pictures.read(rows)).to(package.device)
         keys = pictures.keys[rows[0] : rows[-1] + 1]
         output = package.outputs(network_input(raw, view, keys, damage))
-        logits.append(output.logits.float().cpu())
+        logits.append(output.scores.float().cpu())
         embeddings.append(output.embedding.float().cpu())
     return torch.cat(logits).numpy(), torch.cat(embeddings).numpy()
 
@@ -138,7 +141,8 @@ def _robustness(package: TrainedModel, pictures: ImageSet, label: np.ndarray, se
         found = []
         for strength in range(1, 6):
             draw = torch.Generator().manual_seed(seed)
-            logits, _ = _run(package, pictures, lambda x, n=name, s=strength, g=draw: corrupt(x, n, s, g))
+            damage = functools.partial(corrupt, name=name, strength=strength, generator=draw)
+            logits, _ = _run(package, pictures, damage)
             found.append(top_k(logits, label))
         figures[f"top1_{name}"] = float(np.mean(found))
     return {**figures, "corrupted_top1": float(np.mean(list(figures.values())))}

@@ -89,7 +89,7 @@ def score_lists(settings: ScoreSettings, progress: Callable[[str], Progress] | N
         done = dict.fromkeys(done)
     left = {c: [t for t in lists if done[t.path, c] is None] for c in conditions}
     if any(left.values()):
-        for one in _score(settings, lists, left, development, origin, progress):
+        for one in _score(settings, lists, left, development, origin, out, progress):
             done[one.trials.path, one.condition] = one
     return [one for one in done.values() if one is not None]
 
@@ -132,14 +132,19 @@ def _score(
     left: dict[Condition, list[TrialList]],
     development: TrialList | None,
     origin: ScoreOrigin,
+    out: Path,
     progress: Callable[[str], Progress] | None,
 ) -> Iterator[Scored]:
     """Score what is left to do under each condition."""
     if settings.scores:
-        yield _fuse(settings, lists, development, origin)
+        yield _fuse(settings, lists, development, origin, out)
         return
     # the calibration is fitted on clean recordings, and holds for the noisy ones too
-    source = FileSource(settings, settings.embeddings) if settings.embeddings else ModelSource(settings, progress)
+    source: FileSource | ModelSource
+    if settings.embeddings:
+        source = FileSource(settings, settings.embeddings, out)
+    else:
+        source = ModelSource(settings, progress, out)
     fitted = None
     clean = left.get(CLEAN, [])
     if clean or development is not None:
@@ -149,11 +154,12 @@ def _score(
         for trials in clean:
             yield _score_list(settings, source, scorer, trials, origin, fitted=fitted)
     noisy = {condition: some for condition, some in left.items() if condition != CLEAN and some}
-    add_noise = _noise_adder(settings, source) if noisy else None
-    for condition, some in noisy.items():
-        scorer = _scorer(settings, source.tables(some, add_noise and add_noise(condition), str(condition)))
-        for trials in some:
-            yield _score_list(settings, source, scorer, trials, origin, fitted=fitted, condition=condition)
+    if noisy and isinstance(source, ModelSource):  # `check` lets noise be added to audio alone
+        add_noise = _noise_adder(settings, source.fbank.rate)
+        for condition, some in noisy.items():
+            scorer = _scorer(settings, source.tables(some, add_noise(condition), str(condition)))
+            for trials in some:
+                yield _score_list(settings, source, scorer, trials, origin, fitted=fitted, condition=condition)
 
 
 def _name(trials: TrialList) -> str:
@@ -167,15 +173,21 @@ def _conditions(settings: ScoreSettings) -> list[Condition]:
     return list(dict.fromkeys(Condition(category, level) for category in settings.category for level in settings.db))
 
 
-def _noise_adder(settings: ScoreSettings, source: FileSource | ModelSource) -> Callable[[Condition], Change]:
+def _noise_adder(settings: ScoreSettings, rate: int) -> Callable[[Condition], Change]:
+    """What adds a condition's noise to samples at `rate` Hz."""
     from speakerkd.evaluation.noisy import NoiseAdder, open_bank
     from speakerkd.frontend.noise import FLOORS
 
     if settings.noise is None:
         raise ValueError("no noise is asked for")
-    bank = open_bank(settings.noise, settings.category, settings.noise_seed, source.fbank.rate)
+    bank = open_bank(settings.noise, settings.category, settings.noise_seed, rate)
     floor = FLOORS[settings.level]
-    return lambda condition: NoiseAdder(bank, condition.category, condition.level, floor)
+
+    def add(condition: Condition) -> NoiseAdder:
+        assert condition.level is not None
+        return NoiseAdder(bank, condition.category, condition.level, floor)
+
+    return add
 
 
 def _scorer(settings: ScoreSettings, tables: Tables) -> Scorer:
@@ -237,8 +249,8 @@ def _score_list(
     """Score one list under one condition and write what came of it."""
     placed = scorer.place(trials, settings.skip_missing)
     scores, kind = scorer.scores(placed), scorer.kind
-    tags = [scorer.protocol.name]
-    header = {
+    tags: list[str] = [scorer.protocol.name]
+    header: dict[str, Any] = {
         "protocol": scorer.protocol,
         "kind": kind,
         "model": f"{source.model or 'not recorded'} {source.model_digest}".strip(),
@@ -248,7 +260,7 @@ def _score_list(
     if settings.subtract_mean:
         tags.append("centred")
         header["mean subtracted"] = settings.subtract_mean
-    if settings.norm != "none":
+    if settings.norm != "none" and scorer.cohort is not None:
         tags.append(settings.norm)
         nearest = f", {settings.top} nearest" if settings.norm == "as-norm" else ""
         header["normalisation"] = f"{settings.norm}, cohort {settings.cohort} ({len(scorer.cohort)}{nearest})"
@@ -306,7 +318,7 @@ def _write(
     entry |= {"missing_recordings": len(placed.missing), "missing_trials": placed.missing_trials}
     entry |= {"made": {key: str(value) for key, value in header.items() if key != "trials"}}
     if "undefined" not in entry:
-        results.write_det(path.with_suffix(".det"), scores, trials.label)
+        results.write_det(path.with_suffix(".det"), scores, trials.known_label)
     entry["made"]["scores"] = identity(path)
     mark_made_from(record, {name: entry})
     results.update_results(out / "results.json", "scores", {name: entry})
@@ -322,11 +334,10 @@ def _list_missing(path: Path, placed: Placed) -> None:
 
 
 def _fuse(
-    settings: ScoreSettings, lists: list[TrialList], development: TrialList | None, origin: ScoreOrigin
+    settings: ScoreSettings, lists: list[TrialList], development: TrialList | None, origin: ScoreOrigin, out: Path
 ) -> Scored:
     """Mean of the given systems' scores, or their best weights on a development list."""
     trials = lists[0]
-    out = settings.out or Path("exp") / "fused"
     columns = [read_scores(path, trials) for path in settings.scores]
     headers = [read_header(path) for path in settings.scores]
     kinds = [header.get("kind", "unknown") for header in headers]

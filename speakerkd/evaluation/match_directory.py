@@ -259,7 +259,7 @@ def match_directory(
             if outcomes is not None:
                 tail = "_centred" if centre is not None else ending
                 save_outcomes(outcomes / f"{name}{tail}.npz", draws, found(draw_scores(draws, *sides)), tests.people)
-        if listed:
+        if pairs is not None and listed is not None:
             scores = np.einsum("nd,nd->n", heard[listed[0]], seen[listed[1]])
             auc = metrics.auc(metrics.sort_scores(scores, listed[2]))
             name = f"auc_verification_{pairs.stem.replace('.', '_')}{ending}"
@@ -339,7 +339,7 @@ def _save_spaces(path: Path, tests: TestSet, voices: NDArray[np.float32], used: 
     if (tests.gender != "").any():
         parts["gender"] = tests.gender[tests.voices.identity[paired]].astype(str)
     with whole_file(path, "wb") as stream:
-        np.savez(stream, **parts)
+        np.savez(stream, **parts)  # type: ignore[arg-type]  # no array is called allow_pickle
 
 
 def _draw_examples(path: Path, directory: Path, tests: TestSet, draws: Draws, voices: NDArray[np.float32]) -> None:

@@ -53,8 +53,9 @@ def match_test(
     if entries:
         return MatchTest(entries, path, already=True)
     package = load_speaker_model(folder, device)
-    where = {"spaces": folder / SPACES, "outcomes": folder / OUTCOMES}
-    entries = match_directory(directory, package, **where, progress=progress, **options)
+    entries = match_directory(
+        directory, package, spaces=folder / SPACES, outcomes=folder / OUTCOMES, progress=progress, **options
+    )
     mark_made_from(record, entries)
     update_results(path, "match", entries)
     return MatchTest(entries_made_from(path, "match", record), path, already=False)

@@ -46,14 +46,13 @@ class Tables:
 class FileSource:
     """Embeddings from a file."""
 
-    def __init__(self, settings: ScoreSettings, path: Path) -> None:
-        self.settings = settings
+    def __init__(self, settings: ScoreSettings, path: Path, out: Path) -> None:
+        self.settings, self.out = settings, out
         self.embeddings = read_embeddings(path)
         self.protocol = protocol_of(self.embeddings, settings.protocol, path)
         made = self.embeddings.made
         self.model, self.model_digest = str(made.get("model", "")), str(made.get("digest", ""))
         self.data = f"{path} {digest(path)}"
-        self.out = settings.out or Path("exp") / path.stem
         self.utt2spk: dict[str, str] | None = None
 
     def tables(self, lists: Sequence[TrialList]) -> Tables:
@@ -66,16 +65,15 @@ class FileSource:
 class ModelSource:
     """Embeddings that a model makes of the lists' recordings, and of no others."""
 
-    def __init__(self, settings: ScoreSettings, progress: Callable[[str], Progress] | None) -> None:
+    def __init__(self, settings: ScoreSettings, progress: Callable[[str], Progress] | None, out: Path) -> None:
         from speakerkd.evaluation.model import fbank_settings, load_speaker_model
 
-        self.settings, self.progress = settings, progress
+        self.settings, self.progress, self.out = settings, progress, out
         self.package: TrainedModel = load_speaker_model(settings.model, settings.device)
         self.fbank = fbank_settings(self.package)
         self.protocol = Protocol(name=settings.protocol or self.package.protocol)
         self.model, self.model_digest = str(self.package.directory), self.package.digest
         self.data = str(settings.data or settings.audio_root)
-        self.out = settings.out or self.package.directory
         table = settings.data and settings.data / "utt2spk"
         self.utt2spk = read_table(table) if table and table.is_file() else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -234,7 +234,10 @@ def sharpness(picture: np.ndarray) -> float:
     return float(laplacian.var())
 
 
-def _crops(tries, settings: DetectorSettings | None) -> list[Face | np.ndarray | None]:
+def _crops(
+    tries: Sequence[tuple[Session, Iterator[np.ndarray], np.ndarray]], settings: DetectorSettings | None
+) -> Sequence[Face | np.ndarray | None]:
+    """The largest face of each picture; without settings the picture itself, which is one already."""
     if settings is not None:
         return detector(settings).find([picture for _, _, picture in tries])
     return [_as_it_is(session, picture) for session, _, picture in tries]

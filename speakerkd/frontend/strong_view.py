@@ -37,8 +37,8 @@ def strong_view(view: Tensor, draws: Tensor) -> Tensor:
     angle = (2 * draws[:, 2] - 1) * MOST["rotate"]
     view = _moved(view, _affine(angle, *torch.zeros(4, len(view), device=view.device)))
     u = hashed_uniform(sample_word(draws[:, -2:]), 2 * view[0].numel())
-    radius, turn = u.chunk(2, 1)
-    noise = (-2 * (1 - radius).log()).sqrt() * (2 * math.pi * turn).cos()
+    radius, phase = u.chunk(2, 1)
+    noise = (-2 * (1 - radius).log()).sqrt() * (2 * math.pi * phase).cos()
     return view + 0.1 * view.std((1, 2, 3), keepdim=True) * noise.view_as(view)
 
 

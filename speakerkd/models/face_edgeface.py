@@ -30,6 +30,7 @@ class EdgeFace(FaceNetwork):
         super().__init__()
         try:
             import timm
+            from timm.models.edgenext import EdgeNeXt
         except ImportError as error:
             fix = "install the extra: pip install 'speakerkd[timm]'"
             raise InputError("timm is not installed", "the teacher 'edgeface'", fix) from error
@@ -38,8 +39,10 @@ class EdgeFace(FaceNetwork):
         channels = 32 if state is None else len(stem) if stem is not None else 0
         if channels not in NETWORKS:
             raise InputError("not the weights of an EdgeFace", str(weights), "give a .pt file of EdgeFace's authors")
-        self.network = timm.create_model(NETWORKS[channels], num_classes=self.dim)
-        if state is not None:
+        network = timm.create_model(NETWORKS[channels], num_classes=self.dim)
+        assert isinstance(network, EdgeNeXt)
+        self.network = network
+        if state is not None and weights is not None:
             load_into(self.network, state, weights)
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:

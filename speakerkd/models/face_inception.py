@@ -22,8 +22,7 @@ class Inception(InceptionResnetV1):
     def __init__(self) -> None:
         super().__init__(pretrained=None, classify=False)
 
-    @staticmethod
-    def preprocess(crops: Tensor) -> Tensor:
+    def preprocess(self, crops: Tensor) -> Tensor:
         """Aligned RGB pictures uint8 (B, 112, 112, 3) -> float32 (B, 3, 160, 160)."""
         return functional.interpolate(scaled(crops, 128), size=160, mode="bilinear", align_corners=False)
 

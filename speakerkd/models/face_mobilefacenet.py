@@ -84,8 +84,7 @@ class MobileFaceNet(FaceNetwork):
         self.linear7 = ConvUnit(512, 512, (7, 6), groups=512, linear=True)
         self.linear1 = ConvUnit(512, self.dim, 1, linear=True)
 
-    @staticmethod
-    def preprocess(crops: Tensor) -> Tensor:
+    def preprocess(self, crops: Tensor) -> Tensor:
         """Aligned RGB pictures uint8 (B, 112, 112, 3) -> float32 (B, 3, 112, 96): the middle 96 columns."""
         return scaled(crops, 128)[..., 8:104]
 

@@ -19,8 +19,7 @@ class FaceNetwork(Network):
     The length of an embedding tells the quality of the picture, so it is kept.
     """
 
-    @staticmethod
-    def preprocess(crops: Tensor) -> Tensor:
+    def preprocess(self, crops: Tensor) -> Tensor:
         """Aligned RGB pictures uint8 (B, 112, 112, 3) -> the network's input float32 (B, 3, H, W)."""
         return scaled(crops, 127.5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession, NodeArg
 
 NAME = "onnx"  # as teacher; `onnx:rgb,127.5,127.5` names how it takes pictures
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+TYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(uint8)": np.dtype(np.uint8),
+}
 SMALLEST = 16  # numbers of an embedding; fewer are an age, a gender, a pose
 EXPORT = "export the recogniser alone, from a picture 1 x 3 x 112 x 112 to its embedding"
 
@@ -96,6 +100,7 @@ class OnnxFace(FaceNetwork):
         self.pixels = pixels or PRESETS["sface" if _scales(model) else "arcface"]
         self._content = _for_runtime(model, self.path)
         self._sessions: dict[str, InferenceSession] = {}
+        self._place: Tensor
         self.register_buffer("_place", torch.zeros(0), persistent=False)  # knows the device that it is moved to
         session = self._session("cpu")
         if len(session.get_inputs()) != 1:
@@ -112,7 +117,7 @@ class OnnxFace(FaceNetwork):
         self.channels_last, self.batch = self._layout(given)
         if given.type not in TYPES:
             raise InputError(f"its input is {given.type}, not float", self.path, EXPORT)
-        self.type = TYPES[given.type]
+        self._dtype = TYPES[given.type]
         self.dim = self._try()
 
     def _layout(self, given: NodeArg) -> tuple[bool, int | None]:
@@ -153,7 +158,7 @@ class OnnxFace(FaceNetwork):
 
     def _run(self, x: np.ndarray, device: str) -> np.ndarray:
         session = self._session(device)
-        x = np.ascontiguousarray(x, self.type)
+        x = np.ascontiguousarray(x, self._dtype)
         step = self.batch or max(1, len(x))
         parts = []
         for start in range(0, len(x), step):

@@ -58,8 +58,10 @@ class KaldiFbank(nn.Module):
         angle = 2 * math.pi / fft * torch.outer(torch.arange(fft // 2), torch.arange(size)).double()
         frame = window[:, None] * (emphasised @ centred)
         kernel = torch.cat([angle.cos() @ frame, angle.sin() @ frame]) * SCALE
+        self.kernel: Tensor
         self.register_buffer("kernel", kernel.float()[:, None])
         mel = kaldi_filters(settings.mels, fft, settings.rate, settings.low, settings.high)
+        self.mel: Tensor
         self.register_buffer("mel", torch.cat([mel, mel], 1).T.contiguous())
         self.shift = settings.window_shift
 
@@ -136,7 +138,7 @@ def export_onnx(
         if package.head is not None and package.teacher is not None:
             example = torch.randn(2, package.teacher.dim, generator=torch.Generator().manual_seed(0))
             _write(_Head(package.head.cpu().eval()), example, part / HEAD, "teacher", "projected", {0: "batch"})
-        told = {"reads": reads, "int8": int8, "frontend": settings.model_dump(), "dim": package.dim}
+        told: dict[str, Any] = {"reads": reads, "int8": int8, "frontend": settings.model_dump(), "dim": package.dim}
         told |= {"model": package.digest, "protocol": package.protocol, "weights": digest(part / MODEL)}
         told |= {"teacher": package.teacher.model_dump() if package.teacher is not None else None}
         write_json(part / RECORD, told | (record or {}))

@@ -22,6 +22,9 @@ CONTEXT = (7, 19, 31, 59)  # kernels before the attention
 HEADS = 4
 
 
+BlockName = Literal["convnext_like", "convnext_like_relu", "basic_resnet", "basic_resnet_fwse"]
+
+
 class Stage(Settings):
     """One of the stages."""
 
@@ -37,9 +40,7 @@ class ReDimNetSettings(Settings):
     bands: int = Field(72, ge=8, le=256, description="F, as many as the Fbank has")
     channels: int = Field(16, ge=1, le=512, description="C")
     context: Literal["att", "conv+att", "conv", "fc"] = Field("conv+att", description="block over time")
-    block: Literal["convnext_like", "convnext_like_relu", "basic_resnet", "basic_resnet_fwse"] = Field(
-        "convnext_like", description="two-dimensional block"
-    )
+    block: BlockName = Field("convnext_like", description="two-dimensional block")
     stages: list[Stage] = Field(description="the stages, shallow to deep")
     groups: int | None = Field(4, ge=1, description="channels of a convolution's group; null: ungrouped")
     outputs: int | None = Field(None, ge=1, le=8192, description="channels before the pooling; null: C * F")
@@ -47,7 +48,9 @@ class ReDimNetSettings(Settings):
     last_norm: bool = Field(False, description="BatchNorm of the embedding")
 
 
-def _sized(bands: int, channels: int, block: str, groups: int, *stages: tuple[int, int, int, int | None]):
+def _sized(
+    bands: int, channels: int, block: BlockName, groups: int, *stages: tuple[int, int, int, int | None]
+) -> ReDimNetSettings:
     named = [Stage(stride=s, blocks=n, expansion=e, reduction=r) for s, n, e, r in stages]
     return ReDimNetSettings(bands=bands, channels=channels, block=block, groups=groups, stages=named)
 

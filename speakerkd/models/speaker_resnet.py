@@ -25,7 +25,7 @@ class Shape:
     pooling, frequency, normalise, embedding: the network's own, where the settings name none.
     """
 
-    block: type[nn.Module]
+    block: type[BasicBlock] | type[Bottleneck] | type[SqueezeBlock]
     counts: tuple[int, int, int, int]
     share: float = 1.0
     strides: tuple[int, int, int, int] = (1, 2, 2, 2)

@@ -7,6 +7,7 @@ import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ def load_foreign(path: Path | str) -> dict[str, Tensor]:
     return state
 
 
-def _unpacked(found: Mapping[str, object]) -> dict[str, Tensor]:
+def _unpacked(found: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a state dict, those of torch's int8 linear layers in float."""
     layers = [str(key).removesuffix(PACKED) for key, value in found.items() if str(key).endswith(PACKED)]
     steps = {f"{layer}.{name}" for layer in layers for name in ("scale", "zero_point")}  # of activations

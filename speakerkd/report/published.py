@@ -7,6 +7,7 @@ Every published row has a name of ours: `margin`, `alpha_0.4`, `quarter_margin` 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -80,8 +81,8 @@ class Published:
 @cache
 def all_published() -> tuple[Published, ...]:
     """Every printed figure, in the papers' order."""
-    with resources.files("speakerkd.report").joinpath("published.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    text = resources.files("speakerkd.report").joinpath("published.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
     return tuple(Published(**row, name=_name(row)) for row in rows)
 
 

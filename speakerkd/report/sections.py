@@ -178,7 +178,8 @@ def _spaces(groups: Groups, folder: Path) -> Section:
         if position >= 4 or not path.is_file():
             continue
         stored = read_npz(path, fix="remove it and run `speakerkd match-test` again")
-        parts = {key: stored[key] for key in ("face", "face projected", "voice") if key in stored}
+        kinds: tuple[str, ...] = ("face", "face projected", "voice")
+        parts = {key: stored[key] for key in kinds if key in stored}
         genders = stored["gender"].tolist() if "gender" in stored else None
         caption = (
             f"{system}: faces, projected faces and voices of people it never saw (t-SNE, seed 0, cosine space). "

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.report.tables import Column
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 COLUMNS = (
     Column("off_diagonal", "|cosine| of dimensions", 3),
     Column("off_diagonal_centred", "|correlation|", 3),
@@ -48,7 +52,7 @@ def feature_maps(features: Mapping[str, NDArray], label: NDArray, path: Path, se
     return _saved(figure, path)
 
 
-def _squares(count: int):
+def _squares(count: int) -> tuple[Figure, list[Axes]]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -67,7 +71,7 @@ def _squares(count: int):
     return figure, flat[:count]
 
 
-def _saved(figure, path: Path) -> Path:
+def _saved(figure: Figure, path: Path) -> Path:
     from matplotlib import pyplot as plt
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import math
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -45,8 +45,8 @@ def read_array(
         stream.seek(0)
         try:
             shape, column_order, dtype = _read_header(stream, size)
-            if memory_map and math.prod(shape):
-                order = "F" if column_order else "C"
+            if memory_map and math.prod(shape) > 0:
+                order: Literal["C", "F"] = "F" if column_order else "C"
                 values: NDArray = np.memmap(stream, dtype, "r", stream.tell(), shape, order)
             else:
                 values = _read_values(stream, shape, column_order, dtype)

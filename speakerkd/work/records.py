@@ -60,7 +60,7 @@ def parse_json(text: str, kind: type[T], where: object, fix: str) -> T:
         reason = "it is empty" if not text.strip() else getattr(error, "msg", None) or str(error)
         raise InputError(f"not valid JSON ({reason})", where, fix) from error
     try:
-        return _checker(kind).validate_python(value)
+        return _checker(kind).validate_python(value)  # type: ignore[arg-type]  # mypy: a type[T] is no Hashable
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in fault["loc"])

@@ -40,6 +40,7 @@ def each(
         import joblib
 
         jobs = min(jobs or joblib.cpu_count(), total or 2)  # starting a process takes longer than one item
+    pairs: Iterator[tuple[Item, Result | InputError]]
     if cluster is None and jobs == 1:
         pairs = ((item, _attempt(function, item)) for item in items)
     else:
@@ -58,7 +59,9 @@ def _attempt_pair(function: Callable[[Item], Result], item: Item) -> tuple[Item,
     return item, _attempt(function, item)
 
 
-def _parallel(function, items, jobs: int, cluster: str | None) -> Iterator[tuple[Item, Result | InputError]]:
+def _parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], jobs: int, cluster: str | None
+) -> Iterator[tuple[Item, Result | InputError]]:
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool
 

@@ -89,13 +89,14 @@ def frames(face: np.ndarray, scene: Scene, count: int, rng: np.random.Generator 
     """Draw `count` pictures of a face (25, 25) that moves a little, or not without rng: (count, 160, 160, 3) uint8."""
     from PIL import Image
 
-    side, middle = 120, (PICTURE - 1) / 2
-    large = np.asarray(Image.fromarray(np.uint8(np.clip(face, 0, 1) * 255)).resize((side, side), Image.BICUBIC), float)
+    side, middle, canvas = 120, (PICTURE - 1) / 2, (PICTURE, PICTURE)
+    small = Image.fromarray((np.clip(face, 0, 1) * 255).astype(np.uint8))
+    large = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC), np.float64)
     across = np.linspace(-1, 1, side)
     large = large * (1 + scene.slant[0] * across[:, None] + scene.slant[1] * across[None]) * scene.gain
     edge = np.clip((1 - np.maximum(np.abs(across)[:, None], np.abs(across)[None])) / 0.15, 0, 1)
     # Face and edge are moved together, so that the soft rim stays at the rim.
-    layers = [Image.fromarray(np.float32(layer)) for layer in (large * edge, edge)]
+    layers = [Image.fromarray(layer.astype(np.float32)) for layer in (large * edge, edge)]
     ground = np.linspace(*scene.ground, PICTURE)[:, None]
     pictures = np.empty((count, PICTURE, PICTURE, 3), np.uint8)
     for picture in pictures:
@@ -107,10 +108,11 @@ def frames(face: np.ndarray, scene: Scene, count: int, rng: np.random.Generator 
         centre = (side - 1) / 2
         back = (cos, sin, centre - cos * x - sin * y, -sin, cos, centre + sin * x - cos * y)
         moved, rim = (
-            np.asarray(layer.transform((PICTURE, PICTURE), Image.AFFINE, back, Image.BICUBIC)) for layer in layers
+            np.asarray(layer.transform(canvas, Image.Transform.AFFINE, back, Image.Resampling.BICUBIC))
+            for layer in layers
         )
         grey = moved + (1 - np.clip(rim, 0, 1)) * ground
         if rng is not None:
             grey = rng.uniform(0.92, 1.08) * moved + grey - moved + rng.normal(0, 2, moved.shape)
-        picture[:] = np.uint8(np.clip(grey, 0, 255))[:, :, None]
+        picture[:] = np.clip(grey, 0, 255).astype(np.uint8)[:, :, None]
     return pictures

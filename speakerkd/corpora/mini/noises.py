@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from speakerkd.corpora.mini.sentences import sentence
 from speakerkd.corpora.mini.voices import RATE, speak
+
+Maker = Callable[[np.random.Generator], np.ndarray]
 
 SECONDS = 8
 # Voices that espeak-ng ships, so that background speech is nobody of the corpus.
@@ -30,7 +33,9 @@ def wind(rng: np.random.Generator) -> np.ndarray:
 def hum(rng: np.random.Generator) -> np.ndarray:
     time = np.arange(SECONDS * RATE) / RATE
     base = rng.uniform(45, 120)
-    tones = sum(rng.uniform(0.2, 1) / k * np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) for k in range(1, 12))
+    tones = np.zeros(len(time))
+    for k in range(1, 12):
+        tones += rng.uniform(0.2, 1) / k * np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6))
     return peak(peak(tones) + 0.1 * coloured(rng, 1))
 
 
@@ -75,12 +80,12 @@ def peak(samples: np.ndarray) -> np.ndarray:
     return 0.7 * samples / np.abs(samples).max()
 
 
-def recipes() -> dict[str, Callable[[np.random.Generator], np.ndarray]]:
+def recipes() -> dict[str, Maker]:
     """{path below musan, without extension: function of a generator that gives (samples,) at 16 kHz}."""
-    noise = [
-        *(lambda rng, slope=slope: coloured(rng, slope) for slope in (0, 1, 2)),
+    noise: list[Maker] = [
+        *(functools.partial(coloured, slope=slope) for slope in (0, 1, 2)),
         *(make for make in (wind, hum, clatter, siren) for _ in range(2)),
     ]
-    speech = [lambda rng, voice=voice: talk(rng, voice) for voice in SPEECH]
-    kinds = {"noise": noise, "music": [tune] * 6, "speech": speech}
+    speech: list[Maker] = [functools.partial(talk, voice=voice) for voice in SPEECH]
+    kinds: dict[str, list[Maker]] = {"noise": noise, "music": [tune] * 6, "speech": speech}
     return {f"{kind}/mini/{kind}-mini-{n:04d}": make for kind, makes in kinds.items() for n, make in enumerate(makes)}

@@ -93,7 +93,7 @@ def _engine() -> Iterator[ctypes.CDLL]:
         yield library
     finally:
         library.espeak_Terminate()
-        close = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary
+        close = getattr(_ctypes, "dlclose", None) or getattr(_ctypes, "FreeLibrary")  # noqa: B009  (Windows)
         close(library._handle)
 
 
@@ -107,7 +107,7 @@ def speak(text: str, voice: Voice | str) -> np.ndarray:
 
     parts: list[bytes] = []
 
-    def collect(samples, count, _events) -> int:
+    def collect(samples: int | None, count: int, _events: int | None) -> int:
         if samples and count:
             parts.append(ctypes.string_at(samples, 2 * count))
         return 0

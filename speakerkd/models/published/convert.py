@@ -65,7 +65,7 @@ def convert(
     if (directory / DESCRIPTION).exists():
         raise InputError("there is a model here already", directory, "give another folder, or remove this one")
     weights, described = _files(project, Path(checkpoint), None if config is None else Path(config))
-    values = None if described is None else _plain_yaml(described)
+    values: Mapping[str, Any] | None = None if described is None else _plain_yaml(described)
     if project == "redimnet":
         values = _embedded_config(weights, values)
     published = PROJECTS[project](load_foreign(weights), values, weights)
@@ -126,6 +126,7 @@ def _arguments(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Any:
         return loader.construct_mapping(node, deep=True)
     if isinstance(node, yaml.SequenceNode):
         return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.ScalarNode)  # the third and last kind of node
     return loader.construct_scalar(node)
 
 

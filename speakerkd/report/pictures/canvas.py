@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from speakerkd.work.files import whole_file
 
@@ -51,7 +51,7 @@ def draw(width: float = 5.4, height: float = 4.2, columns: int = 1) -> tuple[Fig
         "grid.color": FAINT,
         "axes.facecolor": "none",
     }
-    with rc_context(style):
+    with rc_context(style):  # type: ignore[arg-type]  # its stubs list every key by name
         figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
         FigureCanvasAgg(figure)
         axes = [figure.add_subplot(1, columns, position + 1) for position in range(columns)]
@@ -73,7 +73,7 @@ def draw_grid(rows: int, columns: int, width: float, height: float) -> tuple[Fig
     return figure, [list(row) for row in grid]
 
 
-def style_of(position: int) -> dict[str, str]:
+def style_of(position: int) -> dict[str, Any]:
     """Colour and dash of the system at this position."""
     return {"color": SERIES[position % len(SERIES)], "linestyle": DASHES[position // len(SERIES) % len(DASHES)]}
 
@@ -119,8 +119,8 @@ def _for_page(svg: str, name: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r"font: ([\d.]+)px '[^']*'(, [^;\"]*)?", r"font: \1px var(--sans)", svg)
     svg = re.sub(r'id="system-(\d+)"', r'class="system" data-system="\1"', svg)
-    for name_, reference in ((r'id="', 'id="'), (r"url\(#", "url(#"), (r'href="#', 'href="#')):
-        svg = re.sub(name_, lambda _, r=reference: f"{r}{name}-", svg)
+    for reference in ('id="', "url(#", 'href="#'):
+        svg = svg.replace(reference, f"{reference}{name}-")
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
     return svg.strip()

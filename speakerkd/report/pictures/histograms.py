@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,13 @@ def score_histogram(
     axes.set_ylim(top=1.35 * axes.get_ylim()[1])  # room for the names of thresholds and the legend
     top = axes.get_ylim()[1]
     for value, name in _labels(thresholds, edges):
-        beside = {"xytext": (2, 0), "textcoords": "offset points", "rotation": 90, "va": "top", "fontsize": 8}
+        beside: dict[str, Any] = {
+            "xytext": (2, 0),
+            "textcoords": "offset points",
+            "rotation": 90,
+            "va": "top",
+            "fontsize": 8,
+        }
         axes.annotate(name, (value, top), color=INK, **beside)
         axes.axvline(value, color=INK, linewidth=1, linestyle=":")
     axes.set_xlabel("score (higher is more alike)")
