@@ -1,7 +1,8 @@
 """MTCNN (Zhang et al. 2016): three small networks find faces and five landmarks, each among what the one before kept.
 
 The weights are those in facenet-pytorch's wheel. Its own code, whose results the tests compare, imports all of
-torchvision and with it torch's compiler: longer than it takes to find the faces of a few pictures.
+torchvision and with it torch's compiler: longer than it takes to find the faces of a few pictures. Most of its time goes
+into averaging pixels for every size and crop, and into pooling; here both are sums and maxima of whole slabs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import conv2d, pad, prelu
 
 from speakerkd.errors import InputError
 
@@ -21,6 +22,7 @@ SHRINK = 0.709  # from one size of the pyramid to the next: half the area
 CELL, STRIDE = 12, 2  # of the first network: pixels that a score looks at, and between two scores
 SIDES = {"rnet": 24, "onet": 48}
 CROPS = 512  # candidates that a network sees at a time
+COMPARED = 256  # boxes that are compared with each other at a time
 
 Found = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
@@ -37,7 +39,8 @@ class Mtcnn(nn.Module):
         self.pnet, self.rnet, self.onet = _proposals(), _refinement(), _output()
         for name in ("pnet", "rnet", "onet"):
             getattr(self, name).load_state_dict(torch.load(weights_file(name), map_location="cpu", weights_only=True))
-        self.to(device).eval().requires_grad_(False)
+        self.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.pnet.fuse()
 
     @torch.inference_mode()
     def detect(self, pictures: NDArray[np.uint8]) -> list[Found | None]:
@@ -46,7 +49,7 @@ class Mtcnn(nn.Module):
         By falling probability; None where there is no face.
         """
         device = next(self.parameters()).device
-        pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float()
+        pixels = Areas(pictures, device)
         boxes, which = self._propose(pixels)
 
         boxes, scores, which, corrections, _ = self._keep("rnet", pixels, boxes, which, self.thresholds[1])
@@ -67,13 +70,13 @@ class Mtcnn(nn.Module):
             result.append(faces if len(faces[0]) else None)
         return result
 
-    def _propose(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _propose(self, pixels: Areas) -> tuple[Tensor, Tensor]:
         """Square candidates (n, 4) of the first network at every size of the pyramid, and their pictures (n,)."""
-        height, width = pixels.shape[2:]
+        height, width = pixels.height, pixels.width
         scale = CELL / self.min_face
         boxes, scores, which, corrections = [], [], [], []
         while min(height, width) * scale >= CELL:
-            small = interpolate(pixels, (int(height * scale + 1), int(width * scale + 1)), mode="area")
+            small = pixels.resized(int(height * scale + 1), int(width * scale + 1))
             score, correction = self.pnet(centred(small))  # (B, h, w), (B, 4, h, w)
             place = (score >= self.thresholds[0]).nonzero()  # (n, 3): picture, row, column
             corner = STRIDE * place[:, [2, 1]] + 1
@@ -86,7 +89,8 @@ class Mtcnn(nn.Module):
             corrections.append(correction.permute(0, 2, 3, 1)[tuple(place.T)])
             scale *= SHRINK
         if not boxes:
-            return pixels.new_zeros(0, 4), torch.zeros(0, dtype=torch.int64, device=pixels.device)
+            device = next(self.parameters()).device
+            return torch.zeros(0, 4, device=device), torch.zeros(0, dtype=torch.int64, device=device)
         box, picture, correction = torch.cat(boxes), torch.cat(which), torch.cat(corrections)
         rows = suppress(box, torch.cat(scores), picture, 0.7)
         box = box[rows]
@@ -94,25 +98,69 @@ class Mtcnn(nn.Module):
         return squared(box + correction[rows] * size), picture[rows]
 
     def _keep(
-        self, name: str, pixels: Tensor, boxes: Tensor, which: Tensor, threshold: float
+        self, name: str, pixels: Areas, boxes: Tensor, which: Tensor, threshold: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Of candidates (n, 4) those that a network takes for faces: boxes, scores, pictures, its other outputs."""
         network, side = getattr(self, name), SIDES[name]
-        height, width = pixels.shape[2:]
-        ends = boxes.trunc().int()
+        ends = boxes.trunc().long()
         left, top = (ends[:, i].clamp(min=1) - 1 for i in (0, 1))
-        right, bottom = ends[:, 2].clamp(max=width), ends[:, 3].clamp(max=height)
+        right, bottom = ends[:, 2].clamp(max=pixels.width), ends[:, 3].clamp(max=pixels.height)
         inside = (right > left) & (bottom > top)
         boxes, which = boxes[inside], which[inside]
-        edges = torch.stack([which.int(), top[inside], bottom[inside], left[inside], right[inside]], 1).tolist()
-        crops = [interpolate(pixels[n : n + 1, :, a:b, c:d], (side, side), mode="area") for n, a, b, c, d in edges]
-        outputs = [network(centred(torch.cat(crops[i : i + CROPS]))) for i in range(0, len(crops), CROPS)]
+        edges = torch.stack([which, top[inside], bottom[inside], left[inside], right[inside]], 1)
+        outputs = [network(centred(pixels.crops(some, side))) for some in edges.split(CROPS) if len(some)]
         if not outputs:
-            nothing = pixels.new_zeros(0)
+            nothing = boxes.new_zeros(0)
             return boxes, nothing, which, nothing.view(0, 4), nothing.view(0, 10)
         score, correction, *points = (torch.cat(parts) for parts in zip(*outputs, strict=True))
         kept = score > threshold
         return boxes[kept], score[kept], which[kept], correction[kept], points[0][kept] if points else correction[kept]
+
+
+class Areas:
+    """Means of rectangles of pictures (B, H, W, 3), from one table of their sums (Crow 1984)."""
+
+    def __init__(self, pictures: NDArray[np.uint8], device: torch.device) -> None:
+        count, self.height, self.width, _ = pictures.shape
+        # pictures innermost: rows and columns are then taken as whole slabs. Sums that pass 2^31 wrap around, and so do
+        # their differences: those of a cell, far smaller, are exact
+        sums = np.zeros((self.height + 1, self.width + 1, count, 3), np.int32)
+        sums[1:, 1:] = pictures.transpose(1, 2, 0, 3)
+        for row in range(1, self.height + 1):
+            sums[row] += sums[row - 1]
+        for column in range(1, self.width + 1):
+            sums[:, column] += sums[:, column - 1]
+        self._sums = torch.from_numpy(sums).to(device)
+        self._corners = self._sums.permute(2, 0, 1, 3).flatten(0, 2)  # crops are scattered: a picture's lie together
+
+    def resized(self, height: int, width: int) -> Tensor:
+        """All pictures (B, 3, height, width), each pixel the mean of those that it covers."""
+        every = torch.tensor([self.height, self.width], device=self._sums.device)
+        (top, bottom), (left, right) = (cells(every[i : i + 1], side) for i, side in enumerate((height, width)))
+        rows = self._sums[bottom[0]] - self._sums[top[0]]
+        total = rows[:, right[0]] - rows[:, left[0]]  # (height, width, B, 3)
+        mean = total / ((bottom - top).mT * (right - left))[:, :, None, None]
+        return mean.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+
+    def crops(self, edges: Tensor, side: int) -> Tensor:
+        """Parts (n, 3, side, side) of pictures; edges (n, 5) int64: the picture, top, bottom, left, right."""
+        picture, *ends = edges[:, :, None].unbind(1)  # (n, 1) each
+        top, bottom = (end + ends[0] for end in cells(ends[1] - ends[0], side))  # (n, side)
+        left, right = (end + ends[2] for end in cells(ends[3] - ends[2], side))
+        first = picture * (self.height + 1)
+
+        def at(row: Tensor, column: Tensor) -> Tensor:  # (n, side, side, 3)
+            return self._corners[((first + row) * (self.width + 1))[:, :, None] + column[:, None, :]]
+
+        total = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)
+        area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
+        return (total / area[..., None]).permute(0, 3, 1, 2)
+
+
+def cells(length: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Where each of `count` cells over lengths (n, 1) or (1,) begins and ends, whole pixels: two (n, count)."""
+    number = torch.arange(count, device=length.device)
+    return number * length.view(-1, 1) // count, -((number + 1) * -length.view(-1, 1) // count)
 
 
 class Stage(nn.Module):
@@ -132,6 +180,31 @@ class Stage(nn.Module):
         return [score.softmax(1)[:, 1], *others]
 
 
+class Proposals(Stage):
+    """The first network. Its first layers, a convolution, a rectifier and 2 x 2 pooling, are one convolution once fused."""
+
+    def fuse(self) -> None:
+        """Give the four places of a pool as channels of one convolution of stride 2, of which pooling is a maximum."""
+        conv = self.get_submodule("conv1")
+        weight, bias = conv.get_parameter("weight"), conv.get_parameter("bias")
+        spread = [pad(weight, (x, 1 - x, y, 1 - y)) for y in (0, 1) for x in (0, 1)]  # (10, 3, 4, 4) each
+        self.register_buffer("_weight", torch.cat(spread).contiguous(memory_format=torch.channels_last))
+        self.register_buffer("_bias", bias.repeat(4))
+        self.register_buffer("_slope", self.get_submodule("prelu1").get_parameter("weight").repeat(4))
+        self.layers = self.layers[3:]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        odd = [size % 2 for size in x.shape[2:]]  # the last row or column of places has one of two
+        x = conv2d(pad(x, (0, odd[1], 0, odd[0])), self.get_buffer("_weight"), self.get_buffer("_bias"), stride=2)
+        x = prelu(x, self.get_buffer("_slope"))
+        one, right, below, across = x.chunk(4, 1)
+        if odd[1]:
+            right[..., -1], across[..., -1] = one[..., -1], below[..., -1]
+        if odd[0]:
+            below[..., -1, :], across[..., -1, :] = one[..., -1, :], right[..., -1, :]
+        return super().forward(torch.maximum(one.maximum(right), below.maximum(across)))
+
+
 class Columns(nn.Module):
     """Maps (B, C, H, W) as vectors, column by column, as the weights' first library laid them out."""
 
@@ -139,13 +212,13 @@ class Columns(nn.Module):
         return x.permute(0, 3, 2, 1).flatten(1)
 
 
-def _proposals() -> Stage:
+def _proposals() -> Proposals:
     layers: dict[str, nn.Module] = {
         **_convolution(1, 3, 10, 3, (2, 2)),
         **_convolution(2, 10, 16, 3),
         **_convolution(3, 16, 32, 3),
     }
-    return Stage(layers, {"conv4_1": nn.Conv2d(32, 2, 1), "conv4_2": nn.Conv2d(32, 4, 1)})
+    return Proposals(layers, {"conv4_1": nn.Conv2d(32, 2, 1), "conv4_2": nn.Conv2d(32, 4, 1)})
 
 
 def _refinement() -> Stage:
@@ -210,21 +283,41 @@ def suppress(boxes: Tensor, scores: Tensor, which: Tensor, most: float, of_small
     The overlap is a share of both boxes' union; `of_smaller`: of the smaller box, last pixels counted.
     """
     box, score, picture = (x.cpu().numpy() for x in (boxes, scores, which))
-    extra = np.float32(of_smaller)
-    area = (box[:, 2] - box[:, 0] + extra) * (box[:, 3] - box[:, 1] + extra)
-    kept: list[int] = []
     order = np.argsort(-score, kind="stable")
-    for number in np.unique(picture):
-        rows = order[picture[order] == number]
-        while len(rows):
-            first, rows = rows[0], rows[1:]
-            kept.append(int(first))
-            low = np.maximum(box[first, :2], box[rows, :2])
-            high = np.minimum(box[first, 2:], box[rows, 2:])
-            shared = np.maximum(high - low + extra, 0).prod(1)
-            whole = np.minimum(area[first], area[rows]) if of_smaller else area[first] + area[rows] - shared
-            rows = rows[~(shared > most * whole)]
-    return torch.tensor(sorted(kept, key=lambda row: -score[row]), dtype=torch.int64, device=boxes.device)
+    order = order[np.argsort(picture[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(picture[order], prepend=-1))
+    kept = [rows[_best(box[rows], most, of_smaller)] for rows in np.split(order, starts[1:])]
+    rows = np.concatenate(kept)
+    return torch.from_numpy(rows[np.argsort(-score[rows], kind="stable")]).to(boxes.device)
+
+
+def _best(box: NDArray[np.float32], most: float, of_smaller: bool) -> NDArray[np.bool_]:
+    """Of one picture's boxes (n, 4), by falling score, those that no better one that stays overlaps."""
+    stays = np.ones(len(box), bool)
+    for start in range(0, len(box), COMPARED):
+        some = slice(start, start + COMPARED)
+        before = box[:start][stays[:start]]
+        stays[some] = ~_overlap(before, box[some], most, of_smaller).any(0)
+        hidden = np.triu(_overlap(box[some], box[some], most, of_smaller), 1)
+        free, known = stays[some].copy(), None
+        while not np.array_equal(stays[some], known):  # each turn settles at least one more box
+            known = stays[some].copy()
+            stays[some] = free & ~(hidden & known[:, None]).any(0)
+    return stays
+
+
+def _overlap(
+    ones: NDArray[np.float32], others: NDArray[np.float32], most: float, of_smaller: bool
+) -> NDArray[np.bool_]:
+    """(n, m): whether two boxes share more than `most`."""
+    extra = np.float32(of_smaller)
+    low = np.maximum(ones[:, None, :2], others[None, :, :2])
+    high = np.minimum(ones[:, None, 2:], others[None, :, 2:])
+    shared = np.maximum(high - low + extra, 0).prod(2)
+    areas = [(box[:, 2] - box[:, 0] + extra) * (box[:, 3] - box[:, 1] + extra) for box in (ones, others)]
+    one, other = areas[0][:, None], areas[1][None]
+    whole = np.minimum(one, other) if of_smaller else one + other - shared
+    return shared > most * whole
 
 
 def weights_file(name: str) -> Path:
