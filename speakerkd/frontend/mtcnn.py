@@ -1,8 +1,8 @@
 """MTCNN (Zhang et al. 2016): three small networks find faces and five landmarks, each among what the one before kept.
 
 The weights are those in facenet-pytorch's wheel. Its own code, whose results the tests compare, imports all of
-torchvision and with it torch's compiler: longer than it takes to find the faces of a few pictures. Most of its time goes
-into averaging pixels for every size and crop, and into pooling; here both are sums and maxima of whole slabs.
+torchvision and with it torch's compiler: longer than it takes to find the faces of a few pictures. Most of its time
+goes into averaging pixels for every size and crop, and into pooling; here both are sums and maxima of whole slabs.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Stage(nn.Module):
 
 
 class Proposals(Stage):
-    """The first network. Its first layers, a convolution, a rectifier and 2 x 2 pooling, are one convolution once fused."""
+    """The first network, whose first convolution, rectifier and 2 x 2 pooling are one convolution once fused."""
 
     def fuse(self) -> None:
         """Give the four places of a pool as channels of one convolution of stride 2, of which pooling is a maximum."""
