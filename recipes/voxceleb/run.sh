@@ -15,7 +15,8 @@
 #   --musan DIR          noises for the noisy scores (mini makes its own); none: leave them out
 #   --systems "A B"      configs of recipes/voxceleb/conf to train and compare
 #   --seeds "1 2 3"      training seeds; several give mean and deviation: exp/TAG-SYSTEM, exp/TAG-SYSTEM-seed2, ...
-#   --size FILE          a config laid over each system's, such as a smaller network; mini has conf/size/mini.yaml
+#   --size FILE          a config laid over each system's, such as a smaller network; mini has conf/size/mini.yaml. Over
+#                        face networks (Table 2, Fig. 1) goes the file of that name in the folder face/ beside it
 #   --tag TEXT           keeps runs apart: data/TEXT, exp/TEXT-SYSTEM, exp/TEXT.html (default: the corpus's name)
 #   --prefix TEXT        begins the experiments' names on the same data: exp/TEXT-SYSTEM (default: the tag)
 #   --work DIR           where data/ and exp/ go (default: the checkout);  --jobs N: processes for data preparation

@@ -10,6 +10,7 @@ Example: speakerkd augment data/train --musan /corpora/musan --rirs /corpora/RIR
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -24,6 +25,9 @@ class AugmentOptions(Rejection, Machines, Directory):
     rirs: Path | None = Field(None, description="impulse responses (RIRS_NOISES): a copy with reverberation")
     speeds: list[float] = Field(default_factory=list, description="new speakers at these speeds, such as 0.9 1.1")
     seed: int = Field(0, ge=0, description="with its key it decides what a recording gets")
+    level: Literal["exact", "voxceleb_trainer"] = Field(
+        "exact", description="the noise's level: exact decibels, or with voxceleb_trainer's floor of 1e-4"
+    )
 
 
 @verb("directory", cost="directory")
@@ -37,6 +41,7 @@ def augment(settings: AugmentOptions) -> None:
         rirs=settings.rirs,
         speeds=settings.speeds,
         seed=settings.seed,
+        level=settings.level,
         jobs=settings.jobs,
         cluster=settings.cluster,
         max_rejected=settings.max_rejected,

@@ -44,8 +44,10 @@ def show_voxceleb(
         tested = cost.count(test) if test else (cost.Size() if vox2 else cost.VOX2_TEST)
         sound = (*found["VoxCeleb1 test, sound"], *(p for p in found["VoxCeleb1 dev, sound"]))
         scored = cost.count(tuple(dict.fromkeys(sound))) if sound else (cost.VOX1_ALL if hard else cost.VOX1_TEST)
-        trials = 37_720 + (552_536 if hard else 0)
-        noisy = cost.VOX1_TEST.recordings if found["MUSAN"] or not musan else 0
+        listed = [path for name in voxceleb_parts.LISTS for path in found[name]]
+        trials = sum(_lines(path) for path in listed) or 37_720 + (552_536 if hard else 0)
+        heard = cost.count(found["VoxCeleb1 test, sound"]) if found["VoxCeleb1 test, sound"] else cost.VOX1_TEST
+        noisy = min(heard.recordings, cost.VOX1_TEST.recordings) if found["MUSAN"] or not musan else 0
         rates = cost.measure(seconds)
         print(f"\nVoxCeleb2 dev{'' if dev else ', all of it'}: {train.recordings:,} recordings, {train.hours:,.0f} h")
         print(f"Measured in {seconds:g} s here: {rates}\n")
@@ -68,6 +70,11 @@ def _show_parts(parts: list[Part]) -> None:
             print(f"{'':8}{'':{width}}  {need}; lost without it: {part.needed}")
             fix = f"unpack {', '.join(p.name for p in part.packed)}" if part.packed else f"from {part.source}"
             print(f"{'':8}{'':{width}}  {fix}")
+
+
+def _lines(path: Path) -> int:
+    with open(path, "rb") as stream:
+        return sum(1 for _ in stream)
 
 
 def _show_disk(needed: float, work: Path) -> None:

@@ -96,8 +96,13 @@ def vox2_parts(root: Path | None, lists: Path | None = None) -> list[Part]:
 def vox1_parts(root: Path | None, lists: Path | None = None) -> list[Part]:
     """VoxCeleb1's parts below `root`; lists: another folder in which the trial lists and vox1_meta.csv may lie."""
     sound = folders_below(root, SOUND1)
-    test = tuple(folder for folder in sound if (folder / "id10270").is_dir() or _some(folder, 10270, 10310))
-    dev = tuple(folder for folder in sound if _some(folder, 10001, 10270) or _some(folder, 10310, 11252))
+    # a folder's name says which part it is; `wav` alone may hold both, and its speakers say
+    test = tuple(f for f in sound if _named(root, f, "test") or (f.parent == root and _some(f, 10270, 10310)))
+    dev = tuple(
+        f
+        for f in sound
+        if _named(root, f, "dev") or (f.parent == root and (_some(f, 10001, 10270) or _some(f, 10310, 11252)))
+    )
     parts = [
         Part(
             "VoxCeleb1 test, sound",
@@ -169,6 +174,11 @@ def other_parts(musan: Path | None, weights: Path | None) -> list[Part]:
             (weights,) if weights is not None and weights.is_file() else (),
         ),
     ]
+
+
+def _named(root: Path | None, folder: Path, part: str) -> bool:
+    """Whether the way from the root to a folder names a part, as `test/wav` and `vox1_test_wav/wav` do."""
+    return root is not None and part in str(folder.relative_to(root))
 
 
 def _some(folder: Path, first: int, last: int) -> bool:

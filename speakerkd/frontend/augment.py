@@ -18,7 +18,7 @@ from pydantic import Field
 from speakerkd.config import Settings
 from speakerkd.errors import InputError
 from speakerkd.frontend.audio import RATE, read_audio
-from speakerkd.frontend.noise import NoiseBank, drawn, mix_noise
+from speakerkd.frontend.noise import FLOORS, Level, NoiseBank, drawn, mix_noise
 
 # Kaldi's levels in dB for speaker recognition: of noise, of music, and of each of three to seven talkers
 LEVELS: dict[str, tuple[int, ...]] = {"noise": (15, 10, 5, 0), "music": (15, 10, 8, 5), "babble": (20, 17, 15, 13)}
@@ -32,6 +32,7 @@ class NoiseStep(Settings):
     kind: Literal["noise", "music", "babble"]
     directory: Path = Field(description="noises in MUSAN's layout")
     seed: int = Field(0, ge=0)
+    level: Level = Field("exact", description="how decibels are measured: exactly, or with voxceleb_trainer's floor")
 
 
 class ReverbStep(Settings):
@@ -97,7 +98,7 @@ def _add(step: NoiseStep, key: str, samples: NDArray[np.float32], rate: int) -> 
         name = key if count == 1 else f"{key}\0talker {number}"
         level = LEVELS[step.kind][drawn(step.seed, name, "level", len(LEVELS[step.kind]))]
         noise = bank.segment(name, len(samples), CATEGORY[step.kind]).samples
-        added += mix_noise(samples, noise, level) - samples
+        added += mix_noise(samples, noise, level, FLOORS[step.level]) - samples
     return samples + added
 
 
@@ -132,13 +133,13 @@ def _bank(directory: str, seed: int, category: str, rate: int) -> NoiseBank:
     return NoiseBank(directory, seed, [category], rate)
 
 
-def copies(musan: Path | None, rirs: Path | None, seed: int) -> dict[str, Sequence[Step]]:
+def copies(musan: Path | None, rirs: Path | None, seed: int, level: Level = "exact") -> dict[str, Sequence[Step]]:
     """{name of a copy: its step} of what noises and responses allow: noise, music, babble, reverb."""
     found: dict[str, Sequence[Step]] = {}
     if musan is not None:
         for kind in LEVELS:
             if (musan / CATEGORY[kind]).is_dir():
-                found[kind] = [NoiseStep(kind=kind, directory=musan.absolute(), seed=seed)]
+                found[kind] = [NoiseStep(kind=kind, directory=musan.absolute(), seed=seed, level=level)]
     if rirs is not None:
         found["reverb"] = [ReverbStep(directory=rirs.absolute(), seed=seed)]
     return found

@@ -11,6 +11,7 @@ from speakerkd.errors import InputError
 from speakerkd.frontend.augment import Augmentation, SpeedStep, Step, copies, responses
 from speakerkd.frontend.extract import AUGMENT, extract_fbank, read_augmentation
 from speakerkd.frontend.fbank import FbankSettings
+from speakerkd.frontend.noise import Level
 from speakerkd.work.files import write_json
 from speakerkd.work.records import read_json
 
@@ -22,6 +23,7 @@ def augment_directory(
     rirs: Path | None = None,
     speeds: Sequence[float] = (),
     seed: int = 0,
+    level: Level = "exact",
     jobs: int = 1,
     cluster: str | None = None,
     max_rejected: float = 0.01,
@@ -35,7 +37,7 @@ def augment_directory(
     directory has no features, or nothing is asked for.
     """
     directory = Path(directory)
-    wanted: dict[str, Sequence[Step]] = copies(musan, rirs, seed)
+    wanted: dict[str, Sequence[Step]] = copies(musan, rirs, seed, level)
     wanted |= {f"sp{factor:g}": [SpeedStep(factor=factor)] for factor in speeds}
     if not wanted:
         what = f"no noise, music or speech in {musan}" if musan else "nothing to do"

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from speakerkd.media.folders import media_below
 from speakerkd.media.formats import AUDIO
 
 CATEGORIES = ("noise", "music", "speech")  # MUSAN's
-FLOORS = {"exact": 0.0, "voxceleb_trainer": 1e-4}  # added to the mean square of samples in [-1, 1]
+Level = Literal["exact", "voxceleb_trainer"]
+FLOORS: dict[Level, float] = {"exact": 0.0, "voxceleb_trainer": 1e-4}  # added to the mean square of samples in [-1, 1]
 DRAWS = 16  # places tried in a file before it is taken to be silent
 CACHED = 64  # files kept in memory
 

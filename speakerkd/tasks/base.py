@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.config import Settings
+from speakerkd.tasks.online_speech import OnlineSettings
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.module import Teacher, TeacherSettings
 
@@ -105,6 +106,11 @@ class DataSettings(TrainingData):
         default_factory=list,
         description="augmented copies of the training directories (`speakerkd augment`): an utterance is drawn clean "
         "or as one of its copies",
+    )
+    online: OnlineSettings | None = Field(
+        None,
+        description="augment raw recordings while training, as `speakerkd augment` would; null: not. Decoding costs "
+        "far more than cropping copies",
     )
     time_mask: int = Field(0, ge=0, description="SpecAugment: widest strip of masked frames")
     band_mask: int = Field(0, ge=0, description="SpecAugment: widest strip of masked bands")

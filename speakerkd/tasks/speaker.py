@@ -18,10 +18,12 @@ from speakerkd.data.resident import ResidentFeatures
 from speakerkd.data.sampler import fraction_of
 from speakerkd.data.utterances import Copies, Utterances, read_copies, read_utterances
 from speakerkd.errors import InputError
+from speakerkd.frontend.fbank_settings import FbankSettings
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.trained_model import front_end_of, is_speech_model
 from speakerkd.tasks.base import DataSettings, Embed
 from speakerkd.tasks.dev_eer import EarlyTrials
+from speakerkd.tasks.online_speech import OnlineSpeech, TaughtAtOwnSpeed
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.inputs import CachedTeacher, JoinedTeachers, OnlineFaces, SameCrop, TeacherInput, read_teacher
 from speakerkd.teachers.module import Teacher, TeacherSettings, build_several, build_teacher
@@ -77,8 +79,11 @@ class SpeakerTask:
             utterances = utterances.keep(chosen)
             teacher = None if teacher is None else teacher.keep(chosen)
             copies = None if copies is None else copies.keep(chosen)
-        # copies are cropped from their memory maps
-        wanted = self.data.resident if copies is None else False
+        online = self._online(utterances) if self.data.online else None
+        if online is not None and len(online.speeds) > 1 and not (teacher is None or isinstance(teacher, SameCrop)):
+            teacher = TaughtAtOwnSpeed(teacher, len(utterances.keys), len(online.keys))
+        # copies are cropped from their memory maps, and online crops made of recordings
+        wanted = self.data.resident if copies is None and online is None else False
         if wanted is True and device == "cpu":
             raise InputError("data.resident is true on a CPU", "data.resident", "set it to auto")
         keep = wanted is True or (wanted == "auto" and resident.fits(utterances, device))
@@ -91,7 +96,18 @@ class SpeakerTask:
             band_mask=self.data.band_mask,
             strong=strong,
             copies=copies,
+            online=online,
         )
+
+    def _online(self, utterances: Utterances) -> OnlineSpeech:
+        assert self.data.online is not None
+        if self.data.copies:
+            fix = "take one: copies are cropped from disk, data.online reads recordings"
+            raise InputError("data.copies beside data.online", "data.online", fix)
+        made = frontend_of(self.data.directories)
+        if made is None:
+            raise InputError("no feats.json", self.data.directories[0], "run `speakerkd fbank` again")
+        return OnlineSpeech(self.data.directories, utterances, FbankSettings(**made), self.data.online)
 
     def _teacher(self, keys: list[list[str]]) -> OnlineFaces | CachedTeacher | JoinedTeachers | SameCrop | None:
         if not self.taught:
@@ -170,7 +186,8 @@ class FbankSource:
     device: keep the features in this device's memory and crop there; "cpu" crops the memory map.
     time_mask, band_mask: the widest strip of frames and bands set to the crop's mean (SpecAugment, Park et al. 2019).
     strong: also give a second view with strips of up to a quarter of the frames and bands masked.
-    copies: augmented copies; an utterance is drawn clean or as one of those it has, all alike.
+    copies: augmented copies; an utterance is drawn clean or as one of those it has, all alike. online: recordings that
+    are changed as they are drawn, in their place; its samples are then the source's.
     """
 
     def __init__(
@@ -184,14 +201,16 @@ class FbankSource:
         band_mask: int = 0,
         strong: bool = False,
         copies: Copies | None = None,
+        online: OnlineSpeech | None = None,
     ) -> None:
-        self.keys, self.labels, self.names = utterances.keys, utterances.labels, utterances.names
+        samples = utterances if online is None else online
+        self.keys, self.labels, self.names = samples.keys, samples.labels, samples.names
         self.paired = None if teacher is None else teacher.paired
-        self.draws = 9 if copies is None else 10
-        self._copies = copies
+        self.draws = 9 if copies is None and online is None else 10
+        self._copies, self._online = copies, online
         self.device = device
         self.length = length
-        self._room = np.maximum(utterances.frames - length, 0) + 1
+        self._room = np.maximum(samples.frames - length, 0) + 1
         self._teacher = teacher
         self._masks = (time_mask, band_mask)
         self._strong = strong
@@ -202,6 +221,8 @@ class FbankSource:
         starts = (draws[:, 0] * self._room[indices]).astype(np.int64)
         if self._resident is not None:
             return self._resident.crops(indices, starts, self.length)
+        if self._online is not None:
+            return torch.from_numpy(self._online.crops(indices, starts, self.length, draws[:, 9]))
         crops = self._utterances.crops(indices, starts, self.length)
         if self._copies is not None:
             self._copies.replace(crops, self._copies.choose(indices, draws[:, 9]), indices, starts)
