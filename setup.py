@@ -66,6 +66,7 @@ EXTRAS = {
     "ssl": ["transformers>=4.45"],  # self-supervised speech networks as teachers
     "heif": ["pillow-heif>=0.18"],  # HEIC and AVIF pictures
     "raster": ["rasterio>=1.4"],  # GeoTIFF
+    "demo": ["gradio>=6"],  # the page in a browser
     "vad": ["silero-vad>=6"],  # voice activity detection
     "gallery": ["faiss-cpu>=1.9"],  # identification among more than a million speakers
     "cluster": ["dask>=2024.8", "distributed>=2024.8"],  # data preparation over many machines

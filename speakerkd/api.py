@@ -245,17 +245,26 @@ class Model:
         The largest face is found, aligned, and put through the teacher and the projection head. Raises InputError
         naming a file without a face, and where the teacher's weights are not to be found.
         """
+        from speakerkd.frontend.faces import face_of
+
+        self.check_faces()  # before the pictures: what is missing is told at once
+        many, listed = _are_many(pictures), _listed(pictures)
+        found = self.aligned_faces(np.stack([face_of(picture).crop for picture in listed]))
+        return found if many else found[0]
+
+    def check_faces(self) -> None:
+        """Raises InputError, saying why, where this model cannot be matched with faces."""
+        _ = self._teacher
+
+    def aligned_faces(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Aligned faces (N, 112, 112, 3) of RGB as the model compares them with voices: (N, D), of length 1."""
         import torch
 
-        from speakerkd.frontend.faces import face_of
         from speakerkd.models.face_network import embed_pictures
 
-        teacher = self._teacher  # before the pictures: what is missing is told at once
-        many, listed = _are_many(pictures), _listed(pictures)
-        crops = torch.from_numpy(np.stack([face_of(picture).crop for picture in listed]))
-        seen = [embed_pictures(teacher, part).float() for part in crops.to(self.package.device).split(FACES)]
-        found = self.package.project(torch.cat(seen)).cpu().numpy()
-        return found if many else found[0]
+        parts = torch.from_numpy(crops).to(self.package.device).split(FACES)
+        seen = [embed_pictures(self._teacher, part).float() for part in parts]
+        return self.package.project(torch.cat(seen)).cpu().numpy()
 
     @cached_property
     def _teacher(self) -> FaceNetwork:

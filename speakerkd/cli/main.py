@@ -36,6 +36,7 @@ VERBS = (  # in the order of the data's way; each is a file here, imported when 
     "verify",
     "enroll",
     "identify",
+    "demo",
     "classify",
     "fame",
     "compare",

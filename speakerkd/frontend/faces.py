@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "align",
     "crop_face",
     "face_of",
+    "seen_face",
     "similarity_transform",
     "warp",
 ]
@@ -60,7 +61,8 @@ class Face:
 
     crop: uint8 (112, 112, 3) RGB, aligned. box: (4,) left, top, right, bottom, and landmarks: (5, 2) x, y, in pixels of
     the picture. probability: of its being a face, in [0, 1]. count: faces found in the picture. turned: degrees, with
-    the clock, by which the picture had to be turned, 0 where the face stands upright in it.
+    the clock, by which the picture had to be turned, 0 where the face stands upright in it. others: (count - 1, 4)
+    boxes of the faces that are not the subject.
     """
 
     crop: np.ndarray
@@ -69,6 +71,7 @@ class Face:
     probability: float
     count: int
     turned: int = 0
+    others: np.ndarray = field(default_factory=lambda: np.empty((0, 4)))
 
 
 class FaceDetector:
@@ -147,7 +150,8 @@ def _subject(picture: np.ndarray, found: tuple[np.ndarray, ...], factor: float, 
         crop = align(picture, landmarks[best])
     except (ValueError, np.linalg.LinAlgError):
         return None
-    return Face(crop, boxes[best], landmarks[best], float(probabilities[best]), len(boxes))
+    others = np.delete(boxes, best, 0)
+    return Face(crop, boxes[best], landmarks[best], float(probabilities[best]), len(boxes), others=others)
 
 
 def _turned_back(face: Face, quarters: int, shape: tuple[int, ...]) -> Face:
@@ -158,9 +162,14 @@ def _turned_back(face: Face, quarters: int, shape: tuple[int, ...]) -> Face:
         right, bottom = shape[1] - 1, shape[0] - 1
         return np.stack({1: (right - y, x), 2: (right - x, bottom - y), 3: (y, bottom - x)}[quarters], 1)
 
-    corners = back(face.box.reshape(2, 2))
-    box = np.concatenate([corners.min(0), corners.max(0)])
-    return Face(face.crop, box, back(face.landmarks), face.probability, face.count, 360 - 90 * quarters)
+    def box_back(box: np.ndarray) -> np.ndarray:
+        corners = back(box.reshape(2, 2))
+        return np.concatenate([corners.min(0), corners.max(0)])
+
+    others = np.array([box_back(box) for box in face.others]).reshape(-1, 4)
+    turned = 360 - 90 * quarters
+    box = box_back(face.box)
+    return Face(face.crop, box, back(face.landmarks), face.probability, face.count, turned, others)
 
 
 @functools.lru_cache(maxsize=4)
@@ -182,16 +191,21 @@ def crop_face(image: np.ndarray, settings: DetectorSettings | None = None, where
 
 
 def face_of(source: PictureSource, settings: DetectorSettings | None = None) -> Face:
-    """The subject of a picture, or of a video: the middle frame, or the next of five that shows a face.
+    """The subject of a picture, or of a video; see `seen_face`."""
+    return seen_face(source, settings)[0]
 
-    source: see read_picture; a video is a path, bytes or a file object. Raises InputError for a file that cannot be
-    read or shows no face.
+
+def seen_face(source: PictureSource, settings: DetectorSettings | None = None) -> tuple[Face, np.ndarray]:
+    """The subject of a picture or video, and the picture uint8 (H, W, 3) it was found in.
+
+    Of a video that is the middle frame, or the next of five that shows a face. source: see read_picture; a video is a
+    path, bytes or a file object. Raises InputError for a file that cannot be read or shows no face.
     """
     where = "picture" if is_decoded(source) or isinstance(source, bytes) else source
     tried = 0
     for picture in frames_of(source, FRAMES):
         tried += 1
         if (face := detector(settings).find([picture])[0]) is not None:
-            return face
+            return face, picture
     what = "no face found" if tried == 1 else f"no face in {tried} frames of the video"
     raise InputError(what, where, "give one in which the face is clear and large enough")
