@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from speakerkd.evaluation.calibration import Calibration
     from speakerkd.evaluation.embeddings import Embeddings
     from speakerkd.evaluation.settings import ProtocolName
+    from speakerkd.frontend.pictures import PictureSource as Picture
+    from speakerkd.models.disentangled import DisentangledBranch
     from speakerkd.models.face_network import FaceNetwork
     from speakerkd.models.trained_model import TrainedModel
 
-File = str | Path
-Recording = str | Path | bytes | BinaryIO | tuple[NDArray[Any], int]
-Picture = "str | Path | bytes | BinaryIO | NDArray[np.uint8] | Image.Image"
+File: TypeAlias = str | Path
+Recording: TypeAlias = str | Path | bytes | BinaryIO | NDArray[Any] | tuple[NDArray[Any], int]
 FACES = 64  # pictures that the teacher sees at a time
 
 
@@ -182,13 +183,13 @@ class Model:
         In this order: the given one, the calibration beside the model, the EER threshold of a list it was scored on.
         Two lists of one length are compared pair by pair. rate: of recordings that are arrays.
         """
-        if isinstance(first, list) != isinstance(second, list):
+        if isinstance(first, list) and isinstance(second, list):
+            if len(first) != len(second):
+                raise InputError(f"lists of {len(first)} and {len(second)} recordings", "verify", "give pairs")
+            return [self._verdict(float(score), threshold) for score in self._scores(first, second, None, rate)]
+        if isinstance(first, list) or isinstance(second, list):
             raise InputError("one recording against a list of them", "verify", "give two recordings, or two lists")
-        if not (isinstance(first, list) and isinstance(second, list)):
-            return self._verdict(self.similarity(first, second, rate=rate), threshold)
-        if len(first) != len(second):
-            raise InputError(f"lists of {len(first)} and {len(second)} recordings", "verify", "give pairs")
-        return [self._verdict(float(score), threshold) for score in self._scores(first, second, None, rate)]
+        return self._verdict(self.similarity(first, second, rate=rate), threshold)
 
     @property
     def threshold(self) -> tuple[float | None, str]:
@@ -267,7 +268,7 @@ class Model:
         return self.package.project(torch.cat(seen)).cpu().numpy()
 
     @cached_property
-    def _teacher(self) -> FaceNetwork:
+    def _teacher(self) -> FaceNetwork | DisentangledBranch:
         from speakerkd.teachers.load import find_teacher, load_teacher
 
         record = self.package.teacher

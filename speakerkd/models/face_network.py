@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speakerkd.models.network import Network
 from speakerkd.models.precision import at_least_float32
+from speakerkd.tensors import Output
 
 SIDE = 112  # pixels of an aligned picture
 
@@ -24,6 +27,18 @@ class FaceNetwork(Network):
         return scaled(crops, 127.5)
 
 
+class SeesFaces(Protocol):
+    """What turns aligned pictures into embeddings: a face network, or a branch of two (`models.disentangled`)."""
+
+    def preprocess(self, crops: Tensor) -> Tensor: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def buffers(self) -> Iterator[Tensor]: ...
+
+    def __call__(self, x: Tensor) -> Output: ...
+
+
 def scaled(crops: Tensor, divisor: float) -> Tensor:
     """(x - 127.5) / divisor, channels first: uint8 (B, H, W, 3) -> float32 (B, 3, H, W)."""
     if crops.ndim != 4 or crops.shape[1:] != (SIDE, SIDE, 3) or crops.dtype != torch.uint8:
@@ -32,7 +47,7 @@ def scaled(crops: Tensor, divisor: float) -> Tensor:
 
 
 @torch.inference_mode()
-def embed_pictures(network: FaceNetwork, crops: Tensor, mirror: bool = False) -> Tensor:
+def embed_pictures(network: SeesFaces, crops: Tensor, mirror: bool = False) -> Tensor:
     """Embeddings float32 (B, D), not normalised, of aligned pictures uint8 (B, 112, 112, 3); the network in eval mode.
 
     `mirror`: the mean over each picture and its mirror image, which has the direction of face.evoLVe's sum.

@@ -312,7 +312,8 @@ def _data_folders(groups: Groups) -> Iterator[Path]:
             data = data if isinstance(data, dict) else {}
             train = data.get("train")
             named += [*(train if isinstance(train, list) else [train]), data.get("dev")]
-            named += [entry.made.get("data") for entry in (*run.raw.scores.values(), *run.raw.match.values())]
+            named += [scored.made.get("data") for scored in run.raw.scores.values()]
+            named += [matched.made.get("data") for matched in run.raw.match.values()]
     folders = [Path(name) for name in dict.fromkeys(named) if isinstance(name, str) and name]
     yield from dict.fromkeys([*(folder.parent for folder in folders), *folders])
 

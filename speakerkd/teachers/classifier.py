@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from speakerkd.data.archive import read_shared_vectors
 from speakerkd.data.datadir import read_table
@@ -16,9 +17,6 @@ from speakerkd.work.made import Stamp
 from speakerkd.work.reading import check_file
 from speakerkd.work.records import parse_json
 from speakerkd.work.weights import write_tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 DECAY = 1e-3  # of half the squared weights over standardised inputs
 ROWS = 8192  # at a time: their logits over all speakers are held at once
@@ -79,7 +77,6 @@ def fit(vectors: np.ndarray, label: np.ndarray, classes: int, decay: float = DEC
     The least of mean cross-entropy + decay / 2 * squared weights, over inputs standardised by their mean and deviation,
     which are then folded into weight and bias. Found by L-BFGS, so the result has no random part.
     """
-    import torch
     from torch.nn.functional import cross_entropy
 
     x = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
@@ -109,8 +106,6 @@ def fit(vectors: np.ndarray, label: np.ndarray, classes: int, decay: float = DEC
 
 def accuracy(weight: Tensor, bias: Tensor, vectors: np.ndarray, label: np.ndarray) -> float:
     """Share of vectors (M, D) whose greatest logit is that of their label (M,)."""
-    import torch
-
     x, y = torch.from_numpy(vectors), torch.from_numpy(label)
     with torch.no_grad():
         hits = [((a @ weight.T + bias).argmax(1) == b).sum() for a, b in zip(x.split(ROWS), y.split(ROWS), strict=True)]
@@ -121,12 +116,18 @@ def _save(path: Path, weight: Tensor, bias: Tensor, labels: list[str]) -> None:
     write_tensors(path, {"weight": weight, "bias": bias}, {"labels": json.dumps(labels)})
 
 
-def load_classifier(path: Path | str) -> nn.Linear:
-    """The classifier that `fit_classifier` wrote, frozen, D inputs and K outputs; `.labels` are its K speaker ids.
+class SpeakerClassifier(nn.Linear):
+    """A frozen linear layer from embeddings (B, D) to scores (B, K); labels: its K speaker ids."""
 
-    Raises InputError for a file that is absent, damaged or of another kind.
-    """
-    import torch
+    def __init__(self, weight: Tensor, bias: Tensor, labels: list[str]) -> None:
+        super().__init__(weight.shape[1], weight.shape[0])
+        self.labels = labels
+        self.load_state_dict({"weight": weight, "bias": bias})
+        self.requires_grad_(False).eval()
+
+
+def load_classifier(path: Path | str) -> SpeakerClassifier:
+    """The classifier that `fit_classifier` wrote; raises InputError for a file that is absent, damaged or another's."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -140,7 +141,4 @@ def load_classifier(path: Path | str) -> nn.Linear:
         raise InputError("not a teacher classifier, or a damaged one", path, fix) from error
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or len(labels) != len(bias):
         raise InputError("a teacher classifier whose parts do not fit", path, fix)
-    classifier = torch.nn.Linear(weight.shape[1], weight.shape[0])
-    classifier.load_state_dict({"weight": weight, "bias": bias})
-    classifier.labels = labels
-    return classifier.requires_grad_(False).eval()
+    return SpeakerClassifier(weight, bias, labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +29,7 @@ from speakerkd.work.records import read_json
 from speakerkd.work.rejected import Rejected
 
 if TYPE_CHECKING:
+    from speakerkd.models.disentangled import DisentangledBranch
     from speakerkd.models.face_network import FaceNetwork
 
 BATCH = 512  # crops a batch on disk; a killed run loses no more
@@ -86,9 +87,9 @@ def embed_teacher(
                 ledger.add(path)
 
         rejected = Rejected(directory / base, max_rejected)
-        done = [path for path, sign in signatures.items() if path in ledger.done and ledger.done[path][0] == sign]
-        for path in signatures.keys() - set(done):
-            rejected.refuse(path, ledger.refused[path][1])
+        done = [crop for crop, sign in signatures.items() if crop in ledger.done and ledger.done[crop][0] == sign]
+        for crop in signatures.keys() - set(done):
+            rejected.refuse(crop, ledger.refused[crop][1])
         rejected.take(len(done))
         rejected.close()
         settings["crops"] = summary(signatures)
@@ -103,20 +104,28 @@ def _dtype(precision: Precision, device: str) -> str:
     return precision if precision != "auto" else str(inference_dtype(device)).removeprefix("torch.")
 
 
-def _embed(network: FaceNetwork, crops: np.ndarray, flip: bool, batch: int, dtype: str) -> np.ndarray:
+def _embed(
+    network: FaceNetwork | DisentangledBranch, crops: np.ndarray, flip: bool, batch: int, dtype: str
+) -> np.ndarray:
     """Embeddings (N, D) float32 of crops uint8 (N, 112, 112, 3)."""
     import torch
 
     from speakerkd.models.face_network import embed_pictures
+    from speakerkd.models.precision import channels_last
 
-    network.to(memory_format=torch.channels_last)
+    channels_last(network)
     device = next(itertools.chain(network.parameters(), network.buffers())).device.type
     with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
         parts = [embed_pictures(network, part, flip).float().cpu() for part in torch.from_numpy(crops).split(batch)]
     return torch.cat(parts).numpy()
 
 
-def _embed_batch(item: tuple[Path, list[str]], embed, signatures: Mapping[str, str], made: dict[str, Any]) -> None:
+def _embed_batch(
+    item: tuple[Path, list[str]],
+    embed: Callable[[np.ndarray], np.ndarray],
+    signatures: Mapping[str, str],
+    made: dict[str, Any],
+) -> None:
     """Embed some crops and record them."""
     path, sources = item
     with ThreadPoolExecutor(8) as pool:  # Pillow decodes outside the interpreter's lock

@@ -11,8 +11,8 @@ from speakerkd.models.face_onnx import NAME, PRESETS, OnnxFace, is_onnx, onnx_di
 from speakerkd.work.files import digest
 
 if TYPE_CHECKING:
+    from speakerkd.models.disentangled import DisentangledBranch
     from speakerkd.models.face_network import FaceNetwork
-
 
 FOREIGN = ("ir50", "mobilefacenet", "inception", "edgeface")  # networks of ours whose weights come from a file
 KNOWN = (*FOREIGN, NAME, *PRESETS)
@@ -82,21 +82,23 @@ def find_teacher(name: str, weights: Path | str | None = None) -> TeacherFile:
     return TeacherFile(name, weights, digest(weights))
 
 
-def load_teacher(name: str, weights: Path | str | None = None) -> FaceNetwork:
+def load_teacher(name: str, weights: Path | str | None = None) -> FaceNetwork | DisentangledBranch:
     """The teacher's network, frozen, in eval mode, its weights accounted for key by key; arguments as `find_teacher`.
 
     `.preprocess(uint8 (B, 112, 112, 3))` gives its input and `.dim` the size of its embeddings.
     """
     import torch
 
+    from speakerkd.models.disentangled import DisentangledBranch
     from speakerkd.models.face import FaceSettings, build_face
+    from speakerkd.models.face_network import FaceNetwork
     from speakerkd.models.trained_model import load_trained_model
 
     found = find_teacher(name, weights)
     if found.onnx:
         return OnnxFace(found.weights, pixels_of(found.name)).eval()
-    if found.weights.is_dir():
-        network = load_trained_model(found.weights, dtype=torch.float32).student
-    else:
-        network = build_face(FaceSettings(name=found.name, weights=found.weights))
+    if not found.weights.is_dir():
+        return build_face(FaceSettings(name=found.name, weights=found.weights)).eval().requires_grad_(False)
+    network = load_trained_model(found.weights, dtype=torch.float32).student
+    assert isinstance(network, FaceNetwork | DisentangledBranch)  # as `find_teacher` has seen
     return network.eval().requires_grad_(False)

@@ -89,7 +89,15 @@ def cached_outputs(
 
 
 @torch.no_grad()
-def _write(folder: Path, network: nn.Module, see, count: int, maps: bool, device: str, record: dict) -> None:
+def _write(
+    folder: Path,
+    network: nn.Module,
+    see: Callable[[np.ndarray], Tensor],
+    count: int,
+    maps: bool,
+    device: str,
+    record: dict[str, object],
+) -> None:
     def outputs(rows: np.ndarray) -> list[Tensor]:
         output = network(see(rows).to(device), maps=maps)
         return [output.embedding.float(), output.logits.float(), *(m.half() for m in output.maps)]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 
-class Ema(nn.Module):
+class Ema(nn.Module, Generic[M]):
     """A copy of `network` whose parameters follow it: p <- decay p + (1 - decay) p_network; buffers are copied.
 
     Early on the decay is (1 + n) / (10 + n) after n updates, where that is smaller, so the first weights are forgotten.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    updates: Tensor
+
+    def __init__(self, network: M, decay: float) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).requires_grad_(False)
         self.decay = decay
@@ -31,6 +36,6 @@ class Ema(nn.Module):
         if mine:
             torch._foreach_copy_(mine, theirs)
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._count = int(self.updates)

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
+from speakerkd.maths import total
 from speakerkd.version import __version__
 from speakerkd.work.files import below, digest, whole_dir, write_json
 from speakerkd.work.records import read_json
@@ -219,7 +220,7 @@ def average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The mean of several states of one module, summed in float64; whole numbers are the last one's."""
     last = states[-1]
     return {
-        key: (sum(state[key].double() for state in states) / len(states)).to(value.dtype)
+        key: (total(state[key].double() for state in states) / len(states)).to(value.dtype)
         if value.is_floating_point()
         else value
         for key, value in last.items()

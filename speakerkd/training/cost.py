@@ -228,10 +228,10 @@ def _teacher_rate(device: str, share: float) -> float:
 
     from speakerkd.models.face import FaceSettings, build_face
     from speakerkd.models.face_network import embed_pictures
-    from speakerkd.models.precision import inference_dtype
+    from speakerkd.models.precision import channels_last, inference_dtype
 
     many = 256 if device == "cuda" else 2
-    network = build_face(FaceSettings(name="ir50")).eval().to(device, memory_format=torch.channels_last)
+    network = channels_last(build_face(FaceSettings(name="ir50")).eval().to(device))
     crops = torch.randint(0, 256, (many, 112, 112, 3), dtype=torch.uint8)
     with torch.autocast(device, torch.bfloat16, enabled=inference_dtype(device) == torch.bfloat16):
         return many / _each(lambda: embed_pictures(network, crops).sum().item(), share)
@@ -241,11 +241,11 @@ def _training_rate(device: str, share: float) -> float:
     """Forward and backward of the network; data and teaching add a few per cent."""
     import torch
 
-    from speakerkd.models.precision import inference_dtype
+    from speakerkd.models.precision import channels_last, inference_dtype
     from speakerkd.models.speaker import SpeakerSettings, build_speaker
 
     many = 200 if device == "cuda" else 4
-    network = build_speaker(SpeakerSettings()).to(device, memory_format=torch.channels_last)
+    network = channels_last(build_speaker(SpeakerSettings()).to(device))
     crops = torch.randn(many, 200, 40, device=device)
 
     def step() -> None:
@@ -261,11 +261,11 @@ def _training_rate(device: str, share: float) -> float:
 def _embedding_rate(device: str, share: float) -> float:
     import torch
 
-    from speakerkd.models.precision import inference_dtype
+    from speakerkd.models.precision import channels_last, inference_dtype
     from speakerkd.models.speaker import SpeakerSettings, build_speaker
 
     many = 100 if device == "cuda" else 1
-    network = build_speaker(SpeakerSettings()).eval().to(device, memory_format=torch.channels_last)
+    network = channels_last(build_speaker(SpeakerSettings()).eval().to(device))
     crops = torch.randn(many, 400, 40, device=device)
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -10,18 +11,20 @@ from torch import Tensor, nn
 
 from speakerkd.tensors import Output
 
+M = TypeVar("M", bound=nn.Module)
+
 
 class _Gather(torch.autograd.Function):
     """All ranks' rows in rank order; the gradient of a row is the sum over what all ranks computed from it."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         # The ranks' losses are summed here and the parameters' gradients averaged over ranks later; as every rank
         # computes the same loss, what remains is the gradient of that one loss.
         total = grad.contiguous().clone()
@@ -65,13 +68,13 @@ class _Sum(torch.autograd.Function):
     """Sum over ranks, forward and backward."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         total = x.clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         total = grad.contiguous().clone()
         dist.all_reduce(total)
         return total
@@ -98,7 +101,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         mean = total[:-1] / count
         centred = x - mean.view(shape)
         variance = _Sum.apply(centred.square().sum(axes)) / count
-        if self.track_running_stats:
+        if self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 momentum = self.momentum if self.momentum is not None else 1 / self.num_batches_tracked.item()
@@ -112,16 +115,17 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         return y.to(kind)
 
 
-def share_batchnorm(module: nn.Module, device: str) -> nn.Module:
-    """The module with every BatchNorm over all ranks' rows; parameters, buffers and their names stay."""
-    if device.startswith("cuda"):
-        return nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, SharedBatchNorm):
-        shared = SharedBatchNorm(
-            module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
-        )
-        shared._parameters, shared._buffers = module._parameters, module._buffers
-        return shared
-    for name, child in module.named_children():
-        setattr(module, name, share_batchnorm(child, device))
-    return module
+def share_batchnorm(network: M, device: str) -> M:
+    """The network itself, each BatchNorm in it over all ranks' rows; parameters, buffers and their names stay."""
+    for name, child in network.named_children():
+        if not isinstance(child, nn.modules.batchnorm._BatchNorm):
+            share_batchnorm(child, device)
+        elif device.startswith("cuda"):
+            setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+        elif not isinstance(child, SharedBatchNorm):
+            shared = SharedBatchNorm(
+                child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
+            )
+            shared._parameters, shared._buffers = child._parameters, child._buffers
+            setattr(network, name, shared)
+    return network

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -18,6 +18,9 @@ from torch import nn
 from speakerkd.errors import InputError
 from speakerkd.models.device import choose_device
 from speakerkd.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 log = logging.getLogger(__name__)
 LOST = ("connection closed by peer", "connection reset", "timed out", "broken pipe", "connection refused")
@@ -144,7 +147,7 @@ def _lost_peer(error: RuntimeError) -> bool:
     return any(part in str(error).lower() for part in LOST)
 
 
-def from_main(accelerator, value: str) -> str:
+def from_main(accelerator: OneProcess | Accelerator, value: str) -> str:
     """The main process's value, on every process."""
     if accelerator.num_processes == 1:
         return value

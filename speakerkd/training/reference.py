@@ -13,7 +13,9 @@ from speakerkd.config import bounds
 from speakerkd.distill import METHODS, ProjectionSettings
 from speakerkd.losses import LOSSES
 from speakerkd.tasks.table import TASKS
+from speakerkd.teachers.module import TeacherSettings
 from speakerkd.training.experiment import Experiment
+from speakerkd.training.settings import OptimSettings, TrainSettings
 
 
 def reference() -> str:
@@ -30,8 +32,8 @@ def reference() -> str:
     for name in dict.fromkeys(LOSSES):
         lines += ["loss:", f"  name: {name}", *_group(LOSSES[name].Settings, 1)]
     lines += ["projection:", *_group(ProjectionSettings, 1)]
-    for name in ("teacher", "optim", "train"):
-        lines += [f"{name}:", *_group(fields[name].annotation, 1)]
+    for name, settings in (("teacher", TeacherSettings), ("optim", OptimSettings), ("train", TrainSettings)):
+        lines += [f"{name}:", *_group(settings, 1)]
     for name, method in METHODS.items():
         lines += ["distill:", f"  - name: {name}", *_group(method.Settings, 2)]
     return "\n".join(lines)

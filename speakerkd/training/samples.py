@@ -22,7 +22,8 @@ def sample_pictures(parts: Parts, count: int) -> dict[str, Tensor]:
     on_device = torch.from_numpy(draws.astype(np.float32)).to(source.device)
     view, _ = source.view(source.student(index, draws).to(source.device), on_device)
     pictures = {"student": _picture(view)}
-    raw = source.teacher(index, draws) if parts.teacher.network is not None else None
+    runs_along = parts.teacher is not None and parts.teacher.network is not None
+    raw = source.teacher(index, draws) if runs_along else None
     if raw is not None:
         seen, _ = source.teacher_view(raw.to(source.device), on_device)
         pictures["teacher"] = _picture(seen)
