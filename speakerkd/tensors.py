@@ -14,10 +14,12 @@ class Samples:
     """Which B samples the rows of two Outputs are.
 
     label: (B,) int64 class, in [0, K). index: (B,) int64 position of the sample in the training set.
+    teacher_label: classes of the rows of the second Output, where they are other samples than the first's; else None.
     """
 
     label: Tensor
     index: Tensor
+    teacher_label: Tensor | None = None
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Batch:
     index:   (B,) int64 position of the sample in the training set.
     draws:   (B, n) uniform numbers in [0, 1) that decide on the samples' random views; None where nothing is drawn.
     taught:  (b,) int64 rows that have a teacher input; None where all have one.
+    teacher_label: classes of the teacher's rows where those are other samples (independent batches); else None.
     number:  of the batch, counted over all passes of the data.
 
     Where several processes share a batch, `student`, `draws` and an online teacher's input are of this process's rows;
@@ -43,6 +46,7 @@ class Batch:
     draws: Tensor | None = None
     taught: Tensor | None = None
     number: int = 0
+    teacher_label: Tensor | None = None
 
     @property
     def taught_share(self) -> float:
@@ -67,6 +71,9 @@ class Batch:
             None if self.draws is None else self.draws[:count],
             None if self.taught is None else self.taught[self.taught < count],
             self.number,
+            None
+            if self.teacher_label is None
+            else self.teacher_label[: count * len(self.teacher_label) // len(self.label)],
         )
 
 

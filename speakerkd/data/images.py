@@ -29,6 +29,7 @@ MOST_LIST = 4 << 30  # bytes of a list of pictures
 MADE_BY = "make it with `speakerkd prepare images DIR --root SOURCE`"
 PAIRS_MADE_BY = "make it with `speakerkd prepare images DIR --root STUDENT --teacher-root TEACHER`"
 PAIRED = "paired"
+Sensor = Literal["first", "second", "both"]
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class ImageSet:
 
     classes: K names. labels: (N,) int64 in [0, K). size: (H, W). mean, std: (C,) of the training pixels, integers
     scaled to [0, 1]. pixels: (N, H, W, C) memory map of uint8, uint16 or float32, or None where pictures are decoded
-    when asked for, from `files`.
+    when asked for, from `files`, or stacked: the channels of several sensors' pictures, `stack`, one after the other.
     """
 
     classes: list[str]
@@ -48,6 +49,7 @@ class ImageSet:
     std: np.ndarray
     pixels: np.ndarray | None
     files: list[str] = field(default_factory=list)
+    stack: list[ImageSet] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,7 +60,12 @@ class ImageSet:
         return len(self.mean)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """The pictures at `indices` (B,), (B, H, W, C), as they are stored."""
+        """The pictures at `indices` (B,), (B, H, W, C), as they are stored; stacked ones of unlike types as float32."""
+        if self.stack:
+            parts = [one.read(indices) for one in self.stack]
+            if len({part.dtype for part in parts}) > 1:
+                parts = [np.divide(part, unit_scale(part.dtype), dtype=np.float32) for part in parts]
+            return np.concatenate(parts, 3)
         if self.pixels is not None:
             return np.asarray(self.pixels[indices])
         with ThreadPoolExecutor() as pool:  # the decoders leave the interpreter free
@@ -122,6 +129,25 @@ def read_pair(directory: Path | str, split: str = "train") -> tuple[ImageSet, Im
     return first, second
 
 
+def read_sensor(directory: Path | str, split: str = "train", sensor: Sensor = "first") -> ImageSet:
+    """One sensor's pictures of a split, or both sensors' stacked: the channels of the first, then of the second.
+
+    Raises InputError as `read_images` does, and for `second` or `both` of a directory of one sensor.
+    """
+    if sensor == "first":
+        return read_images(directory, split)
+    first, second = read_pair(directory, split)
+    if sensor == "second":
+        return second
+    mean, std = np.concatenate([first.mean, second.mean]), np.concatenate([first.std, second.std])
+    return ImageSet(first.classes, first.labels, first.keys, first.size, mean, std, None, stack=[first, second])
+
+
+def sensor_names(directory: Path | str) -> list[str]:
+    """The names of the sensors of an image directory, as it was made; ["first", "second"] where none are recorded."""
+    return _about(Path(directory)).sensors or ["first", "second"]
+
+
 def has_pairs(directory: Path | str) -> bool:
     """Whether an image directory holds a second sensor's pictures."""
     return (Path(directory) / PAIRED / "images.json").is_file()
@@ -160,6 +186,7 @@ class About(BaseModel):
     mean: list[float]
     std: list[float]
     splits: dict[str, int]
+    sensors: list[str] = []
 
 
 def _about(directory: Path) -> About:

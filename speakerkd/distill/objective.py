@@ -40,7 +40,8 @@ class Pair:
     epochs: training length. task_classifier: the task's linear layer (K, student_dim), for objectives that share it.
     student_logits: False where the task has no classifier.
     labels: (samples,) int64, the class of every training sample, for memories. disentangled: True where both
-    networks give `Output.parts` and both are trained. head: the shared projection head, set by `build`.
+    networks give `Output.parts` and both are trained; networks: how many learn together then, and part_dim: the size of
+    a part, 0 for half the student's embedding. head: the shared projection head, set by `build`.
     """
 
     student_dim: int
@@ -57,6 +58,8 @@ class Pair:
     student_logits: bool = True
     labels: Tensor | None = None
     disentangled: bool = False
+    networks: int = 2
+    part_dim: int = 0
     head: nn.Module | None = None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from speakerkd.config import parse
 from speakerkd.data.bands import read_channels
-from speakerkd.data.images import ImageSet, read_images
+from speakerkd.data.images import PAIRED, ImageSet, Sensor, read_sensor
 from speakerkd.errors import InputError
 from speakerkd.evaluation.classify import classification_figures, matching_figures, top_k
 from speakerkd.evaluation.done import entries_made_from, files_of_model, mark_made_from
@@ -66,12 +66,13 @@ def classify_split(
     folder, directory = Path(model), Path(directory)
     results = folder / "results.json"
     inputs = [*files_of_model(folder), directory / "images.json", directory / "classes.txt"]
-    inputs += [*sorted((directory / split).glob("*")), teacher or directory / "teacher.npz"]
+    inputs += [*sorted(directory.glob(f"{split}/*")), *sorted(directory.glob(f"{PAIRED}/{split}/*"))]
+    inputs.append(teacher or directory / "teacher.npz")
     record = origin_digest(inputs, {"robustness": robustness, "teacher": teacher is not None})
     if split in entries_made_from(results, "classify", record):
         return True
     package = load_trained_model(folder, device)
-    pictures, table = open_pictures(directory, split, teacher)
+    pictures, table = open_pictures(directory, split, teacher, image_view(package).sensor)
     figures = image_figures(package, pictures, table, robustness=robustness)
     entry = {"figures": figures, "pictures": len(pictures), "data": str(directory), "model": package.digest}
     mark_made_from(record, {split: entry})
@@ -79,9 +80,11 @@ def classify_split(
     return False
 
 
-def open_pictures(directory: Path | str, split: str, teacher: Path | str | None) -> tuple[ImageSet, TextTable | None]:
+def open_pictures(
+    directory: Path | str, split: str, teacher: Path | str | None, sensor: Sensor = "first"
+) -> tuple[ImageSet, TextTable | None]:
     """A split of an image directory, and its teacher's table: `teacher`, or `teacher.npz` there, or None."""
-    pictures = read_images(directory, split)
+    pictures = read_sensor(directory, split, sensor)
     inside = Path(directory) / "teacher.npz"
     path = Path(teacher) if teacher is not None else inside if inside.is_file() else None
     return pictures, None if path is None else read_text_table(path).for_classes(pictures.classes, where=path)
@@ -89,7 +92,7 @@ def open_pictures(directory: Path | str, split: str, teacher: Path | str | None)
 
 def model_labels(package: TrainedModel, pictures: ImageSet) -> np.ndarray:
     """The pictures' labels in the model's numbering (N,). Raises InputError for a class that the model lacks."""
-    if package.task not in ("image", "paired_images"):
+    if package.task not in ("image", "paired_images", "sensors"):
         raise InputError(f"a model of task {package.task}", package.directory or "--model", "give one of task image")
     for name in pictures.classes:
         if name not in package.labels:

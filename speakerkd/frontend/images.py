@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from speakerkd.config import Settings
+from speakerkd.data.images import Sensor
 from speakerkd.data.sampler import identities, sample_draws
 from speakerkd.frontend.degrade import DRAWS as DAMAGE_DRAWS
 from speakerkd.frontend.degrade import DegradeSettings, degrade, value_of_one
@@ -42,6 +43,10 @@ class ImageViewSettings(Settings):
     mean: tuple[float, ...] | None = Field(None, description="a channel each, in [0, 1]; taken from the data if absent")
     std: tuple[float, ...] | None = Field(None, description="a channel each, in [0, 1]; taken from the data if absent")
     degrade: DegradeSettings | None = Field(None, description="damage done to the pictures first; null: none")
+    turn: bool = Field(
+        False, description="half of the training pictures turned by a random right angle, and upside down or not"
+    )
+    sensor: Sensor = Field("first", description="of pairs: whose pictures these are; both: channels stacked")
 
 
 def train_view(pictures: Tensor, draws: Tensor, settings: ImageViewSettings) -> Tensor:
@@ -65,7 +70,22 @@ def train_view(pictures: Tensor, draws: Tensor, settings: ImageViewSettings) -> 
     else:
         boxes = torch.cat([torch.zeros_like(place), whole.expand_as(place)], 1)
     flips = draws[:, 0] < 0.5 if settings.flip else None
-    return resample(pictures, boxes, settings.size, flips, within_box=settings.crop == "resized")
+    view = resample(pictures, boxes, settings.size, flips, within_box=settings.crop == "resized")
+    return turned(view, draws[:, 0]) if settings.turn else view
+
+
+def turned(view: Tensor, draw: Tensor) -> Tensor:
+    """Half of the pictures (B, C, S, S) turned by 0, 90, 180 or 270 degrees, and half of those then upside down.
+
+    draw: (B,) uniform in [0, 1), the one that decides on the mirror: what follows its first binary digit decides here.
+    """
+    rest = (2 * draw) % 1
+    chosen, rest = rest < 0.5, (2 * rest) % 1
+    quarter, rest = (4 * rest).floor(), (4 * rest) % 1
+    result = view
+    for angle in (1, 2, 3):
+        result = torch.where((chosen & (quarter == angle)).view(-1, 1, 1, 1), view.rot90(angle, (2, 3)), result)
+    return torch.where((chosen & (rest < 0.5)).view(-1, 1, 1, 1), result.flip(2), result)
 
 
 def test_view(pictures: Tensor, settings: ImageViewSettings, draws: Tensor | None = None) -> Tensor:

@@ -20,14 +20,15 @@ COLOUR = (
 )
 
 
-def strong_view(view: Tensor, draws: Tensor) -> Tensor:
+def strong_view(view: Tensor, draws: Tensor, colour: bool = True) -> Tensor:
     """Strongly augmented pictures (B, C, S, S) of views in [0, 1] under draws (B, DRAWS).
 
     Three channels: two random operations, RandAugment's (Cubuk et al. 2020) but for equalising. Other sensors: mirrored
     either way, rotated by up to 30 degrees, and noise of a tenth of the picture's deviation. The geometry depends on
-    the draws alone, so two sensors' pictures of one scene stay aligned.
+    the draws alone, so two sensors' pictures of one scene stay aligned; of a colour picture and another sensor's, both
+    are made without `colour`.
     """
-    if view.shape[1] == 3:
+    if view.shape[1] == 3 and colour:
         for turn in range(ROUNDS):
             view = _colour_round(view, *draws[:, 3 * turn : 3 * turn + 3].T)
         return view

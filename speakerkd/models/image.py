@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from speakerkd.config import Settings
 from speakerkd.errors import nearest
+from speakerkd.models.image_fused import FusedNetwork
 from speakerkd.models.image_mobilenet import MobileNetV2
 from speakerkd.models.image_network import ImageNetwork
-from speakerkd.models.image_resnet import CifarResNet, TorchvisionResNet, WideResNet
+from speakerkd.models.image_resnet import DEPTHS, CifarResNet, NarrowResNet, TorchvisionResNet, WideResNet
 from speakerkd.models.image_shufflenet import ShuffleNetV1, ShuffleNetV2
 from speakerkd.models.image_vgg import Vgg
 
@@ -53,6 +54,19 @@ class ImageSettings(Settings):
         "auto", description="first layer: imagenet divides the size by 4; auto: imagenet from 128 pixels"
     )
     stem_map: bool = Field(False, description="give the stem's output as the first map (FSP compares it too)")
+    width: float = Field(1.0, gt=0, le=2, description="share of the full network's channels (resnet18, resnet34)")
+    sensors: list[int] = Field(
+        default_factory=list,
+        description="channels of each of several sensors, stacked in one picture: an encoder each, features added",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> ImageSettings:
+        if self.width != 1 and self.name not in DEPTHS:
+            raise ValueError(f"width {self.width:g} is for {' and '.join(DEPTHS)}")
+        if self.sensors and (min(self.sensors) < 1 or sum(self.sensors) != self.channels):
+            raise ValueError(f"sensors of {self.sensors} channels in pictures of {self.channels}")
+        return self
 
     @field_validator("name")
     @classmethod
@@ -67,6 +81,13 @@ def build_image(settings: ImageSettings) -> ImageNetwork:
     stem = settings.stem
     if stem == "auto":
         stem = "imagenet" if settings.size >= IMAGENET_FROM else "cifar"
-    network = NETWORKS[settings.name](max(1, settings.classes), settings.channels, stem)
+    if settings.sensors:
+        one = {"sensors": [], "classes": 0, "stem": stem}
+        encoders = [build_image(settings.model_copy(update={**one, "channels": c})) for c in settings.sensors]
+        network: ImageNetwork = FusedNetwork(encoders, settings.sensors, max(1, settings.classes))
+    elif settings.width != 1:
+        network = NarrowResNet(settings.name, settings.width, max(1, settings.classes), settings.channels, stem)
+    else:
+        network = NETWORKS[settings.name](max(1, settings.classes), settings.channels, stem)
     network.stem_map = settings.stem_map
     return network if settings.classes else network.without_head()

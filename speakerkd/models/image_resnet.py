@@ -10,6 +10,43 @@ from torch.nn import functional
 from speakerkd.models.blocks import BasicBlock, kaiming, residual_stage
 from speakerkd.models.image_network import ImageNetwork, global_mean, shrinking_pool, shrinking_stem
 
+DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+
+
+class NarrowResNet(ImageNetwork):
+    """resnet18 or 34 with `width` times the channels (64 to 512), torchvision's parameter names and fresh weights."""
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
+    def __init__(self, name: str, width: float, classes: int, inputs: int = 3, stem: str = "imagenet") -> None:
+        super().__init__()
+        channels = [max(4, 2 * round(c * width / 2)) for c in (64, 128, 256, 512)]  # even, so that it can be halved
+        before = channels[0]
+        self.conv1 = _stem(inputs, before, stem)
+        self.bn1 = nn.BatchNorm2d(before)
+        self.pool = shrinking_pool(stem)
+        for number, (count, outputs) in enumerate(zip(DEPTHS[name], channels, strict=True), 1):
+            self.add_module(
+                f"layer{number}", residual_stage(BasicBlock, before, outputs, count, 1 if number == 1 else 2)
+            )
+            before = outputs
+        self.dim = before
+        self.fc = nn.Linear(self.dim, classes)
+        kaiming(self)
+
+    @property
+    def head(self) -> nn.Module:
+        return self.fc
+
+    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        outputs = [self.pool(functional.relu(self.bn1(self.conv1(x))))]
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            outputs.append(stage(outputs[-1]))
+        return outputs, global_mean(outputs[-1])
+
 
 class TorchvisionResNet(ImageNetwork):
     """torchvision's resnet18, 34 or 50 with its parameter names; the CIFAR stem is 3x3, stride 1, without pooling."""

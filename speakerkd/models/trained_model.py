@@ -16,7 +16,7 @@ from speakerkd.config import Settings, parse
 from speakerkd.distill.projection import ProjectionHead, ProjectionSettings
 from speakerkd.errors import InputError
 from speakerkd.models.blocks import fold_batch_norms
-from speakerkd.models.disentangled import DisentangledBranch, build_disentangled
+from speakerkd.models.disentangled import DisentangledBranch, Uses, build_disentangled
 from speakerkd.models.face import FaceSettings, build_face
 from speakerkd.models.face_network import FaceNetwork
 from speakerkd.models.image import ImageSettings, build_image
@@ -39,6 +39,7 @@ TASKS: dict[str, tuple[type[Settings], Callable[[Any], Network]]] = {
     "face": (FaceSettings, build_face),
     "image": (ImageSettings, build_image),
     "paired_images": (ImageSettings, build_image),
+    "sensors": (ImageSettings, build_image),
 }
 
 
@@ -67,6 +68,7 @@ class Description(Settings):
     task: str = Field(description="speaker, face or image")
     student: dict[str, Any] = Field(description="settings of the network, or of both encoders of a disentangled one")
     disentangled: int | None = Field(None, description="classes of a disentangled branch, null for a plain network")
+    uses: Uses = Field("both", description="what a disentangled branch gives as its embedding")
     frontend: dict[str, Any] | None = Field(None, description="settings of the features it reads")
     projection: dict[str, Any] | None = Field(None, description="settings of the projection head, null without one")
     teacher: TeacherRecord | None = Field(None, description="its teacher, null without one")
@@ -194,6 +196,7 @@ def save_trained_model(
         task=task,
         student=settings.model_dump(mode="json", exclude={"weights"}),  # what it started from is no part of it
         disentangled=network.classes if isinstance(network, DisentangledBranch) else None,
+        uses=network.uses if isinstance(network, DisentangledBranch) else "both",
         frontend=frontend.model_dump(mode="json") if isinstance(frontend, Settings) else frontend,
         projection=projection.settings.model_dump(mode="json") if isinstance(projection, ProjectionHead) else None,
         teacher=teacher,
@@ -234,7 +237,7 @@ def load_trained_model(
     classes = description.disentangled
     package = TrainedModel(
         task=description.task,
-        student=build(settings) if classes is None else build_disentangled(settings, build, classes),
+        student=build(settings) if classes is None else build_disentangled(settings, build, classes, description.uses),
         settings=settings,
         frontend=description.frontend,
         teacher=description.teacher,

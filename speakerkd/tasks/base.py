@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -86,6 +87,42 @@ class Task(Protocol):
 
     def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
         """The network that is published, and its settings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A network of a run as it is published.
+
+    folder: below the experiment's, "" for itself. task: what loads it. settings: of the network, or of each encoder of
+    a disentangled one. frontend: settings of what it reads. figure: the one of the evaluation that names its best
+    checkpoint.
+    """
+
+    folder: str
+    task: str
+    network: nn.Module
+    settings: Settings
+    frontend: dict[str, Any] | None
+    figure: str
+
+
+@runtime_checkable
+class TrainsTogether(Protocol):
+    """A task whose networks, one a modality, learn side by side where an objective asks for it (`disentangled`)."""
+
+    def branches(self, classes: int) -> tuple[nn.Module, Teacher]:
+        """The first modality's network, and a trainable teacher that holds the others'; all with fresh weights."""
+        ...
+
+    def evaluate_together(
+        self, embed_with: Callable[[nn.Module], Embed], student: nn.Module, teacher: nn.Module
+    ) -> dict[str, float]:
+        """Figures after an epoch of all networks; embed_with: a network as a function of its input."""
+        ...
+
+    def packages(self, student: nn.Module, teacher: nn.Module) -> list[Package]:
+        """What is published of the run."""
         ...
 
 

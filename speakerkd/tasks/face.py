@@ -165,6 +165,9 @@ class CropSource:
     def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
         return None
 
+    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
+        return None
+
     def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         return raw, None
 

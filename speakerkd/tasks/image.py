@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.config import Settings
-from speakerkd.data.images import ImageSet, read_images
+from speakerkd.data.images import ImageSet, read_sensor
 from speakerkd.data.sampler import fraction_of, identities, sample_draws
 from speakerkd.errors import InputError
 from speakerkd.evaluation.classify import classification_figures
@@ -60,11 +60,24 @@ class ImageStudentSettings(Settings):
         "auto", description="first layer: imagenet divides the size by 4; auto: imagenet from 128 pixels"
     )
     stem_map: bool = Field(False, description="count the stem's output as the first map, for fsp (its teacher's too)")
+    width: float = Field(1.0, gt=0, le=2, description="share of the full network's channels (resnet18, resnet34)")
 
-    def network(self, classes: int, size: int, channels: int = 3) -> ImageSettings:
+    def network(self, classes: int, size: int, channels: int = 3, sensors: Sequence[int] = ()) -> ImageSettings:
+        """Settings of the network; sensors: channels of each of several that are stacked in one picture."""
         return ImageSettings(
-            name=self.name, classes=classes, channels=channels, size=size, stem=self.stem, stem_map=self.stem_map
+            name=self.name,
+            classes=classes,
+            channels=channels,
+            size=size,
+            stem=self.stem,
+            stem_map=self.stem_map,
+            width=self.width,
+            sensors=list(sensors),
         )
+
+    def network_of(self, classes: int, size: int, pictures: ImageSet) -> ImageSettings:
+        """Settings of the network that sees these pictures; of stacked sensors with an encoder each."""
+        return self.network(classes, size, pictures.channels, [one.channels for one in pictures.stack])
 
 
 class ImageTask:
@@ -90,12 +103,13 @@ class ImageTask:
         if teacher.online:
             fix = "set it to false and take objectives on embeddings, such as margin, fitnet, pkt or crd"
             raise InputError("the text teacher gives a table of embeddings", "teacher.online", fix)
-        self.pictures = read_images(self.data.train, self.data.split)
-        self.dev = read_images(self.data.train, self.data.dev) if self.data.dev else None
+        sensor = self.data.view.sensor
+        self.pictures = read_sensor(self.data.train, self.data.split, sensor)
+        self.dev = read_sensor(self.data.train, self.data.dev, sensor) if self.data.dev else None
         self.view = resolved_view(self.data.view, self.pictures)
 
     def student(self) -> nn.Module:
-        return build_image(self.settings.network(0, self.view.size, self.pictures.channels))
+        return build_image(self.settings.network_of(0, self.view.size, self.pictures))
 
     def example(self) -> Tensor:
         side = self.view.size
@@ -125,7 +139,7 @@ class ImageTask:
 
     def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
         """The student with the classifier of the task loss as its own, and its settings."""
-        settings = self.settings.network(len(self.pictures.classes), self.view.size, self.pictures.channels)
+        settings = self.settings.network_of(len(self.pictures.classes), self.view.size, self.pictures)
         return with_classifier(student, classifier, settings), settings
 
 
@@ -169,6 +183,9 @@ class ImageSource:
 
     def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
         return picture_draws(seed, turn, self._identity[indices], self.draws, self._settings)
+
+    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
+        return None
 
     def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         return raw, None
@@ -275,5 +292,6 @@ def keeps_resident(wanted: Literal["auto", True, False], sets: Sequence[ImageSet
         return bool(wanted)
     if not device.startswith("cuda"):
         return False
+    sets = [part for one in sets for part in one.stack or [one]]
     free, _ = torch.cuda.mem_get_info(device)
     return all(p.pixels is not None for p in sets) and sum(p.pixels.nbytes for p in sets) <= SHARE * free

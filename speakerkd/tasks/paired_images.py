@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.config import Settings
-from speakerkd.data.images import PAIRED, ImageSet, has_pairs, read_images, read_pair
+from speakerkd.data.images import PAIRED, ImageSet, has_pairs, read_images, read_pair, read_sensor
 from speakerkd.data.sampler import identities
 from speakerkd.errors import InputError
 from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise_as, train_view
@@ -34,13 +34,16 @@ from speakerkd.tasks.image import (
     resolved_view,
     with_classifier,
 )
-from speakerkd.teachers.image import ImageTeacher, load_image_teacher
+from speakerkd.teachers.image import ImageTeacher, load_image_teacher, teacher_sensor
 from speakerkd.teachers.module import Teacher, TeacherSettings
 from speakerkd.teachers.output_cache import OutputCache, Unpacked, cached_outputs
 
 
 class PairedImageDataSettings(TrainingData):
-    """Where the pairs are, and how the student sees its pictures; the teacher sees the same crop of its own."""
+    """Where the pairs are, and how the student sees its pictures; the teacher sees the same crop of its own.
+
+    `view.sensor` says whose pictures the student sees; the teacher sees the other's, or both where it learnt on both.
+    """
 
     train: str = Field(description="image directory; of two sensors, or of one with view.degrade")
     split: str = Field("train", description="split that is trained on")
@@ -86,9 +89,17 @@ class PairedImageTask:
         self.data, self.settings, self.teacher, self.seed, self.taught = data, student, teacher, seed, taught
         if loss != "softmax":
             raise InputError(f"loss '{loss}' for pictures", "loss.name", "set it to softmax")
+        sensor = data.view.sensor
         if has_pairs(data.train):
-            self.pictures, self.clean = read_pair(data.train, data.split)
+            first, second = read_pair(data.train, data.split)
+            if sensor == "both":
+                fix = "give a student first or second; its teacher may see both"
+                raise InputError("a student of both sensors has no other to learn from", "data.view.sensor", fix)
+            self.pictures, self.clean = (first, second) if sensor == "first" else (second, first)
         else:
+            if sensor != "first":
+                what = f"no {sensor} sensor, the directory is of one"
+                raise InputError(what, data.train, "leave data.view.sensor out")
             self.pictures = self.clean = read_images(data.train, data.split)
             if data.view.degrade is None and taught:
                 raise InputError(
@@ -96,7 +107,7 @@ class PairedImageTask:
                     "data.view.degrade",
                     "name the damage, such as {name: salt_pepper, amount: 0.1}, or give pairs (prepare images)",
                 )
-        self.dev = read_images(data.train, data.dev) if data.dev else None
+        self.dev = read_sensor(data.train, data.dev, sensor) if data.dev else None
         self.view = resolved_view(data.view, self.pictures)
         self.found: ImageTeacher | None = None
         self.cache: OutputCache | None = None
@@ -107,6 +118,8 @@ class PairedImageTask:
                     "teacher.online",
                     "set it to true; or data.view.crop to none and data.view.flip to false",
                 )
+            if has_pairs(data.train) and teacher_sensor(teacher.weights) == "both":
+                self.clean = read_sensor(data.train, data.split, "both")
             self.found = load_image_teacher(
                 teacher.weights, self.pictures.classes, self.clean.channels, stem_map=student.stem_map
             )
@@ -133,7 +146,7 @@ class PairedImageTask:
         if self.found is None:
             return None
         own = self.found.view
-        changes = {"size": own.size, "mean": own.mean, "std": own.std, "degrade": own.degrade}
+        changes = {name: getattr(own, name) for name in ("size", "mean", "std", "degrade", "sensor")}
         return self.view.model_copy(update=changes)
 
     def _cache(self, source: PairedImageSource, device: str) -> OutputCache:
@@ -153,10 +166,18 @@ class PairedImageTask:
             maps=self.teacher.maps,
             device=device,
             teacher=self.found.digest,
-            side=PAIRED if has_pairs(self.data.train) else "",
+            side=self._side(),
             stem_map=self.settings.stem_map,
             view=source.clean_view.model_dump(mode="json"),
         )
+
+    def _side(self) -> str:
+        """Whose pictures the teacher sees, as its outputs are filed."""
+        if not has_pairs(self.data.train):
+            return ""
+        if self.clean.stack:
+            return "both"
+        return PAIRED if self.view.sensor == "first" else "first"
 
     def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
         assert self.found is not None
@@ -207,6 +228,7 @@ class PairedImageSource:
         self.clean = self.poor if clean is poor else PictureRows(clean, chosen, device)
         self.cache: OutputCache | None = None
         self._view, self._strong = view, strong
+        self._colour = poor.channels == clean.channels == 3
         self._identity = identities(self.keys)
 
     def student(self, indices: np.ndarray, draws: np.ndarray) -> Tensor:
@@ -223,6 +245,9 @@ class PairedImageSource:
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         return self._both(raw, draws, self._view)
 
+    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
+        return None
+
     def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.clean_view is None or raw.ndim == 2:  # outputs, ready made
             return raw, None
@@ -230,5 +255,5 @@ class PairedImageSource:
 
     def _both(self, raw: Tensor, draws: Tensor, settings: ImageViewSettings) -> tuple[Tensor, Tensor | None]:
         view = train_view(raw, draws[:, :DRAWS], settings)
-        strong = strong_view(view, draws[:, DRAWS:]) if self._strong else None
+        strong = strong_view(view, draws[:, DRAWS:], self._colour) if self._strong else None
         return normalise_as(view, settings), None if strong is None else normalise_as(strong, settings)

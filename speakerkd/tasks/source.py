@@ -41,6 +41,10 @@ class Source(Protocol):
         """Draws (B, draws) that follow from seed, pass and sample alone; None lets the loop draw by (seed, step)."""
         ...
 
+    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
+        """Classes of the rows of the teacher's Output where those are other samples than the student's; else None."""
+        ...
+
     def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         """An online teacher's input and its strong view, on the device, under the same draws as the student's.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from speakerkd.errors import InputError
 from speakerkd.frontend.fbank_settings import FbankSettings
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.trained_model import front_end_of, is_speech_model
-from speakerkd.tasks.base import DataSettings, Embed
+from speakerkd.tasks.base import DataSettings, Embed, Package
 from speakerkd.tasks.dev_eer import EarlyTrials
 from speakerkd.tasks.online_speech import OnlineSpeech, TaughtAtOwnSpeed
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.inputs import CachedTeacher, JoinedTeachers, OnlineFaces, SameCrop, TeacherInput, read_teacher
-from speakerkd.teachers.module import Teacher, TeacherSettings, build_several, build_teacher
+from speakerkd.teachers.module import Teacher, TeacherSettings, build_branches, build_several, build_teacher
 from speakerkd.work.records import read_json
 
 
@@ -156,6 +156,24 @@ class SpeakerTask:
             parts.append(embedding.unflatten(0, (-1, self.crops)).mean(1))
         return trials.figures(torch.cat(parts))
 
+    def branches(self, classes: int) -> tuple[nn.Module, Teacher]:
+        """A voice's branch, and a face's as the trainable teacher (`teacher.trainable: true`)."""
+        return build_branches(self.student, self.teacher, classes)
+
+    def evaluate_together(
+        self, embed_with: Callable[[nn.Module], Embed], student: nn.Module, teacher: nn.Module
+    ) -> dict[str, float]:
+        """The voice's EER; the face network is scored when all is done."""
+        return self.evaluate(embed_with(student))
+
+    def packages(self, student: nn.Module, teacher: nn.Module) -> list[Package]:
+        """The voice's network, and the face's below `teacher/`."""
+        assert isinstance(teacher, Teacher) and teacher.network is not None and teacher.settings is not None
+        return [
+            Package("", "speaker", student, self.settings, self.metadata()["frontend"], self.metric),
+            Package("teacher", "face", teacher.network, teacher.settings, None, self.metric),
+        ]
+
     def metadata(self) -> dict[str, Any]:
         return {"frontend": frontend_of(self.data.directories) or {"mels": self.settings.mels}}
 
@@ -234,6 +252,9 @@ class FbankSource:
         return None if self._teacher is None else self._teacher.take(indices)
 
     def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
         return None
 
     def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:

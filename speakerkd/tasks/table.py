@@ -6,6 +6,7 @@ from speakerkd.tasks.base import Task
 from speakerkd.tasks.face import FaceTask
 from speakerkd.tasks.image import ImageTask
 from speakerkd.tasks.paired_images import PairedImageTask
+from speakerkd.tasks.sensors import SensorTask
 from speakerkd.tasks.speaker import SpeakerTask
 
 TASKS: dict[str, type[Task]] = {
@@ -13,4 +14,5 @@ TASKS: dict[str, type[Task]] = {
     "face": FaceTask,
     "image": ImageTask,
     "paired_images": PairedImageTask,
+    "sensors": SensorTask,
 }

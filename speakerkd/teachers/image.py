@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from speakerkd.config import parse
+from speakerkd.data.images import Sensor
 from speakerkd.errors import InputError
 from speakerkd.frontend.images import ImageViewSettings
 from speakerkd.models.blocks import fold_batch_norms
 from speakerkd.models.image_network import ImageNetwork
-from speakerkd.models.trained_model import load_trained_model
+from speakerkd.models.trained_model import load_trained_model, read_description
 
 MADE_BY = "train it with task: image on the teacher's pictures"
 
@@ -30,6 +31,12 @@ class ImageTeacher:
     view: ImageViewSettings
     digest: str
     name: str
+
+
+def teacher_sensor(weights: Path | str | None) -> Sensor:
+    """Whose pictures of a pair a teacher was trained on; "first" where none is named."""
+    found = "first" if weights is None else (read_description(weights).frontend or {}).get("sensor", "first")
+    return "both" if found == "both" else "second" if found == "second" else "first"
 
 
 def load_image_teacher(

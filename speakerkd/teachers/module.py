@@ -24,7 +24,8 @@ class Teacher(nn.Module):
     classifier: frozen linear layer over the embeddings, whose scores are the logits. trainable: `network` learns
     too; else it stays in eval mode and gives no gradients. settings: of a trainable network. scores: whether it gives
     logits of the student's classes; a network that does so by itself is told with `scores=True`.
-    same_input: it sees what the student sees, so that positions of their maps correspond.
+    same_input: it sees what the student sees, so that positions of their maps correspond. branches: modalities that a
+    trainable network is of; their rows come in turns.
     """
 
     def __init__(
@@ -33,12 +34,13 @@ class Teacher(nn.Module):
         network: nn.Module | None = None,
         preprocess: Callable[[Tensor], Tensor] | None = None,
         classifier: nn.Linear | None = None,
-        settings: FaceSettings | None = None,
+        settings: Settings | None = None,
         scores: bool = False,
         same_input: bool = False,
+        branches: int = 1,
     ) -> None:
         super().__init__()
-        self.same_input = same_input
+        self.same_input, self.branches = same_input, branches
         self.dim, self.settings, self.trainable = dim, settings, settings is not None
         self.network, self.classifier = network, classifier
         self.scores = scores or classifier is not None or self.trainable

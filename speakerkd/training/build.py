@@ -14,10 +14,10 @@ from speakerkd.data.sampler import Sampler, ShuffleSampler, SpeakerSampler
 from speakerkd.distill import METHODS, ObjectiveList, Pair, build
 from speakerkd.errors import InputError
 from speakerkd.losses import TaskLoss, build_loss
-from speakerkd.tasks.base import Task
+from speakerkd.tasks.base import Task, TrainsTogether
 from speakerkd.tasks.source import Source
 from speakerkd.tasks.table import TASKS
-from speakerkd.teachers.module import SeveralTeachers, Teacher, build_branches, map_shapes
+from speakerkd.teachers.module import SeveralTeachers, Teacher, map_shapes
 from speakerkd.training.experiment import Experiment
 from speakerkd.training.initial import start_from
 
@@ -48,9 +48,21 @@ class Parts:
 
     @property
     def published(self) -> nn.ModuleDict:
-        """What deployment takes: student, task loss (its classifier), and the projection head where there is one."""
-        networks = {"student": self.student, "loss": self.loss}
-        return nn.ModuleDict(networks | ({"head": self.objectives.head} if self.objectives.head is not None else {}))
+        """What deployment takes: student, task loss (its classifier), projection head and trained teacher if any."""
+        networks: dict[str, nn.Module] = {"student": self.student, "loss": self.loss}
+        if self.objectives.head is not None:
+            networks["head"] = self.objectives.head
+        if self.teacher is not None and self.teacher.trainable:
+            networks["teacher"] = self.teacher
+        return nn.ModuleDict(networks)
+
+    @property
+    def own_figures(self) -> list[str]:
+        """The figures by which the networks of a run that trains several choose their checkpoints; else none."""
+        if self.teacher is None or not self.teacher.trainable or not isinstance(self.task, TrainsTogether):
+            return []
+        packages = self.task.packages(self.student, self.teacher)
+        return [package.figure for package in packages if package.figure != self.task.metric]
 
 
 def seed_all(*numbers: int) -> None:
@@ -77,9 +89,10 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     classes = len(source.names)
     teacher, objectives = None, ObjectiveList()
     if _wants(experiment, "parts"):
-        student, teacher = build_branches(task.student, experiment.teacher, classes)
-        if source.paired is not None:
-            raise InputError("`disentangled` needs a face for every recording", "data.train", "leave the others out")
+        if not isinstance(task, TrainsTogether):
+            raise InputError(f"task {experiment.task} trains one network", "distill", "take another objective")
+        student, teacher = task.branches(classes)
+        _alone(experiment, source)
     else:
         student = task.student()
     seed_all(experiment.seed, 1)
@@ -108,6 +121,8 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             student_logits=loss.classifier is not None or teacher.trainable,
             labels=torch.from_numpy(source.labels),
             disentangled=teacher.trainable,
+            networks=1 + teacher.branches,
+            part_dim=getattr(student, "part_dim", 0),
         )
         views = teacher.views if isinstance(teacher, SeveralTeachers) else None
         objectives = build(experiment.distill, pair, experiment.projection, views)
@@ -140,6 +155,17 @@ def build_task(experiment: Experiment) -> Task:
         seed=experiment.seed,
         taught=bool(experiment.distill),
     )
+
+
+def _alone(experiment: Experiment, source: Source) -> None:
+    """Raise InputError where an objective that compares row by row stands beside one whose rows need not correspond."""
+    given = np.zeros(2, np.int64), np.zeros((2, source.draws))
+    if source.paired is None and source.teacher_labels(*given) is None:
+        return
+    for position, chosen in enumerate(experiment.distill):
+        if "parts" not in METHODS[chosen.name].needs:
+            what = f"{chosen.name} compares two networks sample by sample, and these see batches of other samples"
+            raise InputError(what, f"distill.{position}", "leave it out, or pair the batches")
 
 
 def _sampler(experiment: Experiment, labels: np.ndarray) -> tuple[Sampler, int]:

@@ -13,6 +13,7 @@ import os
 import random
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,18 @@ class FileState(BaseModel):
 
 
 class State(BaseModel):
-    """The JSON part of a checkpoint: where the run stood. regular: the settings, not the clock, asked for it."""
+    """The JSON part of a checkpoint: where the run stood.
+
+    metric: the task's figure of these weights; metrics: of each network of several. regular: the settings, not the
+    clock, asked for it.
+    """
 
     step: int = Field(ge=0)
     version: str
     files: dict[str, FileState]
     figures: dict[str, float] = Field(default_factory=dict)
     metric: float | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
     seconds: float = 0.0
     regular: bool = False
 
@@ -179,15 +185,18 @@ def load_strictly(module: nn.Module, weights: dict[str, Tensor], where: object) 
     module.load_state_dict(weights)
 
 
-def prune(folder: Path, keep_last: int, keep_best: int, lower_is_better: bool) -> None:
+def prune(folder: Path, keep_last: int, keep_best: int, lower_is_better: bool, networks: Iterable[str] = ()) -> None:
     """Remove checkpoints other than the newest, the last regular ones, and those with the best metric.
 
-    keep_last, keep_best: how many of these stay. What a killed run left half-written goes too.
+    keep_last, keep_best: how many of these stay. networks: names in `metrics`, of which the best stay too. What a
+    killed run left half-written goes.
     """
     for path in folder.glob(".step-*"):
         shutil.rmtree(path, ignore_errors=True)
     there = steps_there(folder)
     stay = {*there[-1:], *regular_steps(folder)[-keep_last:], *best_steps(folder, keep_best, lower_is_better)}
+    for name in networks:
+        stay.update(best_steps(folder, keep_best, lower_is_better, name))
     for step in there:
         if step not in stay:
             shutil.rmtree(folder / f"step-{step}", ignore_errors=True)
@@ -206,13 +215,14 @@ def _state(folder: Path, step: int) -> State | None:
         return None
 
 
-def best_steps(folder: Path, count: int, lower_is_better: bool) -> list[int]:
-    """Steps of the `count` checkpoints with the best metric, best first; of equal ones the newer."""
+def best_steps(folder: Path, count: int, lower_is_better: bool, network: str | None = None) -> list[int]:
+    """Steps of the `count` checkpoints with the best metric (or a network's), best first; of equal ones the newer."""
     scored = []
     for step in steps_there(folder):
         state = _state(folder, step)
-        if state is not None and state.metric is not None:
-            scored.append((state.metric if lower_is_better else -state.metric, -step))
+        metric = None if state is None else state.metric if network is None else state.metrics.get(network)
+        if metric is not None:
+            scored.append((metric if lower_is_better else -metric, -step))
     return [-step for _, step in sorted(scored)[:count]]
 
 

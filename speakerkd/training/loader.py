@@ -61,7 +61,8 @@ class Loader:
             # before the step has run
             main = torch.cuda.current_stream(self._device)
             main.wait_event(copied)
-            for tensor in (batch.student, batch.teacher, batch.label, batch.index, batch.draws, batch.taught):
+            given = (batch.student, batch.teacher, batch.label, batch.index, batch.draws, batch.taught)
+            for tensor in (*given, batch.teacher_label):
                 if tensor is not None:
                     tensor.record_stream(main)
         return batch
@@ -88,6 +89,7 @@ class Loader:
         teacher = source.teacher(index[taught_by], draws[taught_by])
         paired = None if source.paired is None else source.paired[index[seen]]
         taught = None if paired is None or paired.all() else np.flatnonzero(paired)
+        others = None if teacher is None else source.teacher_labels(index[seen], draws[seen])
 
         return Batch(
             student=self._move(source.student(index[mine], draws[mine])),
@@ -97,6 +99,7 @@ class Loader:
             draws=self._move(torch.from_numpy(draws[mine].astype(np.float32))),
             taught=None if taught is None else self._move(torch.from_numpy(taught)),
             number=number,
+            teacher_label=None if others is None else self._move(torch.from_numpy(others)),
         )
 
     def _move(self, tensor: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from speakerkd.tasks.base import Embed, TrainsTogether
 from speakerkd.training.build import build_parts
 from speakerkd.training.checkpoint import load_newest, prune, restore, save_checkpoint
 from speakerkd.training.experiment import Experiment
@@ -173,10 +174,11 @@ class TrainingLoop:
             return
         task = self.parts.task
         state = {"figures": self.figures, "metric": fresh.get(task.metric), "seconds": self.seconds()}
-        state["regular"] = regular
+        own = self.parts.own_figures
+        state |= {"regular": regular, "metrics": {name: fresh[name] for name in own if name in fresh}}
         where = checkpoints(self.folder)
         save_checkpoint(where, self.trainer.step, self.trainer.modules, self.trainer.optimizer, state)
-        prune(where, self.settings.keep_last, self.settings.keep_best, task.lower_is_better)
+        prune(where, self.settings.keep_last, self.settings.keep_best, task.lower_is_better, own)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -188,11 +190,19 @@ class TrainingLoop:
         if self.main:
             networks.eval()
 
-            def embed(x: Tensor) -> Tensor:
-                with autocast(trainer.device, trainer.dtype):
-                    return network(trainer.exact(x.to(trainer.device))).embedding.float().cpu()
+            def embed_with(module: nn.Module) -> Embed:
+                def embed(x: Tensor) -> Tensor:
+                    with autocast(trainer.device, trainer.dtype):
+                        return module(trainer.exact(x.to(trainer.device))).embedding.float().cpu()
 
-            found = self.parts.task.evaluate(embed, loss.classifier)
+                return embed
+
+            task = self.parts.task
+            if "teacher" in networks:
+                assert isinstance(task, TrainsTogether)
+                found = task.evaluate_together(embed_with, network, networks["teacher"])
+            else:
+                found = task.evaluate(embed_with(network), loss.classifier)
             figures = {name: _rounded(value) for name, value in found.items()}
             trainer.train_mode()
         trainer.accelerator.wait_for_everyone()

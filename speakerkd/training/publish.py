@@ -9,7 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
+from speakerkd.models.network import Network
 from speakerkd.models.trained_model import save_trained_model
+from speakerkd.tasks.base import TrainsTogether
 from speakerkd.teachers.module import SeveralTeachers
 from speakerkd.teachers.record import read_cached_teacher
 from speakerkd.training import checkpoint as saving
@@ -25,21 +27,14 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
     Its weights: the last step's, their moving average, the mean of the last checkpoints, or the best checkpoint's, as
     `train.ema`, `average_last` and `publish` say.
     """
-    experiment, task, settings = parts.experiment, parts.task, parts.experiment.train
-    networks = parts.published if ema is None else ema.network
-    where = checkpoints(folder)
-    if settings.publish == "best":
-        best = saving.best_steps(where, 1, task.lower_is_better)
-        if not best:
-            raise InputError("no checkpoint has an early evaluation", "train.publish", "set data.dev, or publish: last")
-        networks = _with_weights(networks, [where / f"step-{best[0]}"])
-    elif settings.average_last:
-        steps = saving.regular_steps(where)[-settings.average_last :]
-        networks = _with_weights(networks, [where / f"step-{step}" for step in steps])
+    task = parts.task
+    networks = _chosen(folder, parts, ema)
+    if "teacher" in networks:
+        return _publish_each(folder, parts, ema, networks)
     student, network = task.deployed(networks["student"], networks["loss"].classifier)
     save_trained_model(
         folder,
-        task=experiment.task,
+        task=parts.experiment.task,
         student=student,
         settings=network,
         head=dict(networks).get("head"),
@@ -47,8 +42,43 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
         labels=list(parts.source.names),
         **task.metadata(),
     )
-    if parts.teacher is not None and parts.teacher.trainable:
-        _publish_teacher(folder / "teacher", parts)
+
+
+def _publish_each(folder: Path, parts: Parts, ema: Ema | None, networks: nn.ModuleDict) -> None:
+    """The networks of a run that trains several, a package each; of the best checkpoint means of each one's own."""
+    assert isinstance(parts.task, TrainsTogether)
+    labels = list(parts.source.names)
+    for number, package in enumerate(parts.task.packages(networks["student"], networks["teacher"])):
+        if package.figure != parts.task.metric and parts.experiment.train.publish == "best":
+            best = _chosen(folder, parts, ema, package.figure)
+            package = parts.task.packages(best["student"], best["teacher"])[number]
+        assert isinstance(package.network, Network)
+        save_trained_model(
+            folder / package.folder,
+            task=package.task,
+            student=package.network,
+            settings=package.settings,
+            frontend=package.frontend,
+            teacher=None if package.folder else teacher_record(parts, folder),
+            labels=labels,
+        )
+
+
+def _chosen(folder: Path, parts: Parts, ema: Ema | None, figure: str | None = None) -> nn.ModuleDict:
+    """The networks with the weights that the settings ask for; figure: by which the best checkpoint is told."""
+    settings = parts.experiment.train
+    networks = parts.published if ema is None else ema.network
+    assert isinstance(networks, nn.ModuleDict)
+    where = checkpoints(folder)
+    if settings.publish == "best":
+        best = saving.best_steps(where, 1, parts.task.lower_is_better, figure)
+        if not best:
+            raise InputError("no checkpoint has an early evaluation", "train.publish", "set data.dev, or publish: last")
+        return _with_weights(networks, [where / f"step-{best[0]}"])
+    if settings.average_last:
+        steps = saving.regular_steps(where)[-settings.average_last :]
+        return _with_weights(networks, [where / f"step-{step}" for step in steps])
+    return networks
 
 
 def _with_weights(networks: nn.ModuleDict, paths: list[Path]) -> nn.ModuleDict:
@@ -65,19 +95,8 @@ def published_weights(weights: dict[str, dict[str, Tensor]]) -> dict[str, Tensor
     if "ema" in weights:
         return {k.removeprefix("network."): v for k, v in weights["ema"].items() if k.startswith("network.")}
     head = {k: v for k, v in weights.get("objectives", {}).items() if k.startswith("head.")}
-    student = {f"student.{k}": v for k, v in weights["student"].items()}
-    return student | {f"loss.{k}": v for k, v in weights["loss"].items()} | head
-
-
-def _publish_teacher(folder: Path, parts: Parts) -> None:
-    """The second network of a run that trains two, as a package of its own."""
-    save_trained_model(
-        folder,
-        task="face",
-        student=parts.teacher.network,
-        settings=parts.teacher.settings,
-        labels=list(parts.source.names),
-    )
+    whole = {name: weights[name] for name in ("student", "loss", "teacher") if name in weights}
+    return head | {f"{name}.{k}": v for name, module in whole.items() for k, v in module.items()}
 
 
 def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
@@ -93,7 +112,11 @@ def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
         record |= {"name": main, "dim": parts.teacher.views[main].dim}
         archive = settings.several[main].archive or f"teacher.{main}.scp"
     if parts.teacher.trainable:
-        return {**record, "name": parts.teacher.settings.name, "weights": str(folder.absolute() / "teacher")}
+        return {
+            **record,
+            "name": getattr(parts.teacher.settings, "name", "teacher"),
+            "weights": str(folder.absolute() / "teacher"),
+        }
     if settings.online or settings.weights is not None:
         return {**record, "weights": settings.weights}
     for directory in experiment.data.directories:

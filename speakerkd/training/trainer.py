@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from speakerkd.errors import InputError
 from speakerkd.models.precision import compile_network
-from speakerkd.tensors import Batch, Output
+from speakerkd.tensors import Batch, Output, Samples
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import Parts, seed_all
 from speakerkd.training.distributed import average_gradients, gather_output, share_batchnorm
@@ -58,7 +58,10 @@ class Trainer:
             if self.dtype == torch.float64:
                 module.double()
         needs = parts.objectives.needs
-        self.maps, self.strong = bool(needs & {"maps", "layout"}), "strong" in needs
+        self.maps, self.strong, self.apart = bool(needs & {"maps", "layout"}), "strong" in needs, "parts" in needs
+        if self.apart and parts.source.paired is not None and self.ranks > 1:
+            fix = "train in one process, or on samples that all have a teacher's input"
+            raise InputError("samples without a teacher's input take part in one process alone", "data.train", fix)
         network = compile_network(parts.student) if self.compiled else parts.student
         self.network = accelerator.prepare_model(network) if self.ranks > 1 else network
         self.optimizer = build_optimizer(parts)
@@ -175,8 +178,8 @@ class Trainer:
         if output.logits is not None:
             terms["accuracy"] = (output.logits.detach().argmax(1) == batch.label).float().mean()
 
-        if len(parts.objectives) and (batch.taught is None or len(batch.taught)):
-            teaching = self._teach(output, batch)
+        if len(parts.objectives) and (self.apart or batch.taught is None or len(batch.taught)):
+            teaching = self._learn_together(output, batch) if self.apart else self._teach(output, batch)
             terms |= teaching
             total = total + sum(teaching.values())
         return Losses(total, terms)
@@ -210,6 +213,23 @@ class Trainer:
         if batch.taught is not None:
             output, teacher = output.rows(batch.taught), teacher.rows(batch.taught)
         return parts.objectives(output, teacher, batch.samples())
+
+    def _learn_together(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The terms of networks that learn side by side: the second's rows need not be the student's samples.
+
+        Samples without its input leave it out of the batch, so that no blank picture reaches its BatchNorm.
+        """
+        parts = self.parts
+        raw, draws = batch.teacher, batch.draws
+        assert parts.teacher is not None and raw is not None and draws is not None
+        labels = batch.label if batch.teacher_label is None else batch.teacher_label
+        if batch.taught is not None:  # in one process alone, where a row of the batch is a row of the input
+            raw, draws, labels = raw[batch.taught], draws[batch.taught], labels[batch.taught]
+        if len(raw) > 1:
+            teacher = self._see(parts.teacher, *parts.source.teacher_view(raw, draws))
+        else:  # too few for BatchNorm
+            teacher = Output(output.embedding[:0].detach())
+        return parts.objectives(output, teacher, Samples(batch.label, batch.index, labels))
 
     def _run(self, network: nn.Module, x: Tensor) -> Output:
         with autocast(self.device, self.dtype):

@@ -1,11 +1,12 @@
 """Views of pictures against torchvision's, which is what published accuracies were made with."""
 
+import numpy as np
 import pytest
 import torch
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
 
-from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise, random_boxes, resample, train_view
+from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise, random_boxes, resample, train_view, turned
 from speakerkd.frontend.images import test_view as centre_view
 
 
@@ -113,3 +114,15 @@ def test_normalise():
     view = torch.full((1, 3, 1, 1), 0.5)
     result = normalise(view, torch.tensor([0.5, 0.25, 0.0]), torch.tensor([1.0, 0.25, 0.5]))
     assert result.flatten().tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("quarter", [0, 1, 2, 3])
+def test_right_angles_follow_from_the_digits_of_one_draw(quarter):
+    """Binary digits of the draw: mirror, turned or not (0: turned), two for the angle, upside down (0) or not."""
+    view = torch.rand(1, 2, 5, 5)
+    angle = quarter / 16
+    for upright, down in ((1 / 32, False), (0.0, True)):
+        found = turned(view, torch.tensor([0.5 + angle + upright]))
+        expected = np.rot90(view.numpy(), quarter, (2, 3))
+        assert np.array_equal(found, expected[:, :, ::-1] if down else expected)
+    assert torch.equal(turned(view, torch.tensor([0.25 + angle])), view)

@@ -129,3 +129,25 @@ def test_bf16_keeps_the_direction(name):
 def test_unknown_name_offers_the_nearest():
     with pytest.raises(InputError, match="did you mean 'resnet32x4'"):
         parse(ImageSettings, {"name": "resnet32_x4"}, "conf.yaml")
+
+
+def test_features_of_several_sensors_are_added_before_the_last_layer():
+    torch.manual_seed(0)
+    fused = build_image(ImageSettings(name="resnet8", classes=4, channels=5, sensors=[3, 2])).eval()
+    x = torch.randn(2, 5, 32, 32)
+    output = fused(x)
+    alone = [encoder(part).embedding for encoder, part in zip(fused.encoders, (x[:, :3], x[:, 3:]), strict=True)]
+    assert torch.allclose(output.embedding, alone[0] + alone[1])
+    assert torch.allclose(output.logits, (alone[0] + alone[1]) @ fused.fc.weight.T + fused.fc.bias, atol=1e-6)
+    assert fused.without_head()(x).logits is None
+    with pytest.raises(ValueError, match=r"sensors of \[3, 1\] channels in pictures of 5"):
+        ImageSettings(channels=5, sensors=[3, 1])
+
+
+def test_a_narrow_resnet_has_torchvisions_layout_and_is_as_deep():
+    narrow = build_image(ImageSettings(name="resnet18", width=0.25, classes=7))
+    full = build_image(ImageSettings(name="resnet18", classes=7))
+    assert narrow.state_dict().keys() == full.state_dict().keys()
+    assert narrow.dim == 128 and narrow(torch.randn(2, 3, 32, 32)).logits.shape == (2, 7)
+    with pytest.raises(ValueError, match="resnet18 and resnet34"):
+        ImageSettings(name="vgg8", width=0.5)

@@ -191,6 +191,35 @@ def test_two_sensors_of_other_channels(tmp_path):
         build_task(wrong)
 
 
+@pytest.mark.parametrize("sees", ["second", "both"])
+def test_a_student_of_either_sensor_learns_from_the_other_or_from_both(tmp_path, sees):
+    """Cross-modal and multi-modal: which pictures reach whom follows from `view.sensor` of the two."""
+    rng = np.random.default_rng(0)
+    labels = [i % 2 for i in range(40)]
+    poor = rng.normal(size=(40, 16, 16, 2)).astype(np.float32)
+    rich = rng.integers(0, 256, (40, 16, 16, 3), np.uint8)
+    splits = {"train": Split([f"{i}" for i in range(40)], labels, [], poor, [], rich)}
+    store_images(ImageCorpus("made", ["a", "b"], splits), tmp_path / "data")
+    own = settings("image", tmp_path / "data", view={**STILL, "sensor": sees})
+    train(own, tmp_path / "teacher")
+    seen = load_trained_model(tmp_path / "teacher").settings
+    assert (seen.channels, seen.sensors) == ((3, []) if sees == "second" else (5, [2, 3]))
+    given = {"weights": str(tmp_path / "teacher"), "online": True}
+    for sensor, channels in (("first", 2), ("second", 3)):
+        if (sees, sensor) == ("second", "second"):
+            continue
+        view = {**STILL, "sensor": sensor}
+        parts, batch = batch_of(settings("paired_images", tmp_path / "data", {"name": "kd"}, view=view, teacher=given))
+        rows = batch.index.numpy()
+        assert np.array_equal(batch.student.numpy(), (poor if sensor == "first" else rich)[rows])
+        expected = rich[rows] if sees == "second" else np.concatenate([poor[rows], rich[rows] / 255], 3)
+        assert np.allclose(batch.teacher.numpy(), expected)
+        assert parts.task.example().shape[1] == channels
+    both = settings("paired_images", tmp_path / "data", {"name": "kd"}, view={**STILL, "sensor": "both"}, teacher=given)
+    with pytest.raises(InputError, match="give a student first or second"):
+        build_task(both)
+
+
 def test_teachers_that_do_not_fit(digits, teacher, tmp_path):
     unnamed = pair(digits, teacher, {"name": "kd"})
     unnamed.teacher.weights = None
