@@ -10,7 +10,7 @@ Example of several processes: torchrun --nproc-per-node 4 --no-python speakerkd 
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from speakerkd.cli.options import verb
 from speakerkd.config import Settings
+from speakerkd.work.progress import Told, bar, is_shown
 
 
 class TrainOptions(Settings):
@@ -58,13 +59,14 @@ def train(settings: TrainOptions) -> None:
         return
     from speakerkd.training.loop import train as train_experiment
 
-    with _Progress() as progress:
-        summary = train_experiment(experiment, folder, resume=settings.resume, report=progress.row)
+    with bar() as start:
+        report = _Report(start)
+        summary = train_experiment(experiment, folder, resume=settings.resume, report=report.row)
     if summary.get("already_finished"):
         print(
             f"{folder} is trained already, {summary['step']} steps; nothing to do (choose another --name to train anew)"
         )
-    elif progress.rows:
+    elif report.rows:
         figures = ", ".join(f"{key} {value:.4g}" for key, value in summary["figures"].items())
         print(
             f"trained {folder}: {summary['step']} steps in {_duration(summary['seconds'])}, "
@@ -93,33 +95,29 @@ def _check(experiment: Any) -> None:
     print("all is well")
 
 
-class _Progress:
-    """A progress line on a terminal, plain lines elsewhere, of the rows that the loop reports."""
+class _Report:
+    """Says the rows that the loop reports: a bar with the terms on a terminal, elsewhere a line each."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Callable[[str], Told]) -> None:
         self.rows = 0
-        self._bar: Any = None
-        self._task: Any = None
+        self._start = start
+        self._told: Told | None = None
         self._steps = 0
 
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
     def row(self, row: dict[str, Any]) -> None:
-        """Show one row of the log."""
+        """Say one row of the log."""
         self.rows += 1
         if "about" in row:
             self._begin(row)
         elif "evaluation" in row:
-            self._line(f"epoch {row['epoch']:g}: " + ", ".join(f"{k} {v:.4g}" for k, v in row["evaluation"].items()))
-        elif self._bar is not None:
-            self._bar.update(self._task, completed=row["step"], description=_terms(row))
+            print(
+                f"epoch {row['epoch']:g}: " + ", ".join(f"{k} {v:.4g}" for k, v in row["evaluation"].items()),
+                flush=True,
+            )
+        elif self._told is not None:
+            self._told(row["step"], self._steps, _terms(row))
         else:
-            self._line(f"step {row['step']}/{self._steps} epoch {row['epoch']:.2f} {_terms(row)}")
+            print(f"step {row['step']}/{self._steps} epoch {row['epoch']:.2f} {_terms(row)}", flush=True)
 
     def _begin(self, row: dict[str, Any]) -> None:
         about = row["about"]
@@ -133,20 +131,10 @@ class _Progress:
             *(["features resident"] if about["resident"] else []),
             *([f"{about['processes']} processes"] if about["processes"] > 1 else []),
         ]
-        self._line(", ".join(notes))
-        if sys.stdout.isatty():
-            from rich.progress import BarColumn, Progress, TextColumn
-
-            columns = TextColumn("{task.completed}/{task.total}"), BarColumn(20), TextColumn("{task.description}")
-            self._bar = Progress(*columns)
-            self._task = self._bar.add_task("", total=self._steps, completed=row["step"])
-            self._bar.start()
-
-    def _line(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(text, highlight=False)
-        else:
-            print(text, flush=True)
+        print(", ".join(notes), flush=True)
+        if is_shown():
+            self._told = self._start("")
+            self._told(row["step"], self._steps)
 
 
 def _terms(row: dict[str, Any]) -> str:

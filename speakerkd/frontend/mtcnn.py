@@ -39,7 +39,8 @@ class Mtcnn(nn.Module):
         self.pnet, self.rnet, self.onet = _proposals(), _refinement(), _output()
         for name in ("pnet", "rnet", "onet"):
             getattr(self, name).load_state_dict(torch.load(weights_file(name), map_location="cpu", weights_only=True))
-        self.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        self.eval().requires_grad_(False)
         self.pnet.fuse()
 
     @torch.inference_mode()
@@ -299,7 +300,7 @@ def _best(box: NDArray[np.float32], most: float, of_smaller: bool) -> NDArray[np
         before = box[:start][stays[:start]]
         stays[some] = ~_overlap(before, box[some], most, of_smaller).any(0)
         hidden = np.triu(_overlap(box[some], box[some], most, of_smaller), 1)
-        free, known = stays[some].copy(), None
+        free, known = stays[some].copy(), ~stays[some]
         while not np.array_equal(stays[some], known):  # each turn settles at least one more box
             known = stays[some].copy()
             stays[some] = free & ~(hidden & known[:, None]).any(0)

@@ -5,17 +5,27 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-Told = Callable[[int, int | None], None]  # done, and of how many
+
+
+class Told(Protocol):
+    """What a bar is told: how much is done, of how much, and another label where it changes."""
+
+    def __call__(self, done: int, total: int | None, label: str | None = None) -> None: ...
+
+
+def is_shown() -> bool:
+    """Whether bars are drawn: where the error stream is a terminal."""
+    return sys.stderr.isatty()
 
 
 @contextlib.contextmanager
 def bar() -> Iterator[Callable[[str], Told]]:
-    """A function that opens a bar under a label and returns what is told (done, total)."""
-    if not sys.stderr.isatty():
-        yield lambda label: lambda done, total: None
+    """A function that opens a bar under a label and returns what is `Told`; what is printed meanwhile stands above."""
+    if not is_shown():
+        yield lambda label: lambda done, total, label=None: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -28,11 +38,17 @@ def bar() -> Iterator[Callable[[str], Told]]:
     )
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+    # lines that go to a file must not be drawn on the terminal in its place
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), redirect_stdout=redirect) as bars:
 
         def start(label: str) -> Told:
             task = bars.add_task(label, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
+
+            def told(done: int, total: int | None, label: str | None = None) -> None:
+                bars.update(task, completed=done, total=total, description=label)
+
+            return told
 
         yield start
 
