@@ -116,3 +116,33 @@ def test_a_process_that_dies_ends_the_run_with_a_message(feature_corpus, tmp_pat
         for process in (first, second):
             process.kill()
             process.wait()
+
+
+@pytest.mark.slow
+def test_two_nodes_of_torchrun_give_the_loss_and_weights_of_one_process(tmp_path):
+    """Two launchers as on two machines, one process each: what `tools/slurm/torchrun.sh` starts."""
+    values = small(make_corpus(tmp_path / "corpus", teacher=0.6), **GRADIENT)
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(values))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    programs = Path(sys.executable).parent
+    nodes = [
+        subprocess.Popen(
+            [programs / "torchrun", "--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "1",
+             "--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", f"127.0.0.1:{port}", "--no-python",
+             programs / "speakerkd", "train", config, "--exp", tmp_path / "two"],
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    train(check_experiment(values, "test"), tmp_path / "one")
+    for node in nodes:
+        _, message = node.communicate(timeout=300)
+        assert node.returncode == 0, message
+    assert terms(tmp_path / "two")[0] == pytest.approx(terms(tmp_path / "one")[0], rel=1e-5)
+    one, two = weights(tmp_path / "one", 1), weights(tmp_path / "two", 1)
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-7, atol=1e-9, msg=key)
+    assert json.loads((tmp_path / "two/model.json").read_text())

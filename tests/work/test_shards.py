@@ -1,12 +1,18 @@
 """Work over shards: losing order, swallowing faults or hanging on a dead worker would corrupt every data verb."""
 
 import os
+import signal
 import sys
+import threading
 import time
 
+import numpy as np
 import pytest
+import soundfile
 
+from speakerkd.data.tables import read_table, write_table
 from speakerkd.errors import InputError
+from speakerkd.frontend.extract import extract_fbank
 from speakerkd.work import shards
 
 
@@ -100,3 +106,41 @@ def test_the_same_work_on_a_dask_cluster():
         pairs = list(shards.each(square, range(5), cluster=cluster.scheduler_address))
     assert [(i, r) for i, r in pairs if i != 3] == [(0, 0), (1, 1), (2, 4), (4, 16)]
     assert isinstance(pairs[3][1], InputError)
+
+
+@pytest.fixture
+def two_workers():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster
+
+
+@pytest.mark.slow
+def test_a_dask_worker_that_is_killed_leaves_the_bytes_of_an_undisturbed_run(two_workers, tmp_path):
+    """Eight shards on two workers; one is killed after the first shard. A shard is done or not done, none by halves."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "long.wav"
+    soundfile.write(path, 0.1 * rng.normal(size=16000 * 40), 16000)
+    for name in ("disturbed", "calm"):
+        write_table(tmp_path / name / "wav.scp", {f"s/v/{n:04d}": str(path) for n in range(8 * 64)})
+    folder = tmp_path / "disturbed/fbank"
+    killed = []
+
+    def kill():
+        while not list(folder.glob("*.json")):
+            time.sleep(0.01)
+        killed.append(two_workers.workers[0].pid)
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    rejected = extract_fbank(tmp_path / "disturbed", cluster=two_workers.scheduler_address)
+    killer.join()
+    assert len(killed) == 1 and (rejected.taken, len(rejected)) == (512, 0)
+    assert {worker.pid for worker in two_workers.workers.values()}.isdisjoint(killed)  # another took its place
+    extract_fbank(tmp_path / "calm", jobs=1)
+    for ark in sorted((tmp_path / "calm/fbank").glob("*.ark")):
+        assert ark.read_bytes() == (folder / ark.name).read_bytes()
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in (tmp_path / "calm/fbank").iterdir())
+    frames = [read_table(tmp_path / name / "utt2num_frames") for name in ("disturbed", "calm")]
+    assert frames[0] == frames[1] and len(frames[0]) == 512
