@@ -37,7 +37,6 @@ fi
 if stage_is 0 "corpus"; then
     given cn1
     ls -d "$cn1"/data "$cn1"/eval/{enroll,test,lists/trials.lst,lists/enroll.lst} ${cn2:+"$cn2"/data "$cn2"/spk.lst}
-    [ -n "$models$cn2" ] || echo "left out: CN-Celeb2 (--cn2), training is on CN-Celeb1's 797 speakers alone"
 fi
 if stage_is 1 "data directories"; then
     given cn1
@@ -67,5 +66,5 @@ if stage_is 4 "score"; then # both enrolments: the mean of a model's embeddings,
 fi
 if stage_is 5 "report"; then
     for folder in "${folders[@]}"; do need 4 "$folder/results.json"; done
-    speakerkd report "${folders[@]}" --out "$exp.html" --published
+    speakerkd report "${folders[@]}" --out "$exp.html" --left-out "$data/left_out.tsv" --published
 fi

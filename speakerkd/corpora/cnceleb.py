@@ -60,6 +60,24 @@ def prepare_cnceleb(
     return built
 
 
+def left_out(cn1: Path | str | None, cn2: Path | str | None, train: bool = True) -> dict[str, str | None]:
+    """{part: what its absence costs, or None where it is there}, for `work.left_out`."""
+    found: dict[str, str | None] = {}
+    if cn1 is not None:
+        path = Path(cn1) / "eval" / "lists" / "enroll.map"
+        found["enroll.map"] = (
+            None
+            if path.is_file()
+            else (
+                f"no {path}, and so without the mean of a model's embeddings: both columns of EER are of joined recordings"
+            )
+        )
+    if train:
+        found["CN-Celeb2"] = None if cn2 else "no CN-Celeb2 (--cn2), training is on CN-Celeb1's 797 speakers alone"
+        found["CN-Celeb1"] = None if cn1 else "no CN-Celeb1 (--cn1), and so without its test: no trials are written"
+    return found
+
+
 def _data(home: Path, name: str, layout: str) -> Path:
     packed = packed_below(home)
     return need_folder(home / "data", f"recordings of {name}", f"unpack {packed[0].name}" if packed else layout)
@@ -69,13 +87,14 @@ def _of_speakers(data: Path, listed: Path) -> list[Recording]:
     """The recordings of the speakers that a list names."""
     speakers = names_of_list(listed, lambda line: (line.split()[0],))
     check_named(speakers, {entry.name for entry in os.scandir(data) if entry.is_dir()}, listed, "speaker")
-    recordings = []
+    recordings: dict[str, Recording] = {}  # one that lies there as flac and as wav is one recording
     for speaker in speakers:
         for name in media_below(data / speaker, AUDIO):
-            recordings.append(_recording(f"{speaker}/{stem(name)}", f"{data}/{speaker}/{name}", speaker))
+            key = f"{speaker}/{stem(name)}"
+            recordings.setdefault(key, _recording(key, f"{data}/{speaker}/{name}", speaker))
     if not recordings:
         raise InputError("no recordings of the listed speakers", data, "unpack all of the corpus")
-    return recordings
+    return list(recordings.values())
 
 
 def _recording(key: str, path: str, speaker: str) -> Recording:
@@ -122,6 +141,8 @@ def _joined(path: Path, found: dict[str, Recording]) -> dict[str, str]:
         fields = line.split()
         if len(fields) != 2:
             raise InputError(f"broken line {line[:60]!r}", f"{path}:{number}", "write `model recording` on every line")
+        if fields[0] in table:
+            raise InputError(f"a model listed twice {fields[0]!r}", f"{path}:{number}", "fetch the lists again")
         key = stem(fields[1])
         table[fields[0]] = key
         lines.setdefault(key, number)
@@ -138,9 +159,14 @@ def _models(path: Path, data: Path, found: dict[str, Recording]) -> dict[str, st
         if not names:
             raise InputError(f"a model without recordings {model!r}", f"{path}:{number}", "mend the list")
         keys = [stem(name) for name in names]
-        models[model if model.endswith("-enroll") else f"{model}-enroll"] = " ".join(keys)
+        model = model if model.endswith("-enroll") else f"{model}-enroll"
+        if model in models:
+            raise InputError(f"a model listed twice {model!r}", f"{path}:{number}", "fetch the lists again")
+        models[model] = " ".join(keys)
         for key in keys:
             lines.setdefault(key, number)
+    if not models:
+        raise InputError("an empty list", path, "fetch it again")
     speakers = {key.split("/")[0] for key in lines}
     there = {}
     for speaker in speakers:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
-from speakerkd.distill.quality import Quality, QualitySettings
+from speakerkd.distill.quality import Quality, QualitySettings, weigh
 from speakerkd.tensors import Output, Samples
 
 
@@ -49,7 +49,7 @@ class Classifier(Objective[ClassifierSettings]):
         elif shared.bias is not None:
             shared.bias.requires_grad_(False).zero_()
         self._shared = (shared,)  # in a tuple: the task loss owns its parameters
-        self.quality = Quality(settings.quality) if settings.quality else None
+        self.quality = Quality(settings.quality, pair.face_quality) if settings.quality else None
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (B, K) of either network's features (B, D) under the shared classifier."""
@@ -64,7 +64,7 @@ class Classifier(Objective[ClassifierSettings]):
         of_teacher = self.classify(self.teacher_view(teacher.embedding))
         weights = torch.ones_like(of_student[:, 0])
         if self.quality is not None:
-            weights = self.quality(student.embedding, teacher.embedding)
+            weights = weigh(self.quality, student.embedding, teacher.embedding, samples.index)
         entropy = F.cross_entropy(of_teacher, samples.label, reduction="none")
         if self.settings.count_student_ce == "literal":
             entropy = entropy + F.cross_entropy(of_student, samples.label, reduction="none")

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
-from speakerkd.distill.quality import Quality, QualitySettings
+from speakerkd.distill.quality import Quality, QualitySettings, weigh
 from speakerkd.maths import cosine, unit
 from speakerkd.tensors import Output, Samples
 
@@ -89,13 +89,13 @@ class Margin(Objective[MarginSettings]):
     def __init__(self, settings: MarginSettings, pair: Pair) -> None:
         super().__init__(settings, pair)
         self.margin = settings.bound()
-        self.quality = Quality(settings.quality) if settings.quality else None
+        self.quality = Quality(settings.quality, pair.face_quality) if settings.quality else None
 
     def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         apart = distances(student.embedding, self.teacher_view(teacher.embedding), self.settings.distance)
         weights = torch.ones_like(apart)
         if self.quality is not None:
-            weights = self.quality(student.embedding, teacher.embedding)
+            weights = weigh(self.quality, student.embedding, teacher.embedding, samples.index)
         return {"margin": hinge(apart, weights, self.margin, self.settings.hinge)}
 
 

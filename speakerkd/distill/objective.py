@@ -39,9 +39,10 @@ class Pair:
     inputs correspond (image-image). teacher_classes: classes of the teacher's logits, None without.
     epochs: training length. task_classifier: the task's linear layer (K, student_dim), for objectives that share it.
     student_logits: False where the task has no classifier.
-    labels: (samples,) int64, the class of every training sample, for memories. disentangled: True where both
-    networks give `Output.parts` and both are trained; networks: how many learn together then, and part_dim: the size of
-    a part, 0 for half the student's embedding. head: the shared projection head, set by `build`.
+    labels: (samples,) int64, the class of every training sample, for memories. face_quality: (samples, 3) float32,
+    detector's score, size and sharpness of the face of every training sample, NaN without one. disentangled: True where
+    both networks give `Output.parts` and both are trained; networks: how many learn together then, and part_dim: the
+    size of a part, 0 for half the student's embedding. head: the shared projection head, set by `build`.
     """
 
     student_dim: int
@@ -57,6 +58,7 @@ class Pair:
     task_classifier: nn.Linear | None = None
     student_logits: bool = True
     labels: Tensor | None = None
+    face_quality: Tensor | None = None
     disentangled: bool = False
     networks: int = 2
     part_dim: int = 0

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from speakerkd.data.archive import read_shared_vectors
+from speakerkd.data.tables import read_table
+from speakerkd.data.text import real_number
 from speakerkd.errors import InputError
 from speakerkd.frontend.crop_map import crop_map
 
@@ -84,6 +86,24 @@ def read_teacher(directories: Sequence[Path | str], name: str, keys: Sequence[Se
             "no training sample has a teacher embedding", where, "run `speakerkd embed-teacher`, or set `distill: []`"
         )
     return CachedTeacher(np.concatenate(vectors), row)
+
+
+def read_face_quality(directories: Sequence[Path | str], keys: Sequence[str]) -> np.ndarray | None:
+    """(N, 3) float32: the detector's score, size and sharpness of the samples' faces, NaN without; None without any.
+
+    From the `face_quality` that `speakerkd faces` wrote. Raises InputError for a line of another form.
+    """
+    found: dict[str, list[float]] = {}
+    for path in (Path(directory) / "face_quality" for directory in directories):
+        for key, value in (read_table(path) if path.is_file() else {}).items():
+            numbers = [real_number(word) for word in value.split()]
+            if len(numbers) != 3 or None in numbers:
+                raise InputError(f"'{key} {value[:40]}' is no quality", path, "run `speakerkd faces` again")
+            found[key] = [float(number or 0) for number in numbers]
+    if not found:
+        return None
+    none = [float("nan")] * 3
+    return np.array([found.get(key, none) for key in keys], np.float32)
 
 
 @dataclass(slots=True)

@@ -12,11 +12,13 @@ from torch import nn
 
 from speakerkd.data.sampler import Sampler, ShuffleSampler, SpeakerSampler
 from speakerkd.distill import METHODS, ObjectiveList, Pair, build
+from speakerkd.distill.quality import FACE
 from speakerkd.errors import InputError
 from speakerkd.losses import TaskLoss, build_loss
 from speakerkd.tasks.base import Task, TrainsTogether
 from speakerkd.tasks.source import Source
 from speakerkd.tasks.table import TASKS
+from speakerkd.teachers.inputs import read_face_quality
 from speakerkd.teachers.module import SeveralTeachers, Teacher, map_shapes
 from speakerkd.training.experiment import Experiment
 from speakerkd.training.initial import start_from
@@ -120,6 +122,7 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
             task_classifier=loss.classifier,
             student_logits=loss.classifier is not None or teacher.trainable,
             labels=torch.from_numpy(source.labels),
+            face_quality=_face_quality(experiment, source),
             disentangled=teacher.trainable,
             networks=1 + teacher.branches,
             part_dim=getattr(student, "part_dim", 0),
@@ -174,6 +177,15 @@ def _sampler(experiment: Experiment, labels: np.ndarray) -> tuple[Sampler, int]:
         return ShuffleSampler(len(labels), settings.batch, experiment.seed), 1
     utterances, limit = settings.utterances, experiment.data.epoch_limit
     return SpeakerSampler(labels, settings.speakers, utterances, experiment.seed, limit), utterances
+
+
+def _face_quality(experiment: Experiment, source: Source) -> torch.Tensor | None:
+    """What was measured of the samples' faces, where an objective weighs by it."""
+    weighed = [getattr(objective, "quality", None) for objective in experiment.distill]
+    if not any(quality is not None and quality.source in FACE for quality in weighed):
+        return None
+    found = read_face_quality(experiment.data.directories, source.keys)
+    return None if found is None else torch.from_numpy(found)
 
 
 def _wants(experiment: Experiment, need: str) -> bool:

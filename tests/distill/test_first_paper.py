@@ -9,6 +9,7 @@ from torch import nn
 
 from speakerkd.distill import ProjectionHead, ProjectionSettings, build
 from speakerkd.distill.quality import Quality, QualitySettings
+from speakerkd.errors import InputError
 from speakerkd.tensors import Output, Samples
 
 # unit vectors 0, 60 and 90 degrees from the first axis, against teachers on it
@@ -84,6 +85,18 @@ def test_quality_moves_slowly_and_is_bounded():
     free = Quality(QualitySettings(momentum=0.9, clip=None, initial=(2.0, 1.0)))
     free.eval()
     assert free(torch.tensor([[8.0]]), torch.tensor([[8.0]])).item() == pytest.approx(1 + 6 / 3)
+
+
+def test_quality_measured_on_the_picture_weighs_in_place_of_the_norm():
+    """Sharpness 2 and 6, standardised -a and a with a = 1/sqrt(2); a sample without a face weighs 1."""
+    faces = torch.tensor([[0.9, 80.0, 6.0], [0.9, 80.0, 77.0], [0.9, 80.0, 2.0], 3 * [float("nan")]])
+    module = Quality(QualitySettings(source="sharpness"), faces)
+    found = module(torch.ones(3, 4), torch.ones(3, 4), torch.tensor([2, 0, 3]))
+    a = math.sqrt(0.5) / 3
+    torch.testing.assert_close(found, torch.tensor([1 - a, 1 + a, 1.0]))
+    assert "measured" not in module.state_dict()  # a checkpoint does not carry the corpus
+    with pytest.raises(InputError, match=r"no quality of the faces \(score\).*speakerkd faces"):
+        Quality(QualitySettings(source="score"))
 
 
 def test_equal_norms_weigh_the_same():

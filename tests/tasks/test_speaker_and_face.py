@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from speakerkd.data.datadir import read_table, write_table
+from speakerkd.distill.quality import Quality
 from speakerkd.errors import InputError
 from speakerkd.models.trained_model import load_trained_model
 from speakerkd.teachers.classifier import fit_classifier
@@ -142,3 +143,21 @@ def test_foreign_weights_start_a_face_student(faces, tmp_path):
     parts = build_parts(check_experiment(small(faces, **values), "test"))
     assert parts.student.training
     assert all(torch.equal(v, parts.student.state_dict()[k]) for k, v in first.state_dict().items())
+
+
+def test_objectives_weigh_by_what_was_measured_of_each_face(faces, tmp_path):
+    directory = make_corpus(tmp_path / "train", speakers=4, utterances=6)
+    keys = sorted(read_table(directory / "utt2spk"))
+    weighed = {"distill": [{"name": "margin", "quality": {"source": "size"}}], "train__epochs": 1}
+    with pytest.raises(InputError, match=r"no quality of the faces \(size\)"):
+        build_parts(check_experiment(small(directory, **weighed), "test"))
+    write_table(directory / "face_quality", {key: f"0.99 {40 + n} {n}" for n, key in enumerate(keys[:-1])})
+    parts = build_parts(check_experiment(small(directory, **weighed), "test"))
+    (quality,) = [module for module in parts.objectives.modules() if isinstance(module, Quality)]
+    place = [keys.index(key) for key in parts.source.keys]
+    expected = [40.0 + n if n < len(keys) - 1 else float("nan") for n in place]
+    np.testing.assert_array_equal(quality.measured.numpy(), np.array(expected, np.float32))
+    assert train(parts.experiment, tmp_path / "run")["step"] > 0
+    write_table(directory / "face_quality", {keys[0]: "0.99 40"})
+    with pytest.raises(InputError, match="is no quality"):
+        build_parts(check_experiment(small(directory, **weighed), "test"))

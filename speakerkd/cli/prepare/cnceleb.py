@@ -30,7 +30,8 @@ class CncelebOptions(CorpusOptions):
 @verb("output", cost="output")
 def cnceleb(settings: CncelebOptions) -> None:
     """Make the data directories and say what they hold."""
-    from speakerkd.corpora.cnceleb import prepare_cnceleb
+    from speakerkd.corpora.cnceleb import left_out, prepare_cnceleb
+    from speakerkd.work.left_out import FILE, record_left_out
 
     made = prepare_cnceleb(
         settings.output,
@@ -42,3 +43,5 @@ def cnceleb(settings: CncelebOptions) -> None:
     )
     for built in made:
         print(built)
+    for sentence in record_left_out(settings.output / FILE, left_out(settings.cn1, settings.cn2, settings.train)):
+        print(f"left out: {sentence}")
