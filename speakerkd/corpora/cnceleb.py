@@ -68,9 +68,7 @@ def left_out(cn1: Path | str | None, cn2: Path | str | None, train: bool = True)
         found["enroll.map"] = (
             None
             if path.is_file()
-            else (
-                f"no {path}, and so without the mean of a model's embeddings: both columns of EER are of joined recordings"
-            )
+            else (f"no {path}, and so without the mean of a model's embeddings: both EERs are of joined recordings")
         )
     if train:
         found["CN-Celeb2"] = None if cn2 else "no CN-Celeb2 (--cn2), training is on CN-Celeb1's 797 speakers alone"
