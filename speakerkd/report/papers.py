@@ -53,6 +53,11 @@ def published_tables(
     return cells, notes
 
 
+def our_runs(root: Path | str) -> dict[str, list[Result]]:
+    """{name of a published row: our finished runs of it} under a folder; {} where that is not there."""
+    return _experiments(Path(root))[0]
+
+
 def _experiments(root: Path) -> tuple[dict[str, list[Result]], list[str]]:
     """{published name: its finished runs}; sentences on those that are not whole."""
     runs: dict[str, list[Result]] = {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from speakerkd.errors import InputError
 from speakerkd.report.page import Section, Table
-from speakerkd.report.pictures.canvas import raster
+from speakerkd.report.pictures.canvas import Picture, raster
 from speakerkd.report.pictures.curves import curves_over, noise_levels, terms_over_epochs, weights_over_epochs
 from speakerkd.report.pictures.det import Curve, det_curves
 from speakerkd.report.pictures.histograms import score_histogram
@@ -139,7 +139,21 @@ def _noise(groups: Groups, folder: Path) -> Section:
 
 def _matching(groups: Groups, folder: Path) -> Section:
     section = Section("Matching voices and faces")
+    picture = matching_picture(groups, folder / "matching.png")
+    if picture is not None:
+        section.pictures.append(picture)
     shown = next((path for runs in groups.values() for run in runs if (path := run.path / EXAMPLES).is_file()), None)
+    if shown is not None:
+        caption = (
+            f"Voices and the faces they chose from, by {shown.parent.name}, with cosines. Green: the right face; "
+            "orange: a wrong one that was chosen."
+        )
+        section.pictures.append(raster(shown, caption))
+    return section
+
+
+def matching_picture(groups: Groups, path: Path) -> Picture | None:
+    """Right answers of each system and question with intervals; None where nothing was matched."""
     bars: dict[str, dict[str, Bar]] = {}
     chance: float | None = None
     people: list[str] = []
@@ -152,23 +166,15 @@ def _matching(groups: Groups, folder: Path) -> Section:
             bars.setdefault(system, {})[question] = (entry.accuracy_percent, entry.interval_percent)
             if entry.people:
                 people.append(f"{entry.people} people")
-    if bars:
-        of = f" of {people[0]}" if people else ""
-        caption = (
-            f"Right answers in matching{of}: A-F voice to face, F-A face to voice; O any other people, H of the same "
-            "gender; linear map: after the best linear map from training voices to their faces, which is fair to an "
-            "untaught network. Lines are 95 % intervals over people; dotted: chance."
-        )
-        section.pictures.append(
-            matching_bars(bars, chance if chance is not None else 50.0, folder / "matching.png", caption, list(groups))
-        )
-    if shown is not None:
-        caption = (
-            f"Voices and the faces they chose from, by {shown.parent.name}, with cosines. Green: the right face; "
-            "orange: a wrong one that was chosen."
-        )
-        section.pictures.append(raster(shown, caption))
-    return section
+    if not bars:
+        return None
+    of = f" of {people[0]}" if people else ""
+    caption = (
+        f"Right answers in matching{of}: A-F voice to face, F-A face to voice; O any other people, H of the same "
+        "gender; linear map: after the best linear map from training voices to their faces, which is fair to an "
+        "untaught network. Lines are 95 % intervals over people; dotted: chance."
+    )
+    return matching_bars(bars, chance if chance is not None else 50.0, path, caption, list(groups))
 
 
 def _spaces(groups: Groups, folder: Path) -> Section:
