@@ -128,7 +128,8 @@ fi
 if stage_is 5 "match voices and faces of people it never saw"; then
     match() {
         need 3 "$3/model.json"
-        speakerkd match-test "$data/test" --model "$3" --fit "$data/train" $([ "$same_session" = false ] || echo --same-session)
+        speakerkd match-test "$data/test" --model "$3" --fit "$data/train" $([ "$same_session" = false ] || echo --same-session) \
+            $([ "$corpus" != mini ] || echo --examples "$3/examples.png") # other corpora's faces are not ours to show
     }
     if ls "$data"/test/teacher*.scp >/dev/null 2>&1; then for_each match
     else echo "left out: no matching, $data/test has no faces with a teacher's embeddings"; fi

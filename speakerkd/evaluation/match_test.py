@@ -17,6 +17,7 @@ from speakerkd.evaluation.done import (
 from speakerkd.evaluation.match_directory import match_directory
 from speakerkd.evaluation.model import find_model, load_speaker_model
 from speakerkd.evaluation.results import update_results
+from speakerkd.models.trained_model import read_description
 from speakerkd.work.made import origin_digest
 
 SPACES, OUTCOMES = "spaces.npz", "outcomes"  # for the report and `compare`
@@ -46,8 +47,10 @@ def match_test(
     folder = find_model(model)
     path = folder / "results.json"
     record = _record(Path(directory), folder, options)
-    examples = options.get("examples")  # a picture that is written beside the figures
-    beside = [folder / SPACES, folder / OUTCOMES, *([Path(examples)] if examples else [])]
+    beside = [folder / OUTCOMES]
+    if _is_taught(folder):  # only then are its voices drawn among faces
+        examples = options.get("examples")
+        beside += [folder / SPACES, *([Path(examples)] if examples else [])]
     there = all(file.exists() for file in beside)
     entries = entries_made_from(path, "match", record) if there else {}
     if entries:
@@ -59,6 +62,11 @@ def match_test(
     mark_made_from(record, entries)
     update_results(path, "match", entries)
     return MatchTest(entries_made_from(path, "match", record), path, already=False)
+
+
+def _is_taught(model: Path) -> bool:
+    described = read_description(model)
+    return described.teacher is not None or described.projection is not None
 
 
 def _record(directory: Path, model: Path, options: dict[str, Any]) -> str:

@@ -219,6 +219,10 @@ class TestDirectory:
         assert "A-F (O), by a linear map" in out and "5 people" not in err
         kept = np.load(untaught / "outcomes" / "acc_match_audio_to_face_o_fit.npz")
         assert kept["right"].mean() == pytest.approx(entries["acc_match_audio_to_face_o_fit"]["accuracy_percent"] / 100)
+        status, out, err = speakerkd(*common, "--fit", train, "--examples", untaught / "examples.png")
+        assert "done already" not in out and not (untaught / "examples.png").exists()  # nothing to show: no cosines
+        status, out, err = speakerkd(*common, "--fit", train, "--examples", untaught / "examples.png")
+        assert status == 0 and "done already" in out
         status, _, err = speakerkd(*common, "--fit", corpus.data)
         assert status == 1 and "6 people are in both" in err
 
