@@ -84,7 +84,7 @@ if stage_is 2 "Fbank, faces, teacher"; then
     fi
     for part in $(printf '%s\n' train test $scored | sort -u); do
         [ ! -d "$data/$part" ] || speakerkd fbank "$data/$part" --jobs "$jobs"
-        [ ! -f "$data/$part/face.scp" ] || speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05
+        [ ! -f "$data/$part/face.scp" ] || speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05 $([ "$corpus" != voxceleb ] || echo --pack)
     done
     embed() { # embed TEACHER OPTIONS...: over the parts that have faces
         for part in train test; do

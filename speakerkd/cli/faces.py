@@ -1,6 +1,7 @@
 """Find and align one face for each session of DIRECTORY/face.scp (pictures or videos).
 
-Writes aligned.scp and 112 x 112 pictures under DIRECTORY/aligned. A second run works on what is missing or has changed.
+Writes aligned.scp and 112 x 112 pictures under DIRECTORY/aligned (--pack: in tars under DIRECTORY/faces). A second run
+works on what is missing or has changed.
 Sessions without a face are listed in faces.rejected, those with several faces in faces.notes; face_quality holds the
 detector's score, the size and the sharpness of each face.
 
@@ -26,6 +27,9 @@ class FacesOptions(Rejection, Machines, Directory):
     )
     each: Literal["session", "utterance"] = Field("session", description="what shares one face")
     frames: int = Field(1, ge=1, le=100, description="look at so many faces of each and take the sharpest")
+    pack: bool = Field(
+        False, description="keep the crops in some 256 tars rather than a file each, for hundreds of thousands of them"
+    )
     padding: float | None = Field(
         None,
         ge=0,
@@ -50,6 +54,7 @@ def faces(settings: FacesOptions) -> None:
         detect=settings.detect,
         each=settings.each,
         frames=settings.frames,
+        pack=settings.pack,
         jobs=settings.jobs,
         cluster=settings.cluster,
         max_rejected=settings.max_rejected,

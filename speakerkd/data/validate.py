@@ -26,6 +26,7 @@ from speakerkd.data.text import BYTE_ORDER_MARK, fields_of, read_text, real_numb
 from speakerkd.data.trials import read_trials
 from speakerkd.data.vectors import read_shared_vectors
 from speakerkd.errors import InputError, one_line
+from speakerkd.media.packed import container
 
 SAME_KEYS = ("wav.scp", "segments", "utt2session")  # the same utterances as utt2spk; other tables may hold fewer
 FILES = ("wav.scp", "face.scp", "aligned.scp")
@@ -296,7 +297,7 @@ def _check_files(table: Table, report: _Report) -> None:
             report(table.path, table.lines[key], "paths are absolute", f"'{value}'")
             continue
         try:
-            status = os.stat(value)
+            status = os.stat(container(value))
         except (OSError, ValueError):
             report(table.path, table.lines[key], "files exist", f"'{value}' does not")
             continue

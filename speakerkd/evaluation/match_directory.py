@@ -344,7 +344,7 @@ def _save_spaces(path: Path, tests: TestSet, voices: NDArray[np.float32], used: 
 
 def _draw_examples(path: Path, directory: Path, tests: TestSet, draws: Draws, voices: NDArray[np.float32]) -> None:
     """The first questions of a set as a picture (the first paper's Fig. 7)."""
-    from speakerkd.frontend.pictures import read_picture
+    from speakerkd.media.packed import read_placed
     from speakerkd.report.pictures.examples import Example, match_examples
 
     crops = read_table(directory / "aligned.scp")
@@ -355,7 +355,7 @@ def _draw_examples(path: Path, directory: Path, tests: TestSet, draws: Draws, vo
     for probe, options in zip(draws.probe[:EXAMPLES].tolist(), draws.options[:EXAMPLES].tolist(), strict=True):
         cosines = tests.faces[options] @ voices[probe]
         faces = [
-            (read_picture(of_face[row]), float(c)) for row, c in zip(options, cosines, strict=True) if row in of_face
+            (read_placed(of_face[row]), float(c)) for row, c in zip(options, cosines, strict=True) if row in of_face
         ]
         if len(faces) == len(options):
             shown.append(Example(tests.recordings.keys[probe], faces))

@@ -10,7 +10,7 @@ import numpy as np
 
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
-from speakerkd.media.pictures import read_picture
+from speakerkd.media.packed import read_placed
 from speakerkd.work.arrays import read_array, whole_array
 from speakerkd.work.made import Stamp
 
@@ -47,7 +47,7 @@ def _write(output: Path, paths: Sequence[str]) -> None:
 
 def _read(path: str) -> np.ndarray:
     try:
-        crop = read_picture(path)
+        crop = read_placed(path)
     except InputError as error:
         raise InputError(f"a face crop that cannot be read: {error.what}", path, REMAKE) from error
     if crop.shape != (SIDE, SIDE, 3):

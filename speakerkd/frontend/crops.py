@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from speakerkd.errors import InputError
 from speakerkd.frontend.alignment import SIDE
 from speakerkd.frontend.faces import FRAMES, DetectorSettings, Face, detector
 from speakerkd.frontend.pictures import frames_of
+from speakerkd.media.packed import PictureTar
 from speakerkd.work import shards
 from speakerkd.work.files import whole_file
 from speakerkd.work.ledger import Ledger, write_batch
@@ -29,7 +31,9 @@ SOURCES = 5  # pictures or videos of a session that are tried before it is refus
 LONGEST_NAME = 240  # bytes; file systems take 255, and the ending comes on top
 WORTH_A_PROCESS = 200  # sessions
 Each = Literal["session", "utterance"]
+MOST_TARS = 256  # of a directory whose crops are packed
 Aligned = tuple[str, float, float, float]  # of a session: a note, and its face's score, size and sharpness
+Packed = tuple[str, float, float, float, int]  # and where it begins in its tar
 
 
 def align_faces(
@@ -39,6 +43,7 @@ def align_faces(
     detect: bool = True,
     each: Each = "session",
     frames: int = 1,
+    pack: bool = False,
     jobs: int = 1,
     cluster: str | None = None,
     max_rejected: float = 0.01,
@@ -49,8 +54,9 @@ def align_faces(
     found, other frames and the other utterances' pictures are tried. All utterances of the session share it, those
     without a picture too. Without `utt2session` each utterance is a session. detect: False takes the pictures as they
     are, square and already aligned. each: "utterance" gives every utterance a face of its own, from its own video.
-    frames: so many faces of a session are looked at, and the sharpest is taken. jobs: processes, 0 for as many as cores
-    and work allow.
+    frames: so many faces of a session are looked at, and the sharpest is taken. pack: keep the PNGs in at most some 256
+    tars (`aligned.scp` says `faces/000003.tar:1536`), for a million files are slow to copy and to remove. jobs:
+    processes, 0 for as many as cores and work allow.
 
     `face_quality` says of every utterance's face: the detector's score, its size in the picture (mean side of its box
     in pixels) and its `sharpness`. Sessions without a face are listed in `faces.rejected`, those with several in
@@ -68,6 +74,7 @@ def align_faces(
             detect=detect,
             each=each,
             frames=frames,
+            pack=pack,
             jobs=jobs,
             cluster=cluster,
             max_rejected=max_rejected,
@@ -83,25 +90,30 @@ def _align(
     detect: bool,
     each: Each,
     frames: int,
+    pack: bool,
     jobs: int,
     cluster: str | None,
     max_rejected: float,
 ) -> Rejected:
-    crops, folder = (directory / "aligned").absolute(), directory / "faces"
+    crops, folder = (directory / "aligned").absolute(), (directory / "faces").absolute()
     paths = {session: _crop_path(crops, session) for session in sessions}
     signatures = {session: signature(sources) for session, sources in sessions.items()}
     aligned_by = settings.model_dump(exclude={"batch"}) | {"detect": detect, "each": each, "frames": frames}
-    ledger: Ledger[Aligned] = Ledger(folder, aligned_by, Aligned)
-    for session in [s for s in ledger.done if s in paths and not paths[s].is_file()]:
+    aligned_by |= {"pack": True} if pack else {}
+    ledger: Ledger[Any] = Ledger(folder, aligned_by, Packed if pack else Aligned)
+    for session in [s for s in ledger.done if not pack and s in paths and not paths[s].is_file()]:
         del ledger.done[session]
     pending = ledger.pending(signatures)
-    groups = [pending[start : start + BATCH] for start in range(0, len(pending), BATCH)]
+    size = max(BATCH, -(-len(sessions) // MOST_TARS)) if pack else BATCH
+    groups = [pending[start : start + size] for start in range(0, len(pending), size)]
     batches = [
         (path, [Session(name, paths[name], sessions[name], signatures[name]) for name in group])
         for path, group in zip(ledger.next_batches(len(groups)), groups, strict=True)
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
-    work = functools.partial(_align_batch, settings=settings if detect else None, frames=frames, made=ledger.origin)
+    work = functools.partial(
+        _align_batch, settings=settings if detect else None, frames=frames, pack=pack, made=ledger.origin
+    )
     for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="faces"):
         if isinstance(result, InputError):
             raise result
@@ -114,7 +126,7 @@ def _align(
     for session, sign in signatures.items():
         if session in ledger.done and ledger.done[session][0] == sign:
             done.add(session)
-            note, *quality = ledger.done[session][1]
+            note, *quality = ledger.done[session][1][:4]
             qualities[session] = " ".join(f"{value:.4g}" for value in quality)
             if note:
                 notes[session] = note
@@ -124,7 +136,8 @@ def _align(
     rejected.close()
     with whole_file(directory / "faces.notes") as stream:
         stream.writelines(f"{session}\t{note}\n" for session, note in sorted(notes.items()))
-    write_table(directory / "aligned.scp", {key: str(paths[s]) for key, s in members.items() if s in done})
+    places = {s: f"{ledger.file(s, '.tar')}:{ledger.done[s][1][4]}" if pack else str(paths[s]) for s in done}
+    write_table(directory / "aligned.scp", {key: places[s] for key, s in members.items() if s in done})
     write_table(directory / "face_quality", {key: qualities[s] for key, s in members.items() if s in done})
     # tells readers of the crops that one has changed under an unchanged name
     Stamp(directory / "aligned.scp", [], **aligned_by, pictures=summary(signatures)).write()
@@ -184,12 +197,40 @@ class Session:
 
 
 def _align_batch(
-    batch: tuple[Path, list[Session]], settings: DetectorSettings | None, frames: int, made: dict[str, Any]
+    batch: tuple[Path, list[Session]],
+    settings: DetectorSettings | None,
+    frames: int,
+    pack: bool,
+    made: dict[str, Any],
 ) -> None:
-    """Write the crops of some sessions and their record; runs in a worker."""
+    """Write the crops of some sessions, in files of their own or a tar, and their record; runs in a worker."""
     path, sessions = batch
-    done: dict[str, tuple[str, Aligned]] = {}
+    done: dict[str, tuple[str, Any]] = {}
     refused: dict[str, tuple[str, str]] = {}
+    chunks = (sessions[start : start + BATCH] for start in range(0, len(sessions), BATCH))
+    if not pack:
+        for chunk in chunks:
+            _align_some(chunk, settings, frames, done, refused, None)
+        write_batch(path, made, done, refused)
+        return
+    tar = path.with_suffix(".tar")
+    with whole_file(tar, "wb") as stream:
+        packed = PictureTar(stream)
+        for chunk in chunks:
+            _align_some(chunk, settings, frames, done, refused, packed)
+        packed.close()
+    write_batch(path, made, done, refused, [tar])
+
+
+def _align_some(
+    sessions: list[Session],
+    settings: DetectorSettings | None,
+    frames: int,
+    done: dict[str, tuple[str, Any]],
+    refused: dict[str, tuple[str, str]],
+    packed: PictureTar | None,
+) -> None:
+    """Find the faces of some sessions together, write the best of each, and enter what became of them."""
     waiting = [(session, session.pictures()) for session in sessions]
     tried = dict.fromkeys((session.name for session in sessions), 0)
     found: dict[str, list[tuple[Face | np.ndarray, int]]] = {session.name: [] for session in sessions}
@@ -209,10 +250,13 @@ def _align_batch(
             refused[session.name] = (session.signature, _reason(session, tried[session.name]))
             continue
         crop, turn = max(found[session.name], key=lambda face: sharpness(_pixels(face[0])))
-        _write_picture(session.path, _pixels(crop))
         note = _note(session, crop, turn if frames == 1 else 1)
-        done[session.name] = (session.signature, (note, *_quality(crop)))
-    write_batch(path, made, done, refused)
+        if packed is None:
+            _write_picture(session.path, _pixels(crop))
+            done[session.name] = (session.signature, (note, *_quality(crop)))
+        else:
+            offset = packed.add(f"{session.name}.png", _png(_pixels(crop)))
+            done[session.name] = (session.signature, (note, *_quality(crop), offset))
 
 
 def _pixels(crop: Face | np.ndarray) -> np.ndarray:
@@ -275,7 +319,13 @@ def _note(session: Session, crop: Face | np.ndarray, tried: int) -> str:
 
 
 def _write_picture(path: Path, picture: np.ndarray) -> None:
+    with whole_file(path, "wb") as stream:
+        stream.write(_png(picture))
+
+
+def _png(picture: np.ndarray) -> bytes:
     from PIL import Image
 
-    with whole_file(path, "wb") as stream:
-        Image.fromarray(picture).save(stream, "PNG")
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    return content.getvalue()

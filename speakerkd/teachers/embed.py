@@ -16,7 +16,7 @@ from speakerkd.data.archive import write_vectors
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
 from speakerkd.frontend.alignment import SIDE
-from speakerkd.frontend.pictures import read_picture
+from speakerkd.media.packed import container, read_placed
 from speakerkd.models.device import choose_device
 from speakerkd.teachers.load import TeacherFile, find_teacher, load_teacher
 from speakerkd.work import shards
@@ -72,7 +72,7 @@ def embed_teacher(
     settings = {"teacher": found.name, "digest": found.digest, "flip": flip, "dtype": dtype}
     folder = directory / base
     with working_in(folder, "speakerkd embed-teacher"):
-        signatures = {path: signature([path]) for path in dict.fromkeys(aligned.values())}
+        signatures = {path: signature([container(path)]) for path in dict.fromkeys(aligned.values())}
         ledger: Ledger[int] = Ledger(folder, settings, int)
         pending = ledger.pending(signatures)
         if pending:
@@ -148,7 +148,7 @@ def _embed_batch(
 
 def _read(path: str) -> np.ndarray | InputError:
     try:
-        crop = read_picture(path)
+        crop = read_placed(path)
     except InputError as error:
         return error
     if crop.shape != (SIDE, SIDE, 3):

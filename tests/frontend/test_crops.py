@@ -1,5 +1,7 @@
 """What a user loses if these fail: faces of the wrong session, or a night of detection after a kill."""
 
+import tarfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,10 +9,13 @@ from videos import write_video
 
 from speakerkd.cli.main import run
 from speakerkd.data.datadir import read_table, write_table
+from speakerkd.data.validate import validate
 from speakerkd.errors import InputError
 from speakerkd.frontend import crops
+from speakerkd.frontend.crop_map import crop_map
 from speakerkd.frontend.crops import align_faces
 from speakerkd.frontend.faces import FaceDetector
+from speakerkd.media.packed import read_placed
 
 BLANK = np.full((224, 224, 3), 90, np.uint8)
 
@@ -58,6 +63,33 @@ def test_each_session_gets_one_face_that_its_utterances_share(data, portraits):
     notes = dict(line.split("\t") for line in (data / "faces.notes").read_text().splitlines())
     assert notes["t/c"] == "found in the picture number 2" and notes["s/b"].startswith("found in the picture number")
     assert "s/a" not in notes
+
+
+def test_packed_crops_are_the_same_pictures_in_a_tar(data, tmp_path, searched):
+    align_faces(data, max_rejected=0.3)
+    single = {key: read_placed(place) for key, place in read_table(data / "aligned.scp").items()}
+    quality = (data / "face_quality").read_bytes()
+    align_faces(data, max_rejected=0.3, pack=True)
+    places = read_table(data / "aligned.scp")
+    assert places.keys() == single.keys() and (data / "face_quality").read_bytes() == quality
+    for key, place in places.items():
+        np.testing.assert_array_equal(read_placed(place), single[key])
+    (tar,) = (data / "faces").glob("*.tar")
+    assert sorted(tarfile.TarFile(tar).getnames()) == ["s/a.png", "s/b.png", "t/c.png"]
+    of_key, crops = crop_map(data)
+    np.testing.assert_array_equal(crops[of_key["t/c/2"]], single["t/c/2"])
+    assert not [p for p in validate(data) if p.file.name == "aligned.scp"]
+    searched.clear()
+    align_faces(data, max_rejected=0.3, pack=True)
+    assert searched == []
+    before = tar.read_bytes()
+    tar.write_bytes(before[:3000])  # a copy that was broken off: the shard is made again
+    with pytest.raises(InputError, match=r"tar:\d+"):
+        for place in places.values():
+            read_placed(place)
+    align_faces(data, max_rejected=0.3, pack=True)
+    (tar,) = (data / "faces").glob("*.tar")
+    assert searched and tar.read_bytes() == before
 
 
 def test_only_new_and_changed_sessions_are_searched(data, searched, portraits, tmp_path):
