@@ -32,6 +32,12 @@ folder_of() { # folder_of SYSTEM SEED: its experiment's folder; the first of sev
     echo "$exp-${1##*/}${variant:+_$variant}$([ "$2" = "${seeds%% *}" ] || echo "-seed$2")"
 }
 
+size_of() { # size_of CONFIG: the file `size` that is laid over it, a face network's own of that name in face/ beside it
+    local own=$size
+    [[ ${1##*/} != face_* ]] || own=$(dirname "$size")/face/$(basename "$size")
+    [ -z "$size" ] || [ ! -f "$own" ] || echo "$own"
+}
+
 each_set() { # each_set "a.b=c d=e": --set a.b=c --set d=e
     # shellcheck disable=SC2086
     [ -z "$*" ] || printf -- '--set %s ' $*

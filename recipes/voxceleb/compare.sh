@@ -81,11 +81,12 @@ case ${table:-figure $figure} in
         for system in $systems; do
             speakerkd score --model "$exp-${system##*/}" --data "$test" --trials "$test/trials_identity"
         done
-        size=(); for ((i = 0; i < ${#options[@]}; i++)); do [ "${options[i]}" != --size ] || size=("${options[i + 1]}"); done
+        size=''; for ((i = 0; i < ${#options[@]}; i++)); do [ "${options[i]}" != --size ] || size=${options[i + 1]}; done
+        over=$(size_of face_teacher)
         for face in ablation/face_0.25 ablation/face_0.5 face_teacher; do
             name=${face##*/}; name=${name/face_teacher/face_1}
-            speakerkd train recipes/voxceleb/conf/$face.yaml "${size[@]}" --exp "$exp-$name" --resume \
-                --set data.train="${test%test}train" $([ ${#size[@]} -eq 0 ] || echo --set student.width=${name#face_})
+            speakerkd train recipes/voxceleb/conf/$face.yaml ${over:+"$over"} --exp "$exp-$name" --resume \
+                --set data.train="${test%test}train" ${over:+--set "student.width=${name#face_}"}
             speakerkd embed-teacher "$test" --teacher "$exp-$name" --name "$name"
             speakerkd score --embeddings "$test/teacher.$name.scp" --trials "$test/trials_identity" --out "$exp-$name"
         done

@@ -47,11 +47,6 @@ case $corpus in
     *) fail 2 "unknown corpus '$corpus', use mini, voxceleb or folder" ;;
 esac
 
-size_of() { # size_of CONFIG: the size laid over it, a face network's own where it is one
-    local own=$size
-    [[ ${1##*/} != face_* ]] || own=$(dirname "$size")/face/$(basename "$size")
-    [ -z "$size" ] || [ ! -f "$own" ] || echo "$own"
-}
 parts() { # parts SECONDS: what of VoxCeleb is here, and what the stages cost by so long a measurement
     speakerkd doctor --corpus voxceleb ${voxceleb1:+--vox1 "$voxceleb1"} ${voxceleb2:+--vox2 "$voxceleb2"} --measure "$1" \
         ${lists:+--lists "$lists"} ${musan:+--musan "$musan"} ${weights:+--weights "$weights"} ${work:+--work "$work"} \

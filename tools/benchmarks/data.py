@@ -1,4 +1,5 @@
-"""Data preparation: m4a to Fbank on one core beside real time, faces in batches beside a picture-by-picture loop.
+"""Data preparation: m4a to Fbank on one core beside real time, faces in batches beside a picture-by-picture loop, and
+with --utterances what a data directory of that many costs to validate, to open and to crop from.
 
 Pictures are frames of 224 x 224 pixels that a face-tracker would leave, as in VoxCeleb2: faces of scikit-image's
 `lfw_subset` where the extra `mini` is installed, noise otherwise (which asks less of MTCNN's later networks).
@@ -7,6 +8,8 @@ Pictures are frames of 224 x 224 pixels that a face-tracker would leave, as in V
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,9 +25,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--recordings", type=int, default=20)
     parser.add_argument("--pictures", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--utterances", type=int, nargs="*", default=[], help="sizes of data directories to measure")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     print(describe(options.device))
+    for count in options.utterances:
+        with tempfile.TemporaryDirectory() as folder:
+            directory(Path(folder), count)
+    if options.utterances:
+        return
     with tempfile.TemporaryDirectory() as folder:
         speech(Path(folder), options)
     faces(options)
@@ -68,6 +77,56 @@ def speech(folder: Path, options: argparse.Namespace) -> None:
     both = busy(lambda: [fbank(torch.from_numpy(read_audio(path))[None], settings) for path in paths])
     print(f"m4a to samples: {total / reading:,.0f} times real time a core")
     print(f"m4a to Fbank: {total / both:,.0f} times real time a core (processor time)")
+
+
+def directory(folder: Path, count: int) -> None:
+    """A data directory of `count` utterances: the same features under VoxCeleb2's keys, in arks of 20,000.
+
+    Of 2.1 s each, or shorter where they would take more than 4 GB. Without wav.scp: each of its files costs a look more.
+    """
+    from speakerkd.data.archive import FeatureArchive, write_ark
+    from speakerkd.data.datadir import write_table
+    from speakerkd.data.utterances import read_utterances
+    from speakerkd.data.validate import validate
+
+    rng = np.random.default_rng(0)
+    frames = min(210, 4_000_000_000 // (80 * count))
+    sample = folder / "sample.ark"
+    write_ark(sample, [("k", rng.normal(10, 4, (frames, 40)).astype(np.float32))])
+    record = sample.read_bytes()[1:]  # the blank after the key, and the matrix
+    keys = [f"id{n * 5994 // count:05d}/{n // 8:011d}/{n % 8:05d}" for n in range(count)]
+    places = {}
+    for number, start in enumerate(range(0, count, 20_000)):
+        with open(folder / f"{number}.ark", "wb") as stream:
+            for key in keys[start : start + 20_000]:
+                places[key] = f"{folder}/{number}.ark:{stream.tell() + len(key) + 1}"
+                stream.write(key.encode() + record)
+    write_table(folder / "feats.scp", places)
+    write_table(folder / "utt2spk", {key: key[:7] for key in keys})
+    write_table(folder / "utt2session", {key: key.rpartition("/")[0] for key in keys})
+    write_table(folder / "utt2dur", dict.fromkeys(keys, "2.125"))
+
+    def seconds(work) -> float:
+        begin = time.process_time()
+        work()
+        return time.process_time() - begin
+
+    index = seconds(lambda: FeatureArchive(folder / "feats.scp"))
+    checked = seconds(lambda: validate(folder))
+    opened: list = []
+    opening = seconds(lambda: opened.append(read_utterances([folder])))
+    code = (
+        "import resource, sys; from speakerkd.data.utterances import read_utterances as r\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20\n"
+        "before = peak(); kept = r(sys.argv[1:]); print(peak() - before)"
+    )
+    memory = float(subprocess.run([sys.executable, "-c", code, folder], capture_output=True, check=True).stdout)
+    indices = rng.integers(0, count, (20, 200))
+    crops = seconds(lambda: [opened[0].crops(some, np.full(200, 5), 200) for some in indices]) / 20
+    print(
+        f"{count:,} utterances of {frames} frames: arks indexed in {index:.1f} s, once; validated in {checked:.1f} s, "
+        f"opened in {opening:.1f} s with {memory:.2f} GB; a batch of 200 crops of 2 s in {1000 * crops:.1f} ms"
+    )
 
 
 def faces(options: argparse.Namespace) -> None:
