@@ -30,7 +30,7 @@ class Batch:
     teacher: cached teacher embeddings (B, D), or the teacher's raw input when it runs online; None without a teacher.
     label:   (B,) int64 class, in [0, K).
     index:   (B,) int64 position of the sample in the training set.
-    draws:   (B, n) uniform numbers in [0, 1) that decide on the samples' random views; None where nothing is drawn.
+    draws:   (B, n) uniform numbers in [0, 1) that decide on the samples' random views.
     taught:  (b,) int64 rows that have a teacher input; None where all have one.
     teacher_label: classes of the teacher's rows where those are other samples (independent batches); else None.
     number:  of the batch, counted over all passes of the data.
@@ -43,7 +43,7 @@ class Batch:
     teacher: Tensor | None
     label: Tensor
     index: Tensor
-    draws: Tensor | None = None
+    draws: Tensor
     taught: Tensor | None = None
     number: int = 0
     teacher_label: Tensor | None = None
@@ -68,7 +68,7 @@ class Batch:
             None if self.teacher is None else self.teacher[:count],
             self.label[:count],
             self.index[:count],
-            None if self.draws is None else self.draws[:count],
+            self.draws[:count],
             None if self.taught is None else self.taught[self.taught < count],
             self.number,
             None

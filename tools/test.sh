@@ -13,6 +13,7 @@ bash tools/install.sh
 .venv/bin/ruff check --quiet .
 .venv/bin/ruff format --quiet --check .
 .venv/bin/lint-imports --no-logo
+.venv/bin/mypy --no-error-summary # two minutes the first time, seconds from its cache
 cores=$(nproc) # asked before the next line, which it would heed
 # the tests compare many small results: more threads only wait for each other
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

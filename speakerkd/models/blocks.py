@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
+from typing import TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from speakerkd.models.compiled_blocks import BatchNorm2d, normalise_and_gate, sum_over_pixels
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class SqueezeExcite(nn.Module):
@@ -122,7 +125,7 @@ def residual_stage(block: type[nn.Module], inputs: int, channels: int, count: in
     return nn.Sequential(block(inputs, channels, stride), *(block(outputs, channels, 1) for _ in range(count - 1)))
 
 
-def fold_batch_norms(network: nn.Module) -> nn.Module:
+def fold_batch_norms(network: M) -> M:
     """A copy of a trained network in which each BatchNorm that follows a convolution is part of its weights.
 
     Found in `nn.Sequential`, and where a block names the pairs in its `folds`. For evaluation only: outputs are the

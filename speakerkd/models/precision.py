@@ -41,7 +41,7 @@ def inference_dtype(device: torch.device | str = "cpu") -> torch.dtype:
 
 def channels_last(module: M) -> M:
     """The module itself, its convolutions' weights in the memory order that is fastest under bf16."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # not in the stubs
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
 
 def keep_freed_memory() -> None:

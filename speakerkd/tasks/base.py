@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.config import Settings
+from speakerkd.errors import InputError
+from speakerkd.models.network import Network
 from speakerkd.tasks.online_speech import OnlineSettings
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.module import Teacher, TeacherSettings
@@ -31,11 +34,16 @@ class TrainingData(Settings):
         return None
 
 
-class Task(Protocol):
-    """One kind of training. Making an instance checks paths and reads nothing large.
+DataT = TypeVar("DataT", bound=TrainingData)
+StudentT = TypeVar("StudentT", bound=Settings)
+
+
+class Task(ABC, Generic[DataT, StudentT]):
+    """Base of the tasks, each one kind of training. Making an instance checks paths and reads nothing large.
 
     Data, Student: the settings of `data:` and `student:`. metric: the figure of `evaluate` that names the best
-    checkpoint; lower_is_better. latest: `exp/latest` may name such an experiment.
+    checkpoint; lower_is_better. latest: `exp/latest` may name such an experiment. loss: the one task loss that it is
+    trained by, None for any.
     """
 
     Data: ClassVar[type[TrainingData]]
@@ -43,51 +51,61 @@ class Task(Protocol):
     metric: ClassVar[str]
     lower_is_better: ClassVar[bool]
     latest: ClassVar[bool]
+    loss: ClassVar[str | None] = None
 
     def __init__(
         self,
-        data: Any,
-        student: Any,
+        data: DataT,
+        student: StudentT,
         teacher: TeacherSettings,
         *,
-        loss: str = "angleproto",
+        loss: str | None = None,
         seed: int = 1,
         taught: bool = False,
     ) -> None:
-        """data, student: settings of the kinds `Data` and `Student`. loss: the task loss's name. taught: objectives
-        follow, so that samples need a teacher's input. Raises InputError for a path that is missing."""
-        ...
+        """data, student: settings of the kinds `Data` and `Student`. loss: the task loss's name, None for the task's
+        own. taught: objectives follow, so that samples need a teacher's input. Raises InputError for a path that is
+        missing, and for a loss that the task is not trained by."""
+        if self.loss is not None and loss not in (None, self.loss):
+            raise InputError(f"loss '{loss}' for pictures", "loss.name", f"set it to {self.loss}")
+        self.data, self.settings, self.teacher = data, student, teacher
+        self.seed, self.taught = seed, taught
+        self.open()
 
-    def student(self) -> nn.Module:
+    @abstractmethod
+    def open(self) -> None:
+        """Check that the settings go together and that what they name is there; raises InputError."""
+
+    @abstractmethod
+    def student(self) -> Network:
         """The network with fresh weights."""
-        ...
 
+    @abstractmethod
     def example(self) -> Tensor:
         """An input of 2 samples for the student, of the training shape."""
-        ...
 
+    @abstractmethod
     def source(self, device: str, strong: bool) -> Source:
         """Open the training data; strong: views with a second, strongly augmented one."""
-        ...
 
+    @abstractmethod
     def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
         """The teacher that objectives follow; given: what the source gives for it, of 2 samples. names: K classes."""
-        ...
 
+    @abstractmethod
     def evaluate(self, embed: Embed, classifier: nn.Linear | None) -> dict[str, float]:
         """Figures after an epoch, empty without development data.
 
         embed: the student, input (B, ...) to (B, D) on the CPU. classifier: the task loss's linear layer, or None.
         """
-        ...
 
+    @abstractmethod
     def metadata(self) -> dict[str, Any]:
         """What deployment needs beside student and head, such as the front end's settings."""
-        ...
 
-    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+    @abstractmethod
+    def deployed(self, student: Network, classifier: nn.Linear | None) -> tuple[Network, Settings]:
         """The network that is published, and its settings."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +119,7 @@ class Package:
 
     folder: str
     task: str
-    network: nn.Module
+    network: Network
     settings: Settings
     frontend: dict[str, Any] | None
     figure: str
@@ -111,17 +129,17 @@ class Package:
 class TrainsTogether(Protocol):
     """A task whose networks, one a modality, learn side by side where an objective asks for it (`disentangled`)."""
 
-    def branches(self, classes: int) -> tuple[nn.Module, Teacher]:
+    def branches(self, classes: int) -> tuple[Network, Teacher]:
         """The first modality's network, and a trainable teacher that holds the others'; all with fresh weights."""
         ...
 
     def evaluate_together(
-        self, embed_with: Callable[[nn.Module], Embed], student: nn.Module, teacher: nn.Module
+        self, embed_with: Callable[[Network], Embed], student: Network, teacher: Teacher
     ) -> dict[str, float]:
         """Figures after an epoch of all networks; embed_with: a network as a function of its input."""
         ...
 
-    def packages(self, student: nn.Module, teacher: nn.Module) -> list[Package]:
+    def packages(self, student: Network, teacher: Teacher) -> list[Package]:
         """What is published of the run."""
         ...
 

@@ -16,41 +16,32 @@ from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
 from speakerkd.frontend.crop_map import SIDE, crop_map
 from speakerkd.models.face import FaceSettings, build_face
-from speakerkd.tasks.base import DataSettings, Embed
+from speakerkd.models.face_network import FaceNetwork
+from speakerkd.models.network import Network
+from speakerkd.tasks.base import DataSettings, Embed, Task
 from speakerkd.tasks.dev_eer import EarlyTrials
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.inputs import TeacherInput, read_teacher
-from speakerkd.teachers.module import Teacher, TeacherSettings, build_teacher
+from speakerkd.teachers.module import Teacher, build_teacher
 
 NO_MAPS = "set it to false and take objectives on embeddings, such as margin, fitnet, pkt or crd"
 
 
-class FaceTask:
+class FaceTask(Task[DataSettings, FaceSettings]):
     """A face network over the aligned crops of the corpus, one sample a picture, its speaker as the class."""
 
     Data, Student = DataSettings, FaceSettings
     metric, lower_is_better, latest = "eer", True, False
 
-    def __init__(
-        self,
-        data: DataSettings,
-        student: FaceSettings,
-        teacher: TeacherSettings,
-        *,
-        loss: str = "angleproto",
-        seed: int = 1,
-        taught: bool = False,
-    ) -> None:
-        self.data, self.settings, self.teacher = data, student, teacher
-        self.seed, self.taught = seed, taught
-        self._network: nn.Module | None = None
+    def open(self) -> None:
+        self._network: FaceNetwork | None = None
         self._dev: tuple[np.ndarray, EarlyTrials] | None = None
-        if teacher.online and taught:
+        if self.teacher.online and self.taught:
             raise InputError("a face student has no online teacher", "teacher.online", NO_MAPS)
         for directory in [*self.data.directories, *([self.data.dev] if self.data.dev else [])]:
             require_file(directory, "aligned.scp", "speakerkd faces")
 
-    def student(self) -> nn.Module:
+    def student(self) -> Network:
         self._network = build_face(self.settings)
         return self._network.train()
 
@@ -124,7 +115,7 @@ class FaceTask:
     def metadata(self) -> dict[str, Any]:
         return {}
 
-    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+    def deployed(self, student: Network, classifier: nn.Linear | None) -> tuple[Network, Settings]:
         return student, self.settings
 
 

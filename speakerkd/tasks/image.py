@@ -27,8 +27,9 @@ from speakerkd.frontend.images import (
 from speakerkd.frontend.prompts import prompt_set
 from speakerkd.models.image import ImageSettings, build_image
 from speakerkd.models.image_network import ImageNetwork
-from speakerkd.tasks.base import Embed, TrainingData
-from speakerkd.teachers.module import Teacher, TeacherSettings, build_teacher
+from speakerkd.models.network import Network
+from speakerkd.tasks.base import Embed, Task, TrainingData
+from speakerkd.teachers.module import Teacher, build_teacher
 from speakerkd.teachers.text_table import TextTable, read_text_table
 
 SHARE = 0.5  # of a GPU's free memory that `resident: auto` gives to pictures at most
@@ -80,27 +81,15 @@ class ImageStudentSettings(Settings):
         return self.network(classes, size, pictures.channels, [one.channels for one in pictures.stack])
 
 
-class ImageTask:
+class ImageTask(Task[ImageDataSettings, ImageStudentSettings]):
     """An image network over random crops; the linear layer of the task loss is its classifier."""
 
     Data, Student = ImageDataSettings, ImageStudentSettings
     metric, lower_is_better, latest = "top1", False, False
+    loss = "softmax"
 
-    def __init__(
-        self,
-        data: ImageDataSettings,
-        student: ImageStudentSettings,
-        teacher: TeacherSettings,
-        *,
-        loss: str = "softmax",
-        seed: int = 1,
-        taught: bool = False,
-    ) -> None:
-        self.data, self.settings, self.teacher = data, student, teacher
-        self.seed, self.taught = seed, taught
-        if loss != "softmax":
-            raise InputError(f"loss '{loss}' for pictures", "loss.name", "set it to softmax")
-        if teacher.online:
+    def open(self) -> None:
+        if self.teacher.online:
             fix = "set it to false and take objectives on embeddings, such as margin, fitnet, pkt or crd"
             raise InputError("the text teacher gives a table of embeddings", "teacher.online", fix)
         sensor = self.data.view.sensor
@@ -108,7 +97,7 @@ class ImageTask:
         self.dev = read_sensor(self.data.train, self.data.dev, sensor) if self.data.dev else None
         self.view = resolved_view(self.data.view, self.pictures)
 
-    def student(self) -> nn.Module:
+    def student(self) -> Network:
         return build_image(self.settings.network_of(0, self.view.size, self.pictures))
 
     def example(self) -> Tensor:
@@ -131,14 +120,15 @@ class ImageTask:
     def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
         return build_teacher(self.teacher, given, names, self.data.directories[0])
 
-    def evaluate(self, embed, classifier: nn.Linear | None = None) -> dict[str, float]:
+    def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         return {} if self.dev is None else figures_of(embed, classifier, self.dev, self.view)
 
     def metadata(self) -> dict[str, Any]:
         return {"frontend": self.view.model_dump(mode="json")}
 
-    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+    def deployed(self, student: Network, classifier: nn.Linear | None) -> tuple[Network, Settings]:
         """The student with the classifier of the task loss as its own, and its settings."""
+        assert classifier is not None  # softmax has one
         settings = self.settings.network_of(len(self.pictures.classes), self.view.size, self.pictures)
         return with_classifier(student, classifier, settings), settings
 
@@ -278,9 +268,11 @@ def with_classifier(encoder: nn.Module, classifier: nn.Linear, settings: ImageSe
     network = build_image(settings).to(classifier.weight.device)
     missing, unexpected = network.load_state_dict(encoder.state_dict(), strict=False)
     assert not unexpected and len(missing) == 2, (missing, unexpected)  # the linear layer's weight and bias
+    head = network.head
+    assert isinstance(head, nn.Linear)
     with torch.no_grad():
-        network.head.weight.copy_(classifier.weight)
-        network.head.bias.zero_() if classifier.bias is None else network.head.bias.copy_(classifier.bias)
+        head.weight.copy_(classifier.weight)
+        head.bias.zero_() if classifier.bias is None else head.bias.copy_(classifier.bias)
     return network
 
 
@@ -292,6 +284,7 @@ def keeps_resident(wanted: Literal["auto", True, False], sets: Sequence[ImageSet
         return bool(wanted)
     if not device.startswith("cuda"):
         return False
-    sets = [part for one in sets for part in one.stack or [one]]
+    stored = [part.pixels for one in sets for part in one.stack or [one]]
+    arrays = [pixels for pixels in stored if pixels is not None]
     free, _ = torch.cuda.mem_get_info(device)
-    return all(p.pixels is not None for p in sets) and sum(p.pixels.nbytes for p in sets) <= SHARE * free
+    return len(arrays) == len(stored) and sum(pixels.nbytes for pixels in arrays) <= SHARE * free

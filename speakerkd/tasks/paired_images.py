@@ -23,7 +23,8 @@ from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise_as, tr
 from speakerkd.frontend.strong_view import DRAWS as STRONG_DRAWS
 from speakerkd.frontend.strong_view import strong_view
 from speakerkd.models.image import build_image
-from speakerkd.tasks.base import Embed, TrainingData
+from speakerkd.models.network import Network
+from speakerkd.tasks.base import Embed, Task, TrainingData
 from speakerkd.tasks.image import (
     ImageStudentSettings,
     PictureRows,
@@ -35,7 +36,7 @@ from speakerkd.tasks.image import (
     with_classifier,
 )
 from speakerkd.teachers.image import ImageTeacher, load_image_teacher, teacher_sensor
-from speakerkd.teachers.module import Teacher, TeacherSettings
+from speakerkd.teachers.module import Teacher
 from speakerkd.teachers.output_cache import OutputCache, Unpacked, cached_outputs
 
 
@@ -66,7 +67,7 @@ class PairedImageDataSettings(TrainingData):
         return self.view.crop != "none" or self.view.flip
 
 
-class PairedImageTask:
+class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
     """A classifier of a poor sensor's pictures; the linear layer of the task loss is its own.
 
     The teacher (`teacher.weights`, an experiment of task `image` on the clean side) runs along with
@@ -75,20 +76,10 @@ class PairedImageTask:
 
     Data, Student = PairedImageDataSettings, ImageStudentSettings
     metric, lower_is_better, latest = "top1", False, False
+    loss = "softmax"
 
-    def __init__(
-        self,
-        data: PairedImageDataSettings,
-        student: ImageStudentSettings,
-        teacher: TeacherSettings,
-        *,
-        loss: str = "softmax",
-        seed: int = 1,
-        taught: bool = False,
-    ) -> None:
-        self.data, self.settings, self.teacher, self.seed, self.taught = data, student, teacher, seed, taught
-        if loss != "softmax":
-            raise InputError(f"loss '{loss}' for pictures", "loss.name", "set it to softmax")
+    def open(self) -> None:
+        data, teacher = self.data, self.teacher
         sensor = data.view.sensor
         if has_pairs(data.train):
             first, second = read_pair(data.train, data.split)
@@ -101,7 +92,7 @@ class PairedImageTask:
                 what = f"no {sensor} sensor, the directory is of one"
                 raise InputError(what, data.train, "leave data.view.sensor out")
             self.pictures = self.clean = read_images(data.train, data.split)
-            if data.view.degrade is None and taught:
+            if data.view.degrade is None and self.taught:
                 raise InputError(
                     "the student sees what the teacher sees",
                     "data.view.degrade",
@@ -111,7 +102,7 @@ class PairedImageTask:
         self.view = resolved_view(data.view, self.pictures)
         self.found: ImageTeacher | None = None
         self.cache: OutputCache | None = None
-        if taught:
+        if self.taught:
             if data.augmented and not teacher.online:
                 raise InputError(
                     "the views are augmented, so the teacher's outputs cannot be computed once",
@@ -121,10 +112,10 @@ class PairedImageTask:
             if has_pairs(data.train) and teacher_sensor(teacher.weights) == "both":
                 self.clean = read_sensor(data.train, data.split, "both")
             self.found = load_image_teacher(
-                teacher.weights, self.pictures.classes, self.clean.channels, stem_map=student.stem_map
+                teacher.weights, self.pictures.classes, self.clean.channels, stem_map=self.settings.stem_map
             )
 
-    def student(self) -> nn.Module:
+    def student(self) -> Network:
         return build_image(self.settings.network(0, self.view.size, self.pictures.channels))
 
     def example(self) -> Tensor:
@@ -193,7 +184,7 @@ class PairedImageTask:
     def metadata(self) -> dict[str, Any]:
         return {"frontend": self.view.model_dump(mode="json")}
 
-    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+    def deployed(self, student: Network, classifier: nn.Linear | None) -> tuple[Network, Settings]:
         """The student with the classifier of the task loss as its own, and its settings."""
         assert classifier is not None
         settings = self.settings.network(len(self.pictures.classes), self.view.size, self.pictures.channels)

@@ -25,7 +25,8 @@ from speakerkd.errors import InputError
 from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise_as, train_view
 from speakerkd.models.disentangled import DisentangledBranch, OtherBranches, Uses, build_disentangled
 from speakerkd.models.image import ImageSettings, build_image
-from speakerkd.tasks.base import Embed, Package, TrainingData
+from speakerkd.models.network import Network
+from speakerkd.tasks.base import Embed, Package, Task, TrainingData
 from speakerkd.tasks.image import (
     ImageStudentSettings,
     PictureRows,
@@ -35,7 +36,7 @@ from speakerkd.tasks.image import (
     picture_draws,
     resolved_view,
 )
-from speakerkd.teachers.module import Teacher, TeacherSettings
+from speakerkd.teachers.module import Teacher
 
 log = logging.getLogger(__name__)
 FIX = "write `distill: [{name: disentangled}]`"
@@ -101,7 +102,7 @@ class Modality:
     view: ImageViewSettings
 
 
-class SensorTask:
+class SensorTask(Task[SensorDataSettings, SensorStudentSettings]):
     """A classifier a modality, each two encoders, that learn together by `disentangled`; there is no other teacher.
 
     The figures after an epoch are of the split `data.dev`: top1, weighted F1 and so on of each modality, `top1_NAME`,
@@ -110,34 +111,24 @@ class SensorTask:
 
     Data, Student = SensorDataSettings, SensorStudentSettings
     metric, lower_is_better, latest = "f1_weighted", False, False
+    loss = "softmax"
 
-    def __init__(
-        self,
-        data: SensorDataSettings,
-        student: SensorStudentSettings,
-        teacher: TeacherSettings,
-        *,
-        loss: str = "softmax",
-        seed: int = 1,
-        taught: bool = False,
-    ) -> None:
-        self.data, self.settings, self.seed = data, student, seed
-        if loss != "softmax":
-            raise InputError(f"loss '{loss}' for pictures", "loss.name", "set it to softmax")
-        if not taught:
+    def open(self) -> None:
+        data, student = self.data, self.settings
+        if not self.taught:
             raise InputError("networks that learn together need an objective", "distill", FIX)
         if data.view.mean or data.view.std:
             raise InputError("one mean and std for all modalities", "data.view.mean and std", "leave them out")
         self.modalities = _modalities(data)
         self.encoders = [student.encoder(one.view.size, one.pictures.channels) for one in self.modalities]
 
-    def student(self) -> nn.Module:
+    def student(self) -> Network:
         return self._branch(0, len(self.modalities[0].pictures.classes))
 
     def _branch(self, which: int, classes: int) -> DisentangledBranch:
         return build_disentangled(self.encoders[which], build_image, classes, self.settings.uses)
 
-    def branches(self, classes: int) -> tuple[nn.Module, Teacher]:
+    def branches(self, classes: int) -> tuple[Network, Teacher]:
         """The first modality's branch, and a trainable teacher that holds the others'."""
         first, *others = (self._branch(which, classes) for which in range(len(self.modalities)))
         network = OtherBranches(others, [one.pictures.channels for one in self.modalities[1:]])
@@ -163,7 +154,7 @@ class SensorTask:
         raise InputError("sensors that learn together have no frozen teacher", "distill", FIX)
 
     def evaluate_together(
-        self, embed_with: Callable[[nn.Module], Embed], student: nn.Module, teacher: nn.Module
+        self, embed_with: Callable[[Network], Embed], student: Network, teacher: Teacher
     ) -> dict[str, float]:
         figures: dict[str, float] = {}
         for one, branch in zip(self.modalities, _branches(student, teacher), strict=True):
@@ -174,7 +165,7 @@ class SensorTask:
             figures[self.metric] = float(np.mean([figures[f"{self.metric}_{one.name}"] for one in self.modalities]))
         return figures
 
-    def packages(self, student: nn.Module, teacher: nn.Module) -> list[Package]:
+    def packages(self, student: Network, teacher: Teacher) -> list[Package]:
         """A network a modality, each in a folder of its name."""
         return [
             Package(
@@ -191,13 +182,13 @@ class SensorTask:
     def metadata(self) -> dict[str, Any]:
         return {"frontend": self.modalities[0].view.model_dump(mode="json")}
 
-    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+    def deployed(self, student: Network, classifier: nn.Linear | None) -> tuple[Network, Settings]:
         return student, self.encoders[0]
 
 
-def _branches(student: nn.Module, teacher: nn.Module) -> list[DisentangledBranch]:
+def _branches(student: Network, teacher: Teacher) -> list[DisentangledBranch]:
     """All modalities' branches, in their order."""
-    assert isinstance(student, DisentangledBranch) and isinstance(teacher, Teacher)
+    assert isinstance(student, DisentangledBranch)
     assert isinstance(teacher.network, OtherBranches)
     return [student, *(branch for branch in teacher.network.branches if isinstance(branch, DisentangledBranch))]
 

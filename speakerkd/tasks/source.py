@@ -19,12 +19,23 @@ class Source(Protocol):
     device: where `student` puts its result: "cpu", or the device that the data is resident on.
     """
 
-    keys: Sequence[str]
-    labels: np.ndarray
-    names: Sequence[str]
-    draws: int
-    paired: np.ndarray | None
-    device: str
+    @property
+    def keys(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def draws(self) -> int: ...
+
+    @property
+    def paired(self) -> np.ndarray | None: ...
+
+    @property
+    def device(self) -> str: ...
 
     def student(self, indices: np.ndarray, draws: np.ndarray) -> Tensor:
         """The student's raw input of samples (B,) int64, draws (B, draws); called in the background."""

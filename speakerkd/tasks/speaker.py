@@ -19,36 +19,26 @@ from speakerkd.data.sampler import fraction_of
 from speakerkd.data.utterances import Copies, Utterances, read_copies, read_utterances
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank_settings import FbankSettings
+from speakerkd.models.network import Network
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.trained_model import front_end_of, is_speech_model
-from speakerkd.tasks.base import DataSettings, Embed, Package
+from speakerkd.tasks.base import DataSettings, Embed, Package, Task
 from speakerkd.tasks.dev_eer import EarlyTrials
 from speakerkd.tasks.online_speech import OnlineSpeech, TaughtAtOwnSpeed
 from speakerkd.tasks.source import Source
 from speakerkd.teachers.inputs import CachedTeacher, JoinedTeachers, OnlineFaces, SameCrop, TeacherInput, read_teacher
-from speakerkd.teachers.module import Teacher, TeacherSettings, build_branches, build_several, build_teacher
+from speakerkd.teachers.module import Teacher, build_branches, build_several, build_teacher
 from speakerkd.work.records import read_json
 
 
-class SpeakerTask:
+class SpeakerTask(Task[DataSettings, SpeakerSettings]):
     """A speech network over random crops of Fbank features."""
 
     Data, Student = DataSettings, SpeakerSettings
     metric, lower_is_better, latest = "eer", True, True
     crops, frames, block = 3, 400, 64  # early evaluation: 4 s crops a recording, recordings a batch
 
-    def __init__(
-        self,
-        data: DataSettings,
-        student: SpeakerSettings,
-        teacher: TeacherSettings,
-        *,
-        loss: str = "angleproto",
-        seed: int = 1,
-        taught: bool = False,
-    ) -> None:
-        self.data, self.settings, self.teacher = data, student, teacher
-        self.seed, self.taught = seed, taught
+    def open(self) -> None:
         self._dev: tuple[FeatureArchive, EarlyTrials] | None = None
         self._dims: list[int] = []  # of several teachers' embeddings
         used = [*self.data.directories, *self.data.copies, *([self.data.dev] if self.data.dev else [])]
@@ -56,7 +46,7 @@ class SpeakerTask:
             require_file(directory, "feats.scp", "speakerkd fbank")
         frontend_of(used)
 
-    def student(self) -> nn.Module:
+    def student(self) -> Network:
         return build_speaker(self.settings)
 
     def example(self) -> Tensor:
@@ -72,14 +62,15 @@ class SpeakerTask:
                 utterances.archives[0].scp,
                 f"set student.mels to {utterances.archives[0].dim}, or make features of {mels} bands",
             )
-        teacher = self._teacher([archive.keys for archive in utterances.archives])
+        cached = self._teacher([archive.keys for archive in utterances.archives])
         copies = read_copies(self.data.copies, utterances) if self.data.copies else None
         if self.data.fraction < 1:
             chosen = fraction_of(utterances.labels, self.data.fraction, self.seed)
             utterances = utterances.keep(chosen)
-            teacher = None if teacher is None else teacher.keep(chosen)
+            cached = None if cached is None else cached.keep(chosen)
             copies = None if copies is None else copies.keep(chosen)
         online = self._online(utterances) if self.data.online else None
+        teacher: TeacherInput | SameCrop | None = cached
         if online is not None and len(online.speeds) > 1 and not (teacher is None or isinstance(teacher, SameCrop)):
             teacher = TaughtAtOwnSpeed(teacher, len(utterances.keys), len(online.keys))
         # copies are cropped from their memory maps, and online crops made of recordings
@@ -156,19 +147,19 @@ class SpeakerTask:
             parts.append(embedding.unflatten(0, (-1, self.crops)).mean(1))
         return trials.figures(torch.cat(parts))
 
-    def branches(self, classes: int) -> tuple[nn.Module, Teacher]:
+    def branches(self, classes: int) -> tuple[Network, Teacher]:
         """A voice's branch, and a face's as the trainable teacher (`teacher.trainable: true`)."""
         return build_branches(self.student, self.teacher, classes)
 
     def evaluate_together(
-        self, embed_with: Callable[[nn.Module], Embed], student: nn.Module, teacher: nn.Module
+        self, embed_with: Callable[[Network], Embed], student: Network, teacher: Teacher
     ) -> dict[str, float]:
         """The voice's EER; the face network is scored when all is done."""
         return self.evaluate(embed_with(student))
 
-    def packages(self, student: nn.Module, teacher: nn.Module) -> list[Package]:
+    def packages(self, student: Network, teacher: Teacher) -> list[Package]:
         """The voice's network, and the face's below `teacher/`."""
-        assert isinstance(teacher, Teacher) and teacher.network is not None and teacher.settings is not None
+        assert teacher.network is not None and teacher.settings is not None
         return [
             Package("", "speaker", student, self.settings, self.metadata()["frontend"], self.metric),
             Package("teacher", "face", teacher.network, teacher.settings, None, self.metric),
@@ -177,7 +168,7 @@ class SpeakerTask:
     def metadata(self) -> dict[str, Any]:
         return {"frontend": frontend_of(self.data.directories) or {"mels": self.settings.mels}}
 
-    def deployed(self, student: nn.Module, classifier: nn.Linear | None) -> tuple[nn.Module, Settings]:
+    def deployed(self, student: Network, classifier: nn.Linear | None) -> tuple[Network, Settings]:
         return student, self.settings
 
 

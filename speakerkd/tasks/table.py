@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from speakerkd.tasks.base import Task
 from speakerkd.tasks.face import FaceTask
 from speakerkd.tasks.image import ImageTask
@@ -9,7 +11,7 @@ from speakerkd.tasks.paired_images import PairedImageTask
 from speakerkd.tasks.sensors import SensorTask
 from speakerkd.tasks.speaker import SpeakerTask
 
-TASKS: dict[str, type[Task]] = {
+TASKS: dict[str, type[Task[Any, Any]]] = {
     "speaker": SpeakerTask,
     "face": FaceTask,
     "image": ImageTask,

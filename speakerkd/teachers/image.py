@@ -14,6 +14,7 @@ from speakerkd.data.images import Sensor
 from speakerkd.errors import InputError
 from speakerkd.frontend.images import ImageViewSettings
 from speakerkd.models.blocks import fold_batch_norms
+from speakerkd.models.image import ImageSettings
 from speakerkd.models.image_network import ImageNetwork
 from speakerkd.models.trained_model import load_trained_model, read_description
 
@@ -61,6 +62,7 @@ def load_image_teacher(
             weights,
             "give a teacher of the same classes",
         )
+    assert isinstance(package.settings, ImageSettings) and isinstance(package.student, ImageNetwork)
     if package.settings.channels != channels:
         raise InputError(
             f"the teacher sees {package.settings.channels} channels, its pictures here have {channels}",

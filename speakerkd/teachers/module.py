@@ -14,6 +14,7 @@ from speakerkd.distill.several import View
 from speakerkd.errors import InputError
 from speakerkd.models.disentangled import DisentangledBranch, build_disentangled
 from speakerkd.models.face import FaceSettings, build_face
+from speakerkd.models.network import Network
 from speakerkd.models.trained_model import is_speech_model, load_trained_model
 from speakerkd.tensors import Output
 
@@ -31,7 +32,7 @@ class Teacher(nn.Module):
     def __init__(
         self,
         dim: int,
-        network: nn.Module | None = None,
+        network: Network | None = None,
         preprocess: Callable[[Tensor], Tensor] | None = None,
         classifier: nn.Linear | None = None,
         settings: Settings | None = None,
@@ -112,7 +113,10 @@ class SeveralTeachers(Teacher):
         self.main = next(iter(dims))
 
     def forward(self, given: Tensor, maps: bool = False) -> Output:
-        parts = [c(given[:, self.views[n].columns].to(c.weight.dtype)) for n, c in self.classifiers.items()]
+        parts = []  # (B, K) of each that classifies
+        for name, classifier in self.classifiers.items():
+            assert isinstance(classifier, nn.Linear)
+            parts.append(classifier(given[:, self.views[name].columns].to(classifier.weight.dtype)))
         return Output(given, torch.cat(parts, 1) if parts else None)
 
 
@@ -127,9 +131,7 @@ def build_several(settings: TeacherSettings, dims: Sequence[int], names: Sequenc
     return SeveralTeachers(sizes, classifiers)
 
 
-def build_branches(
-    student: Callable[[], nn.Module], settings: TeacherSettings, classes: int
-) -> tuple[nn.Module, Teacher]:
+def build_branches(student: Callable[[], Network], settings: TeacherSettings, classes: int) -> tuple[Network, Teacher]:
     """The two networks of DisCoM-KD, both trained from fresh weights: the student's, and one over face crops.
 
     student: makes one encoder. Raises InputError where the settings do not ask for a trainable face network.

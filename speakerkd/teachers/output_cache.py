@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from speakerkd.errors import InputError
+from speakerkd.models.network import Network
 from speakerkd.tensors import Output
 from speakerkd.work.arrays import RowWriter, read_array
 from speakerkd.work.files import whole_dir, write_json
@@ -48,7 +49,7 @@ class OutputCache:
         return torch.from_numpy(np.concatenate(rows, 1))
 
 
-class Unpacked(nn.Module):
+class Unpacked(Network):
     """The teacher network of cached Outputs: rows (B, W) of `OutputCache.pack` to an Output."""
 
     def __init__(self, shapes: Sequence[tuple[int, ...]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +13,11 @@ from torch import nn
 
 from speakerkd.data.sampler import Sampler, ShuffleSampler, SpeakerSampler
 from speakerkd.distill import METHODS, ObjectiveList, Pair, build
+from speakerkd.distill.projection import ProjectionHead
 from speakerkd.distill.quality import FACE
 from speakerkd.errors import InputError
 from speakerkd.losses import TaskLoss, build_loss
+from speakerkd.models.network import Network
 from speakerkd.tasks.base import Task, TrainsTogether
 from speakerkd.tasks.source import Source
 from speakerkd.tasks.table import TASKS
@@ -24,16 +27,25 @@ from speakerkd.training.experiment import Experiment
 from speakerkd.training.initial import start_from
 
 
+class Published(nn.Module):
+    """What deployment takes: student, task loss (its classifier), projection head and trained teacher if any."""
+
+    def __init__(self, student: Network, loss: TaskLoss, head: ProjectionHead | None, teacher: Teacher | None) -> None:
+        super().__init__()
+        self.student, self.loss = student, loss
+        self.head, self.teacher = head, teacher
+
+
 @dataclass(slots=True)
 class Parts:
     """What a run is made of. unit: rows of a batch that belong together. steps, steps_per_epoch: optimiser steps."""
 
     experiment: Experiment
-    task: Task
+    task: Task[Any, Any]
     source: Source
     sampler: Sampler
     unit: int
-    student: nn.Module
+    student: Network
     loss: TaskLoss
     teacher: Teacher | None
     objectives: ObjectiveList
@@ -49,14 +61,10 @@ class Parts:
         return parts
 
     @property
-    def published(self) -> nn.ModuleDict:
-        """What deployment takes: student, task loss (its classifier), projection head and trained teacher if any."""
-        networks: dict[str, nn.Module] = {"student": self.student, "loss": self.loss}
-        if self.objectives.head is not None:
-            networks["head"] = self.objectives.head
-        if self.teacher is not None and self.teacher.trainable:
-            networks["teacher"] = self.teacher
-        return nn.ModuleDict(networks)
+    def published(self) -> Published:
+        """What deployment takes."""
+        trained = self.teacher is not None and self.teacher.trainable
+        return Published(self.student, self.loss, self.objectives.head, self.teacher if trained else None)
 
     @property
     def own_figures(self) -> list[str]:
@@ -89,7 +97,8 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     sampler, unit = _sampler(experiment, source.labels)
     seed_all(experiment.seed, 0)
     classes = len(source.names)
-    teacher, objectives = None, ObjectiveList()
+    teacher: Teacher | None = None
+    objectives = ObjectiveList()
     if _wants(experiment, "parts"):
         if not isinstance(task, TrainsTogether):
             raise InputError(f"task {experiment.task} trains one network", "distill", "take another objective")
@@ -148,7 +157,7 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     return parts
 
 
-def build_task(experiment: Experiment) -> Task:
+def build_task(experiment: Experiment) -> Task[Any, Any]:
     """The task that an experiment names; raises InputError for a path that is missing."""
     return TASKS[experiment.task](
         experiment.data,

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from speakerkd.models.network import Network
 from speakerkd.tasks.base import Embed, TrainsTogether
 from speakerkd.training.build import build_parts
 from speakerkd.training.checkpoint import load_newest, prune, restore, save_checkpoint
 from speakerkd.training.experiment import Experiment
 from speakerkd.training.folder import begin_folder, checkpoints, enter_folder, finish, summary_of
+from speakerkd.training.loader import Loader
 from speakerkd.training.log import Log, Means
 from speakerkd.training.precision import autocast
 from speakerkd.training.processes import from_main, join_processes
@@ -94,7 +96,7 @@ class TrainingLoop:
             self.trainer.accelerator.wait_for_everyone()
         return summary
 
-    def _steps(self, loader) -> None:
+    def _steps(self, loader: Loader) -> None:
         trainer, settings, steps = self.trainer, self.settings, self.parts.steps
         evaluate_every = self._steps_of(settings.evaluate_every) if settings.evaluate_every else 0
         save_every = self._steps_of(settings.checkpoint_every)
@@ -185,12 +187,11 @@ class TrainingLoop:
         """The task's figures under the weights that would be published now; every process waits for the first."""
         trainer = self.trainer
         networks = self.parts.published if trainer.ema is None else trainer.ema.network
-        network, loss = networks["student"], networks["loss"]
         figures: dict[str, float] = {}
         if self.main:
             networks.eval()
 
-            def embed_with(module: nn.Module) -> Embed:
+            def embed_with(module: Network) -> Embed:
                 def embed(x: Tensor) -> Tensor:
                     with autocast(trainer.device, trainer.dtype):
                         return module(trainer.exact(x.to(trainer.device))).embedding.float().cpu()
@@ -198,11 +199,11 @@ class TrainingLoop:
                 return embed
 
             task = self.parts.task
-            if "teacher" in networks:
+            if networks.teacher is not None:
                 assert isinstance(task, TrainsTogether)
-                found = task.evaluate_together(embed_with, network, networks["teacher"])
+                found = task.evaluate_together(embed_with, networks.student, networks.teacher)
             else:
-                found = task.evaluate(embed_with(network), loss.classifier)
+                found = task.evaluate(embed_with(networks.student), networks.loss.classifier)
             figures = {name: _rounded(value) for name, value in found.items()}
             trainer.train_mode()
         trainer.accelerator.wait_for_everyone()

@@ -6,22 +6,22 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from speakerkd.errors import InputError
 from speakerkd.models.network import Network
 from speakerkd.models.trained_model import save_trained_model
 from speakerkd.tasks.base import TrainsTogether
-from speakerkd.teachers.module import SeveralTeachers
+from speakerkd.teachers.module import SeveralTeachers, Teacher
 from speakerkd.teachers.record import read_cached_teacher
 from speakerkd.training import checkpoint as saving
 from speakerkd.training.averaging import Ema
-from speakerkd.training.build import Parts
+from speakerkd.training.build import Parts, Published
 from speakerkd.training.checkpoint import load_strictly
 from speakerkd.training.folder import checkpoints
 
 
-def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
+def publish(folder: Path, parts: Parts, ema: Ema[Published] | None = None) -> None:
     """Write the package of a finished run.
 
     Its weights: the last step's, their moving average, the mean of the last checkpoints, or the best checkpoint's, as
@@ -29,30 +29,30 @@ def publish(folder: Path, parts: Parts, ema: Ema | None = None) -> None:
     """
     task = parts.task
     networks = _chosen(folder, parts, ema)
-    if "teacher" in networks:
-        return _publish_each(folder, parts, ema, networks)
-    student, network = task.deployed(networks["student"], networks["loss"].classifier)
+    if networks.teacher is not None:
+        return _publish_each(folder, parts, ema, networks.student, networks.teacher)
+    student, network = task.deployed(networks.student, networks.loss.classifier)
     save_trained_model(
         folder,
         task=parts.experiment.task,
         student=student,
         settings=network,
-        head=dict(networks).get("head"),
+        head=networks.head,
         teacher=teacher_record(parts, folder),
         labels=list(parts.source.names),
         **task.metadata(),
     )
 
 
-def _publish_each(folder: Path, parts: Parts, ema: Ema | None, networks: nn.ModuleDict) -> None:
+def _publish_each(folder: Path, parts: Parts, ema: Ema[Published] | None, student: Network, teacher: Teacher) -> None:
     """The networks of a run that trains several, a package each; of the best checkpoint means of each one's own."""
     assert isinstance(parts.task, TrainsTogether)
     labels = list(parts.source.names)
-    for number, package in enumerate(parts.task.packages(networks["student"], networks["teacher"])):
+    for number, package in enumerate(parts.task.packages(student, teacher)):
         if package.figure != parts.task.metric and parts.experiment.train.publish == "best":
             best = _chosen(folder, parts, ema, package.figure)
-            package = parts.task.packages(best["student"], best["teacher"])[number]
-        assert isinstance(package.network, Network)
+            assert best.teacher is not None
+            package = parts.task.packages(best.student, best.teacher)[number]
         save_trained_model(
             folder / package.folder,
             task=package.task,
@@ -64,11 +64,10 @@ def _publish_each(folder: Path, parts: Parts, ema: Ema | None, networks: nn.Modu
         )
 
 
-def _chosen(folder: Path, parts: Parts, ema: Ema | None, figure: str | None = None) -> nn.ModuleDict:
+def _chosen(folder: Path, parts: Parts, ema: Ema[Published] | None, figure: str | None = None) -> Published:
     """The networks with the weights that the settings ask for; figure: by which the best checkpoint is told."""
     settings = parts.experiment.train
     networks = parts.published if ema is None else ema.network
-    assert isinstance(networks, nn.ModuleDict)
     where = checkpoints(folder)
     if settings.publish == "best":
         best = saving.best_steps(where, 1, parts.task.lower_is_better, figure)
@@ -81,7 +80,7 @@ def _chosen(folder: Path, parts: Parts, ema: Ema | None, figure: str | None = No
     return networks
 
 
-def _with_weights(networks: nn.ModuleDict, paths: list[Path]) -> nn.ModuleDict:
+def _with_weights(networks: Published, paths: list[Path]) -> Published:
     """A copy of the networks with the mean weights of checkpoints."""
     copied = copy.deepcopy(networks)
     load_strictly(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from speakerkd.errors import InputError
-from speakerkd.models.precision import compile_network
+from speakerkd.models.precision import channels_last, compile_network
 from speakerkd.tensors import Batch, Output, Samples
 from speakerkd.training.averaging import Ema
 from speakerkd.training.build import Parts, seed_all
@@ -19,7 +20,11 @@ from speakerkd.training.distributed import average_gradients, gather_output, sha
 from speakerkd.training.guards import FiniteGuard, is_compiler_failure, is_out_of_memory, largest_that_fits
 from speakerkd.training.loader import Loader
 from speakerkd.training.precision import autocast, forward_operations, prepare_device, working_type, worth_compiling
+from speakerkd.training.processes import OneProcess
 from speakerkd.training.schedule import rate
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +44,7 @@ class Trainer:
     is. guard: watches every batch's terms.
     """
 
-    def __init__(self, parts: Parts, accelerator) -> None:
+    def __init__(self, parts: Parts, accelerator: OneProcess | Accelerator) -> None:
         settings = parts.experiment.train
         self.parts, self.settings, self.accelerator = parts, settings, accelerator
         self.device: torch.device = accelerator.device
@@ -54,7 +59,9 @@ class Trainer:
             if parts.teacher is not None and parts.teacher.trainable:
                 parts.teacher = share_batchnorm(parts.teacher, self.device.type)
         for module in (*parts.modules.values(), *([parts.teacher] if parts.teacher else [])):
-            module.to(self.device, memory_format=torch.channels_last if settings.channels_last else None)
+            module.to(self.device)
+            if settings.channels_last:
+                channels_last(module)
             if self.dtype == torch.float64:
                 module.double()
         needs = parts.objectives.needs
@@ -134,7 +141,9 @@ class Trainer:
 
     def _differentiate(self, batch: Batch, last: bool) -> Losses | None:
         """Forward and backward pass of one batch; None where memory did not suffice."""
-        waiting = contextlib.nullcontext() if last or self.ranks == 1 else self.network.no_sync()
+        waiting: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if isinstance(self.network, DistributedDataParallel) and not last:
+            waiting = self.network.no_sync()
         try:
             with waiting:
                 losses = self.losses(batch)
@@ -149,7 +158,7 @@ class Trainer:
                 raise
         return self._differentiate(batch, last)
 
-    def _without_compiler(self, error: RuntimeError) -> None:
+    def _without_compiler(self, error: Exception) -> None:
         """Go on with the network as it is, where compiling was our own idea."""
         if self.settings.compile != "auto":
             reason = str(error).strip().splitlines()[0]
@@ -200,15 +209,16 @@ class Trainer:
 
     def _teach(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The weighted teaching terms of the b' of B rows that have a teacher input."""
-        parts = self.parts
+        parts, network, raw = self.parts, self.parts.teacher, batch.teacher
+        assert network is not None and raw is not None  # objectives come with a teacher
         if output.strong is not None and output.strong.logits is None and parts.loss.classifier is not None:
             output.strong.logits = parts.loss.classifier(output.strong.embedding)
 
         # cached embeddings (B, D_T) are there for the whole batch; a network sees this process's pictures (b, H, W, 3)
-        if parts.teacher.network is None:
-            teacher = parts.teacher(self.exact(batch.teacher))
+        if network.network is None:
+            teacher = network(self.exact(raw))
         else:
-            teacher = self._see(parts.teacher, *parts.source.teacher_view(batch.teacher, batch.draws))
+            teacher = self._see(network, *parts.source.teacher_view(raw, batch.draws))
 
         if batch.taught is not None:
             output, teacher = output.rows(batch.taught), teacher.rows(batch.taught)
@@ -221,7 +231,7 @@ class Trainer:
         """
         parts = self.parts
         raw, draws = batch.teacher, batch.draws
-        assert parts.teacher is not None and raw is not None and draws is not None
+        assert parts.teacher is not None and raw is not None
         labels = batch.label if batch.teacher_label is None else batch.teacher_label
         if batch.taught is not None:  # in one process alone, where a row of the batch is a row of the input
             raw, draws, labels = raw[batch.taught], draws[batch.taught], labels[batch.taught]

@@ -21,7 +21,8 @@ def published_dots(
     printed = [row for row in rows if row.number is not None]
     figure, (axes,) = draw(5.6, 1.2 + 0.3 * len(printed))
     places = range(len(printed), 0, -1)
-    axes.plot([row.number for row in printed], places, "D", color=SERIES[1], markersize=6, label="the paper")
+    numbers = [row.number for row in printed if row.number is not None]
+    axes.plot(numbers, places, "D", color=SERIES[1], markersize=6, label="the paper")
     mine = [(place, ours[row.name]) for place, row in zip(places, printed, strict=True) if ours.get(row.name)]
     if mine:
         means = [statistics.fmean(values) for _, values in mine]
