@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from speakerkd.data.datadir import read_table, write_datadir
+from speakerkd.data.datadir import read_table, require_file, write_datadir
 from speakerkd.errors import InputError
 from speakerkd.frontend.augment import Augmentation, SpeedStep, Step, copies, responses
 from speakerkd.frontend.extract import AUGMENT, extract_fbank, read_augmentation
@@ -46,7 +45,8 @@ def augment_directory(
         responses(str(rirs.absolute()))
     if not (directory / "feats.json").is_file():
         raise InputError("no features to make copies of", directory, "make them with `speakerkd fbank` first")
-    known = FbankSettings(**read_json(directory / "feats.json", dict[str, Any], "run `speakerkd fbank` again"))
+    known = read_json(directory / "feats.json", FbankSettings, "run `speakerkd fbank` again")
+    require_file(directory, "utt2spk", "speakerkd prepare")
     before = read_augmentation(directory)
     made = {}
     for name, steps in wanted.items():

@@ -61,8 +61,8 @@ CORRUPTIONS: dict[str, tuple[Corruption, tuple[float, ...]]] = {
 def corrupt(view: Tensor, name: str, strength: int, generator: torch.Generator) -> Tensor:
     """Pictures (B, C, S, S) in [0, 1], damaged in one of the ways of CORRUPTIONS; strength: 1 (mild) to 5."""
     if name not in CORRUPTIONS:
-        raise InputError(f"no such corruption '{name}'", "--corruption", nearest(name, CORRUPTIONS))
+        raise InputError(f"no such corruption '{name}'", "the corruption asked for", nearest(name, CORRUPTIONS))
     if not 1 <= strength <= 5:
-        raise InputError(f"strength {strength}", "--strength", "give a number from 1 to 5")
+        raise InputError(f"strength {strength}", "the corruption asked for", "give a number from 1 to 5")
     damage, amounts = CORRUPTIONS[name]
     return damage(view, amounts[strength - 1], generator).clamp(0, 1)

@@ -33,9 +33,9 @@ def clip_weights(model: str = CLIP_MODEL, pretrained: str = CLIP_WEIGHTS, downlo
 
     known = list_pretrained_tags_by_model(model)
     if not known:
-        raise InputError(f"no such CLIP model '{model}'", "--clip-model", nearest(model, list_models()))
+        raise InputError(f"no such CLIP model '{model}'", "CLIP", nearest(model, list_models()))
     if pretrained not in known:
-        raise InputError(f"no weights '{pretrained}' for {model}", "--clip-weights", nearest(pretrained, known))
+        raise InputError(f"no weights '{pretrained}' for {model}", "CLIP", nearest(pretrained, known))
     repository, _, name = get_pretrained_cfg(model, pretrained).get("hf_hub", "").rpartition("/")
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network are no news
     for file in [name] if name else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from speakerkd.errors import InputError
+from speakerkd.work.reading import open_file
 
 PART, OLD = ".part", ".old"  # `.<name>.<random>.part` is being written, `.<name>.<random>.old` is being replaced
 SPACE = "free space there, or check its rights, and run it again"
@@ -199,6 +200,6 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def digest(path: Path | str) -> str:
-    """SHA-256 of a file's content, first 16 hex digits."""
-    with open(path, "rb") as stream:
+    """SHA-256 of a regular file's content, first 16 hex digits."""
+    with open_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
