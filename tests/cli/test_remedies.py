@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 
 import click
-import pytest
 from pydantic import BaseModel
 
 import speakerkd
@@ -119,15 +118,16 @@ def test_every_setting_that_a_text_names_exists():
     assert wrong == [] and seen > 40
 
 
-def remedies() -> list[tuple[str, ast.expr]]:
+def remedies() -> list[tuple[str, ast.expr | None]]:
     """(where, expression) of what every InputError says to do."""
     found = []
     for path in sorted(HOME.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError" and node.args:
-                if not any(isinstance(part, ast.Starred) for part in node.args):
-                    rest = [*node.args[2:], *(k.value for k in node.keywords if k.arg == "fix")]
-                    found.append((f"{path.relative_to(HOME)}:{node.lineno}", rest[0] if rest else None))
+            if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError" and node.args):
+                continue
+            if not any(isinstance(part, ast.Starred) for part in node.args):
+                rest = [*node.args[2:], *(k.value for k in node.keywords if k.arg == "fix")]
+                found.append((f"{path.relative_to(HOME)}:{node.lineno}", rest[0] if rest else None))
     return found
 
 
