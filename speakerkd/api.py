@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from speakerkd.evaluation.embeddings import Embeddings
     from speakerkd.evaluation.settings import ProtocolName
     from speakerkd.frontend.pictures import PictureSource as Picture
+    from speakerkd.frontend.truncation import Truncated
     from speakerkd.models.disentangled import DisentangledBranch
     from speakerkd.models.face_network import FaceNetwork
     from speakerkd.models.trained_model import TrainedModel
@@ -79,9 +80,15 @@ class Match:
 class Model:
     """A trained speech model with what it takes to use it."""
 
-    def __init__(self, package: TrainedModel, teacher_weights: File | None = None, vad: bool = False) -> None:
+    def __init__(
+        self,
+        package: TrainedModel,
+        teacher_weights: File | None = None,
+        vad: bool = False,
+        truncated: Truncated = "refuse",
+    ) -> None:
         self.package = package
-        self.vad = vad
+        self.vad, self.truncated = vad, truncated
         self.teacher_weights = teacher_weights
 
     @property
@@ -131,7 +138,7 @@ class Model:
         def spoken(key: str, samples: NDArray[np.float32]) -> NDArray[np.float32]:
             return speech_only(samples, settings.rate, key.partition(" ")[2])
 
-        heard = AudioRecordings(given, settings, spoken if self.vad else None)
+        heard = AudioRecordings(given, settings, spoken if self.vad else None, truncated=self.truncated)
         return embed(self.package, heard, Protocol(name=protocol))
 
     def similarity(
@@ -350,17 +357,23 @@ def _with_rate(item: Any, rate: int | None) -> Any:
 
 
 def load(
-    model: File | None = None, device: str = "auto", teacher_weights: File | None = None, *, vad: bool = False
+    model: File | None = None,
+    device: str = "auto",
+    teacher_weights: File | None = None,
+    *,
+    vad: bool = False,
+    truncated: Truncated = "refuse",
 ) -> Model:
     """Load a trained model: the given experiment directory, else $SPEAKERKD_MODEL, else exp/latest.
 
     device: cpu, cuda, mps (Apple) or auto. teacher_weights: where the face teacher's weights are, if they have moved.
-    vad: leave out what is not speech before embedding (silero-vad). Raises InputError, saying how to get a model, where
+    vad: leave out what is not speech before embedding (silero-vad). truncated: "keep" what is there of a recording of
+    which a part is missing, with a warning, or "refuse" it. Raises InputError, saying how to get a model, where
     there is none.
     """
     from speakerkd.evaluation.model import load_speaker_model
 
-    return Model(load_speaker_model(model, device), teacher_weights, vad)
+    return Model(load_speaker_model(model, device), teacher_weights, vad, truncated)
 
 
 def embed(

@@ -14,6 +14,7 @@ from speakerkd.config import parse
 from speakerkd.errors import InputError
 from speakerkd.frontend.audio import read_audio
 from speakerkd.frontend.fbank_settings import FbankSettings
+from speakerkd.frontend.truncation import Truncated
 from speakerkd.work.files import digest
 from speakerkd.work.records import read_json
 
@@ -41,7 +42,8 @@ class OnnxModel:
     Raises InputError for a folder without one, files that do not belong together, and an export that reads Fbank.
     """
 
-    def __init__(self, directory: Path | str, threads: int = 0) -> None:
+    def __init__(self, directory: Path | str, threads: int = 0, truncated: Truncated = "refuse") -> None:
+        self._truncated: Truncated = truncated
         try:
             import onnxruntime
         except ImportError as error:
@@ -82,7 +84,7 @@ class OnnxModel:
         return found if many else found[0]
 
     def _one(self, recording: Any, protocol: str) -> NDArray[np.float32]:
-        samples = read_audio(recording, self.settings.rate)
+        samples = read_audio(recording, self.settings.rate, truncated=self._truncated)
         if self.settings.frames(len(samples)) == 0:
             where = recording if isinstance(recording, str | Path) else "a recording"
             raise InputError(f"{len(samples)} samples, less than one window", where, "leave the recording out")

@@ -15,9 +15,10 @@ from pydantic import Field
 from speakerkd.cli.options import verb
 from speakerkd.cli.shared import Rejection
 from speakerkd.evaluation.settings import ModelSettings, ProtocolName
+from speakerkd.frontend.truncation import Truncation
 
 
-class EmbedOptions(Rejection, ModelSettings):
+class EmbedOptions(Truncation, Rejection, ModelSettings):
     """What is embedded, how, and where it goes."""
 
     directory: Path = Field(description="data directory with feats.scp or wav.scp")
@@ -41,6 +42,7 @@ def embed(settings: EmbedOptions) -> None:
             protocol=settings.protocol,
             device=settings.device,
             max_rejected=settings.max_rejected,
+            truncated=settings.truncated,
             progress=progress,
         )
     already = "done already, from the same files, with the same settings and code"

@@ -13,9 +13,10 @@ from pydantic import Field, model_validator
 
 from speakerkd.cli.options import verb
 from speakerkd.evaluation.settings import ModelSettings
+from speakerkd.frontend.truncation import Truncation
 
 
-class EnrollOptions(ModelSettings):
+class EnrollOptions(Truncation, ModelSettings):
     """Whose gallery it is, and what becomes of it."""
 
     gallery: Path = Field(description="the gallery's file; made where there is none")
@@ -47,7 +48,7 @@ def enroll(settings: EnrollOptions) -> None:
     if settings.name is not None:
         from speakerkd import api
 
-        model = api.load(settings.model, settings.device, vad=settings.vad)
+        model = api.load(settings.model, settings.device, vad=settings.vad, truncated=settings.truncated)
         # before the file is touched: a recording that cannot be read leaves it as it was
         voices = model.embed(list(settings.audios), "mean") if settings.audios else None
         faces = model.faces(list(settings.faces)) if settings.faces else None

@@ -14,8 +14,9 @@ from pathlib import Path
 from pydantic import Field
 
 from speakerkd.cli.options import verb
-from speakerkd.cli.shared import Directory, Machines, Rejection, Truncation
+from speakerkd.cli.shared import Directory, Machines, Rejection
 from speakerkd.config import apply_overrides, parse
+from speakerkd.frontend.truncation import Truncation
 
 
 class FbankOptions(Truncation, Rejection, Machines, Directory):

@@ -17,9 +17,10 @@ from pydantic import Field, model_validator
 
 from speakerkd.cli.options import verb
 from speakerkd.evaluation.settings import ModelSettings
+from speakerkd.frontend.truncation import Truncation
 
 
-class IdentifyOptions(ModelSettings):
+class IdentifyOptions(Truncation, ModelSettings):
     """The probe, and what it is compared with."""
 
     gallery: Path = Field(description="the gallery's file, of `speakerkd enroll`")
@@ -46,7 +47,7 @@ def identify(settings: IdentifyOptions) -> None:
     from speakerkd import api
     from speakerkd.gallery import Gallery
 
-    model = api.load(settings.model, settings.device, vad=settings.vad)
+    model = api.load(settings.model, settings.device, vad=settings.vad, truncated=settings.truncated)
     if not settings.gallery.is_file():
         Gallery(settings.gallery)  # says what is wrong
     gallery = Gallery(settings.gallery, (model.package.digest, str(model.directory), model.package.dim))

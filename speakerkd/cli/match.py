@@ -15,9 +15,10 @@ from pydantic import Field, model_validator
 
 from speakerkd.cli.options import verb
 from speakerkd.evaluation.settings import ModelSettings
+from speakerkd.frontend.truncation import Truncation
 
 
-class MatchOptions(ModelSettings):
+class MatchOptions(Truncation, ModelSettings):
     """One probe, and what it is matched with."""
 
     audio: Path | None = Field(None, description="a recording, with --faces")
@@ -40,7 +41,7 @@ def match(settings: MatchOptions) -> None:
     """Print the options by falling similarity, and the first of them."""
     from speakerkd import api
 
-    model = api.load(settings.model, settings.device, settings.teacher_weights)
+    model = api.load(settings.model, settings.device, settings.teacher_weights, truncated=settings.truncated)
     if settings.audio is not None:
         result = model.match(settings.audio, settings.faces)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -22,14 +21,6 @@ class Machines(Settings):
 
     jobs: int = Field(0, ge=0, le=10_000, description="processes on this machine; 0: one a core")
     cluster: str | None = Field(None, description="address of a Dask scheduler that does the work instead")
-
-
-class Truncation(Settings):
-    """What becomes of recordings of which a part is missing."""
-
-    truncated: Literal["refuse", "keep"] = Field(
-        "refuse", description="a recording whose end is missing: refuse it, or keep what is there"
-    )
 
 
 class Rejection(Settings):

@@ -51,7 +51,7 @@ def verify(settings: VerifyOptions) -> None:
 def _by_torch(settings: VerifyOptions) -> tuple[str, dict[str, Any]]:
     from speakerkd import api
 
-    model = api.load(settings.model, settings.device, vad=settings.vad)
+    model = api.load(settings.model, settings.device, vad=settings.vad, truncated=settings.truncated)
     return model.package.protocol, asdict(model.verify(settings.first, settings.second, settings.threshold))
 
 
@@ -60,5 +60,5 @@ def _by_onnx(settings: VerifyOptions) -> tuple[str, dict[str, Any]]:
 
     if settings.model is None:
         raise InputError("no exported model named", "--model", "give the folder that `speakerkd export --onnx` wrote")
-    model = OnnxModel(settings.model)
+    model = OnnxModel(settings.model, truncated=settings.truncated)
     return model.record.protocol, model.verify(settings.first, settings.second, settings.threshold)

@@ -12,7 +12,7 @@ from typing import Any
 from speakerkd.corpora.probe import check_picture, measure
 from speakerkd.data.datadir import encode_key, spell_path, write_datadir
 from speakerkd.errors import InputError
-from speakerkd.frontend.audio import Truncated
+from speakerkd.frontend.truncation import Truncated
 from speakerkd.work import shards
 from speakerkd.work.made import Stamp
 from speakerkd.work.rejected import Rejected

@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 
 from speakerkd.errors import InputError
-from speakerkd.frontend.audio import Truncated, truncation
+from speakerkd.frontend.audio import truncation
+from speakerkd.frontend.truncation import Truncated
 from speakerkd.media.declared import missing_share
 from speakerkd.media.files import open_media
 from speakerkd.media.pictures import check_format, picture_size

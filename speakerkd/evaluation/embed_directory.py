@@ -13,6 +13,7 @@ from speakerkd.evaluation.model import fbank_settings, find_model, load_speaker_
 from speakerkd.evaluation.protocol import Protocol
 from speakerkd.evaluation.recordings import open_recordings
 from speakerkd.evaluation.settings import ProtocolName
+from speakerkd.frontend.truncation import Truncated
 from speakerkd.work.made import Stamp
 from speakerkd.work.rejected import Rejected
 
@@ -27,6 +28,7 @@ def embed_directory(
     protocol: ProtocolName | None = None,
     device: str = "auto",
     max_rejected: float = 0.01,
+    truncated: Truncated = "refuse",
     progress: Callable[[str], Callable[[int, int], None]] | None = None,
 ) -> tuple[Path, Rejected | None]:
     """Embed what feats.scp holds, else what wav.scp (and segments) name, into one file, whole or not at all.
@@ -42,12 +44,13 @@ def embed_directory(
     recorded = state_of_recordings(directory, features=True) if (directory / "wav.scp").is_file() else ""
     written = out if out.suffix == ".npz" else out.with_suffix(".scp")
     beside = [] if out.suffix == ".npz" else [out.with_suffix(suffix).name for suffix in (".ark", ".json")]
-    stamp = Stamp(written, inputs, beside, protocol=protocol, max_rejected=max_rejected, recordings=recorded)
+    chosen = {"protocol": protocol, "max_rejected": max_rejected, "recordings": recorded}
+    stamp = Stamp(written, inputs, beside, **chosen, **({"truncated": truncated} if truncated == "keep" else {}))
     if stamp.is_current():
         return written, None
     rejected = Rejected(out, max_rejected)
     package = load_speaker_model(folder, device)
-    recordings = open_recordings(directory, fbank_settings(package))
+    recordings = open_recordings(directory, fbank_settings(package), truncated)
     embeddings = embed(
         package,
         recordings,

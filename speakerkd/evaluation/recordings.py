@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,10 @@ from speakerkd.data.names import NameIndex, decoded
 from speakerkd.data.sounds import Sound, read_sounds
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank import FbankSettings
+from speakerkd.frontend.truncation import Truncated
 from speakerkd.work.records import read_json
+
+log = logging.getLogger(__name__)
 
 
 class Recordings(Interface):
@@ -64,7 +68,7 @@ class AudioRecordings:
     """Recordings read from audio, several in a row where a model is enrolled from concatenated audio.
 
     sounds: {key: its sounds, or whatever else `read_audio` takes}. change: called with key and samples (N,), returns
-    samples; adds noise.
+    samples; adds noise. truncated: whether one of which a part is missing is refused, or kept with a warning.
     """
 
     def __init__(
@@ -73,22 +77,18 @@ class AudioRecordings:
         settings: FbankSettings,
         change: Callable[[str, NDArray[np.float32]], NDArray[np.float32]] | None = None,
         name: str = "audio",
+        truncated: Truncated = "refuse",
     ) -> None:
         self.keys = list(sounds)
         self._sounds = list(sounds.values())
-        self.settings, self.change, self.name = settings, change, name
+        self.settings, self.change, self.name, self.truncated = settings, change, name, truncated
 
     def features(self, place: int) -> NDArray[np.float32]:
         import torch
 
-        from speakerkd.frontend.audio import read_audio
         from speakerkd.frontend.fbank import fbank
-        from speakerkd.frontend.sounds import read_sound
 
-        rate = self.settings.rate
-        samples = np.concatenate(
-            [(read_sound if isinstance(one, Sound) else read_audio)(one, rate) for one in self._sounds[place]]
-        )
+        samples = np.concatenate([self._heard(one, self.keys[place]) for one in self._sounds[place]])
         if self.change is not None:
             samples = self.change(self.keys[place], samples)
         if len(samples) < self.settings.window_size:
@@ -98,11 +98,24 @@ class AudioRecordings:
             raise InputError(what, where, "leave the recording out")
         return fbank(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None], self.settings)[0].numpy()
 
+    def _heard(self, one: Any, key: str) -> NDArray[np.float32]:
+        """The samples of a sound, or of whatever else `read_audio` takes."""
+        from speakerkd.frontend.audio import read_recording
+        from speakerkd.frontend.sounds import record_sound
+
+        read = record_sound if isinstance(one, Sound) else read_recording
+        recorded = read(one, self.settings.rate, truncated=self.truncated)
+        if recorded.missing:
+            log.warning("%s: truncated and kept, %.2f s missing", key, recorded.missing)
+        return recorded.samples
+
     def __str__(self) -> str:
         return self.name
 
 
-def open_recordings(directory: Path | str, settings: FbankSettings) -> ArchivedRecordings | AudioRecordings:
+def open_recordings(
+    directory: Path | str, settings: FbankSettings, truncated: Truncated = "refuse"
+) -> ArchivedRecordings | AudioRecordings:
     """All recordings of a data directory: what its feats.scp holds, else what its wav.scp (and segments) name.
 
     Raises InputError where it has neither, and for features made with other settings.
@@ -114,7 +127,7 @@ def open_recordings(directory: Path | str, settings: FbankSettings) -> ArchivedR
         fix = "make it with `speakerkd prepare` and `speakerkd fbank`"
         raise InputError("neither feats.scp nor wav.scp", directory, fix)
     sounds = {key: [sound] for key, sound in read_sounds(directory).items()}
-    return AudioRecordings(sounds, settings, name=str(directory))
+    return AudioRecordings(sounds, settings, name=str(directory), truncated=truncated)
 
 
 def audio_in(directory: Path | str, names: Sequence[str]) -> tuple[dict[str, Sound], dict[str, str]]:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from speakerkd.config import DeviceName, Settings
 from speakerkd.errors import InputError
+from speakerkd.frontend.truncation import Truncation
 
 ProtocolName = Literal["crops", "whole", "mean"]
 Quality = Literal["duration", "magnitude", "norm"]
@@ -30,7 +31,7 @@ class ModelSettings(Settings):
     device: DeviceName = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
 
 
-class RuntimeSettings(ModelSettings):
+class RuntimeSettings(Truncation, ModelSettings):
     """What runs the model."""
 
     runtime: Literal["torch", "onnx"] = Field(
@@ -38,7 +39,7 @@ class RuntimeSettings(ModelSettings):
     )
 
 
-class ScoreSettings(ModelSettings):
+class ScoreSettings(Truncation, ModelSettings):
     """What to score and how. Either embeddings, or a model (with data or audio_root), or scores to fuse."""
 
     trials: list[Path] = Field(min_length=1, description="trial lists, one or more")

@@ -107,7 +107,9 @@ class ModelSource:
         data = self.settings.data
         names = _names(wanted.values())
         if data and change is None and all(len(parts) == 1 for parts in wanted.values()):
-            recordings: ArchivedRecordings | AudioRecordings = open_recordings(data, self.fbank)
+            recordings: ArchivedRecordings | AudioRecordings = open_recordings(
+                data, self.fbank, self.settings.truncated
+            )
             index = NameIndex(recordings.keys)
             rows = index.locate(names)
             absent = (name for name, row in zip(names, rows.tolist(), strict=True) if row < 0)
@@ -116,7 +118,7 @@ class ModelSource:
         else:
             sounds, why = audio_in(data, names) if data else audio_under(self.settings.audio_root or ".", names)
             whole = {key: [sounds[n] for n in ns] for key, ns in wanted.items() if all(n in sounds for n in ns)}
-            recordings = AudioRecordings(whole, self.fbank, change, self.data)
+            recordings = AudioRecordings(whole, self.fbank, change, self.data, self.settings.truncated)
             places = list(range(len(whole)))
         reasons |= {name: reason for name, reason in why.items() if name not in reasons}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 
 from speakerkd.errors import InputError
+from speakerkd.frontend.truncation import Truncated
 from speakerkd.media.files import FileSource, open_media
 from speakerkd.media.sound import HIGHEST_RATE, LOWEST_RATE, Sound, decode_sound
 
@@ -19,7 +19,6 @@ CANCELLED = 0.01  # of the channels' mean power: 20 dB below them, the mean has 
 LONGEST_FILTER = 10_000  # of the resampling ratio's two numbers; a rate that needs more is off by less than 1e-8
 
 AudioSource = FileSource | tuple[np.ndarray, int]
-Truncated = Literal["refuse", "keep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def truncation(seconds: float, missing: float, where: object) -> InputError:
     what = f"truncated: {seconds:.2f} s read, {missing:.2f} s missing"
     if math.isinf(missing):
         what = "truncated: nothing but its header is there"
-    return InputError(what, where, "copy it again; `prepare` and `fbank` keep what is there with --truncated keep")
+    return InputError(what, where, "copy it again, or keep what is there with --truncated keep")
 
 
 def mix_down(channels: np.ndarray) -> np.ndarray:

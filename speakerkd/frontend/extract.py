@@ -15,10 +15,10 @@ from speakerkd.data.archive import FeatureArchive, write_ark, write_scp
 from speakerkd.data.sounds import Sound, read_sounds
 from speakerkd.data.tables import read_table, write_table
 from speakerkd.errors import InputError
-from speakerkd.frontend.audio import Truncated
 from speakerkd.frontend.augment import Augmentation, apply
 from speakerkd.frontend.fbank import FbankSettings, fbank
 from speakerkd.frontend.sounds import record_sound
+from speakerkd.frontend.truncation import Truncated
 from speakerkd.work import shards
 from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.ledger import Ledger, write_batch

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from speakerkd.data.sounds import Sound, is_command
 from speakerkd.errors import InputError
-from speakerkd.frontend.audio import RATE, SILENCE, Recorded, Truncated, read_recording
+from speakerkd.frontend.audio import RATE, SILENCE, Recorded, read_recording
+from speakerkd.frontend.truncation import Truncated
 
 
 def read_sound(sound: Sound, rate: int = RATE) -> NDArray[np.float32]:

@@ -325,3 +325,28 @@ def test_figures_of_voxceleb1(speakerkd, name, eer, cost_1, cost_5):
     assert entry["eer_percent"] == pytest.approx(eer, abs=2.5e-4)
     assert entry["min_dcf"]["0.01"] == pytest.approx(cost_1, abs=5e-5)
     assert entry["min_dcf"]["0.05"] == pytest.approx(cost_5, abs=5e-5)
+
+
+def test_a_recording_whose_end_is_missing_is_kept_where_that_is_asked_for(tmp_path, corpus, model_dir, capsys, caplog):
+    """Every verb that hears recordings takes --truncated keep, as fbank and prepare do."""
+    whole = (corpus.root / f"{corpus.keys[1]}.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "whole.wav").write_bytes(whole)
+    (tmp_path / "list").write_text("1 cut.wav whole.wav\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/wav.scp").write_text(f"cut {tmp_path}/cut.wav\n")
+    model = ["--model", str(model_dir)]
+    for words in (
+        ["verify", f"{tmp_path}/cut.wav", f"{tmp_path}/whole.wav", *model],
+        ["score", "--trials", f"{tmp_path}/list", "--audio-root", str(tmp_path), *model, "--out", str(tmp_path / "o")],
+        ["embed", f"{tmp_path}/data", *model, "--out", f"{tmp_path}/e.npz"],
+        ["enroll", f"{tmp_path}/g.db", *model, "--name", "A", "--audios", f"{tmp_path}/cut.wav"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            run(words)
+        shown = capsys.readouterr().err
+        assert end.value.code == 1 and "truncated: " in shown and "--truncated keep" in shown, words
+        caplog.clear()
+        with pytest.raises(SystemExit) as end:
+            run([*words, "--truncated", "keep"])
+        assert not end.value.code and "truncated and kept, 2.75 s missing" in caplog.text, words

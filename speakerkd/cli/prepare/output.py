@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from speakerkd.cli.shared import Machines, Rejection, Truncation
+from speakerkd.cli.shared import Machines, Rejection
 from speakerkd.config import Settings
+from speakerkd.frontend.truncation import Truncation
 
 if TYPE_CHECKING:
     from speakerkd.corpora.build import Work
