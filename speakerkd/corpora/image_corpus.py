@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from speakerkd.data.bands import SUFFIXES
+from speakerkd.data.made_sensor import Made
 from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
 from speakerkd.media.folders import Walk, need_folder
@@ -35,12 +36,22 @@ class Split:
     paired_pixels: np.ndarray | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A sensor whose pictures are read as measured: its name, its channels, and the value that says nothing was."""
+
+    name: str
+    channels: int
+    no_data: int | None = None
+
+
 @dataclass(slots=True)
 class ImageCorpus:
     """A corpus as found: its kind, the class names as people say them, and its splits `train` and `test`.
 
     refused: (key, reason) of pictures that are left out already, such as those without a partner. folders: the
-    classes' names as the corpus's own folders have them, where they differ.
+    classes' names as the corpus's own folders have them, where they differ. sensors: names of the two, where known;
+    measured: what they measure, where pictures are no ordinary ones. second: how one is made from the first.
     """
 
     kind: str
@@ -48,20 +59,25 @@ class ImageCorpus:
     splits: dict[str, Split]
     refused: list[tuple[str, str]] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    sensors: list[str] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    second: Made | None = None
 
     @property
     def paired(self) -> bool:
         """Whether a second sensor saw what the first did."""
-        return any(split.paired_files or split.paired_pixels is not None for split in self.splits.values())
+        return self.second is not None or any(
+            split.paired_files or split.paired_pixels is not None for split in self.splits.values()
+        )
 
     def with_classes(self, classes: list[str], number: dict[int, int]) -> ImageCorpus:
         """The pictures of some classes; number: {old label: new label}."""
         splits = {}
         for name, split in self.splits.items():
             rows = np.array([row for row, label in enumerate(split.labels) if label in number], np.int64)
-            splits[name] = _rows(split, rows)
+            splits[name] = rows_of(split, rows)
             splits[name].labels = [number[label] for label in splits[name].labels]
-        return ImageCorpus(self.kind, classes, splits, self.refused)
+        return replace(self, classes=classes, splits=splits, folders=[])
 
 
 def readable(name: str) -> str:
@@ -102,12 +118,14 @@ def split_off(train: Split, share: float, seed: int) -> Split:
     if len(emptied):
         place = train.files[int(np.flatnonzero(labels == emptied[0])[0])].parent
         raise InputError("too few pictures in a class to keep some for a test", place, "add pictures, or a test folder")
-    moved, kept = _rows(train, test), _rows(train, left)
+    moved, kept = rows_of(train, test), rows_of(train, left)
     train.files, train.keys, train.labels, train.paired_files = kept.files, kept.keys, kept.labels, kept.paired_files
     return moved
 
 
-def _rows(split: Split, rows: np.ndarray) -> Split:
+def rows_of(split: Split, rows: np.ndarray) -> Split:
+    """The pictures at some rows."""
+
     def taken(values: list[T]) -> list[T]:
         return [values[i] for i in rows] if values else []
 

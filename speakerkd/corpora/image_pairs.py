@@ -26,6 +26,7 @@ def find_pairs(
     *,
     test_share: float = 0.2,
     seed: int = 0,
+    whole: bool = False,
 ) -> ImageCorpus:
     """Pair the student's pictures with the teacher's by their relative names; endings may differ.
 
@@ -33,6 +34,7 @@ def find_pairs(
     (student's, teacher's): every picture has one of them in its path, at any depth, as in `radar/train/cargo/1.png`,
     `train/radar/cargo/1.png` or `cargo/radar/1.png`; without it the path is the name.
 
+    whole: a tree without splits stays one, all in `train`; else a share of each class becomes `test`.
     Pictures without a partner are listed in `refused`. Raises InputError where no name matches, or a class has
     pictures of one sensor alone.
     """
@@ -79,7 +81,9 @@ def find_pairs(
         chosen.labels.append(names.index(label))
         chosen.files.append(student[name])
         chosen.paired_files.append(teacher[name])
-    if given == {None}:
+    if whole and given == {None}:
+        del splits["test"]
+    elif given == {None}:
         splits["test"] = split_off(splits["train"], test_share, seed)
     elif "test" not in given:
         raise InputError("a training split but no test split", places[0], f"name its folder {' or '.join(TEST_NAMES)}")
@@ -88,7 +92,8 @@ def find_pairs(
         raise InputError(
             f"class '{names[min(lacking)]}' has no training pairs", places[0], "add pictures of both sensors"
         )
-    return ImageCorpus("pairs", distinct(names, source), splits, refused, folders=names)
+    named = list(sensors) or [Path(root).name for root in (source, str(teacher_source))]
+    return ImageCorpus("pairs", distinct(names, source), splits, refused, folders=names, sensors=named)
 
 
 def _by_sensor(source: Path, sensors: Sequence[str]) -> list[dict[str, Path]]:

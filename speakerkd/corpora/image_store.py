@@ -6,15 +6,18 @@ import contextlib
 import functools
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speakerkd.corpora.image_corpus import ImageCorpus, Split
-from speakerkd.data.bands import channels_size, read_channels
+from speakerkd.corpora.image_corpus import ImageCorpus, Measured, Split
+from speakerkd.data.bands import channels_size, fitted, read_channels
 from speakerkd.data.images import PAIRED, Moments
+from speakerkd.data.made_sensor import edges
+from speakerkd.data.raster import read_measured
 from speakerkd.errors import InputError
 from speakerkd.work import shards
 from speakerkd.work.arrays import RowWriter, whole_array
@@ -48,15 +51,23 @@ def store_images(
         raise InputError(f"no such way to store pictures '{store}'", "--store", "known: auto, array, files")
     if size is not None and not 8 <= size <= 1024:
         raise InputError(f"a size of {size} pixels", "--size", "give a number from 8 to 1024")
-    exact = corpus.paired and size is None
+    exact = corpus.paired and not corpus.second and size is None
     size = size or _size(corpus)
     settings: dict[str, Any] = {"kind": corpus.kind, "size": size, "store": store, "listing": _listing(corpus)}
     if channels is not None:
         settings["channels"] = channels
+    if corpus.sensors:
+        settings["sensors"] = [repr(sensor) for sensor in corpus.measured] or corpus.sensors
     stamp = Stamp(output, [], **settings)
     if stamp.is_current():
         return None
-    as_array = _decide(corpus, output, size) if store == "auto" else store == "array"
+    if corpus.measured and store == "files":
+        raise InputError("measured pictures are kept as an array", "--store", "leave it out")
+    if corpus.second and store == "files":
+        raise InputError("a sensor that is made is kept as an array", "--store", "leave it out")
+    as_array = bool(corpus.measured or corpus.second) or (
+        _decide(corpus, output, size) if store == "auto" else store == "array"
+    )
     rejected = Rejected(output, max_rejected)
     for key, reason in corpus.refused:
         rejected.refuse(key, reason)
@@ -64,19 +75,23 @@ def store_images(
         sides = [_Side(folder, corpus.kind, size, as_array)]
         if corpus.paired:
             sides.append(_Side(folder / PAIRED, corpus.kind, size, as_array))
+        filled = Filled([0] * len(sides), [0] * len(sides))
         trained: list[int] = []
         for name, split in corpus.splits.items():
             for side in sides:
                 side.begin(name)
             kept = []
-            for row, pictures in _pictures(split, size, channels, exact, jobs, f"{output.name} {name}"):
+            label = f"{output.name} {name}"
+            for row, pictures, missing in _pictures(corpus, split, size, channels, exact, jobs, label):
                 if not isinstance(pictures, InputError):
+                    pictures = [*pictures, edges(pictures[0])] if corpus.second else pictures
                     pictures = _unlike(sides, pictures) or pictures
                 if isinstance(pictures, InputError):
                     rejected.refuse(split.keys[row], pictures)
                     continue
                 for side, picture in zip(sides, pictures, strict=True):
                     side.add(picture)
+                filled.add(missing)
                 kept.append(row)
             keys, labels = [split.keys[row] for row in kept], [split.labels[row] for row in kept]
             for side, files in zip(sides, (split.files, split.paired_files), strict=False):
@@ -86,10 +101,36 @@ def store_images(
                 trained = labels
         rejected.close()
         _every_class(corpus.classes, trained, output)
-        for side in sides:
-            side.close(corpus.classes)
+        for number, side in enumerate(sides):
+            about: dict[str, object] = {} if number or not corpus.sensors else {"sensors": corpus.sensors}
+            if corpus.measured:
+                about["filled"] = {"pixels": filled.pixels[number], "pictures": filled.pictures[number]}
+            side.close(corpus.classes, about)
+    rejected.notes += filled.notes(corpus.sensors)
     stamp.write()
     return rejected
+
+
+@dataclass(slots=True)
+class Filled:
+    """How many pixels of how many pictures were not measured and took another value, a number a sensor."""
+
+    pixels: list[int]
+    pictures: list[int]
+
+    def add(self, missing: Sequence[int]) -> None:
+        """Count the pixels of one picture of each sensor."""
+        for side, count in enumerate(missing):
+            self.pixels[side] += count
+            self.pictures[side] += count > 0
+
+    def notes(self, sensors: Sequence[str]) -> list[str]:
+        """A sentence for each sensor of which pixels were filled."""
+        return [
+            f"{pixels} pixels of {pictures} {name} pictures were not measured and took the median"
+            for pixels, pictures, name in zip(self.pixels, self.pictures, sensors or ("",) * 2, strict=False)
+            if pixels
+        ]
 
 
 class _Side:
@@ -132,9 +173,10 @@ class _Side:
         np.save(folder / "labels.npy", np.array(labels, np.int64))
         self.counts[self.split] = len(keys)
 
-    def close(self, classes: list[str]) -> None:
+    def close(self, classes: list[str], more: dict[str, object]) -> None:
         mean, std = self.moments.result()
         about = {"kind": self.kind, "size": [self.size, self.size], "stored": "array" if self.as_array else "files"}
+        about |= more
         write_json(self.folder / "images.json", {**about, "mean": mean, "std": std, "splits": self.counts})
         _write_lines(self.folder / "classes.txt", classes)
 
@@ -153,9 +195,9 @@ def _unlike(sides: list[_Side], pictures: list[np.ndarray]) -> InputError | None
 
 
 def _pictures(
-    split: Split, size: int, channels: int | None, exact: bool, jobs: int, label: str
-) -> Iterator[tuple[int, list[np.ndarray] | InputError]]:
-    """Row and pictures (one, or a pair) of a split, or why they are refused."""
+    corpus: ImageCorpus, split: Split, size: int, channels: int | None, exact: bool, jobs: int, label: str
+) -> Iterator[tuple[int, list[np.ndarray] | InputError, Sequence[int]]]:
+    """Row, pictures (one, or a pair) of a split or why they are refused, and pixels of each that were not measured."""
     if split.pixels is not None:
         own = split.pixels.shape[1]
         if own != size:
@@ -166,32 +208,47 @@ def _pictures(
             )
         sides = [split.pixels] if split.paired_pixels is None else [split.pixels, split.paired_pixels]
         sides = [side if side.ndim == 4 else side[..., None] for side in sides]
-        yield from ((row, list(pictures)) for row, pictures in enumerate(zip(*sides, strict=True)))
+        yield from ((row, list(pictures), ()) for row, pictures in enumerate(zip(*sides, strict=True)))
         return
     named = [_nameable(key) for key in split.keys]
     paths = (
         list(zip(split.files, split.paired_files, strict=True)) if split.paired_files else [(p,) for p in split.files]
     )
-    read = functools.partial(_read, size=size, channels=channels, exact=exact)
-    for row, (_, pictures) in enumerate(shards.each(read, zip(paths, named, strict=True), jobs=jobs, label=label)):
-        yield row, pictures
+    read = functools.partial(_read, size=size, channels=channels, exact=exact, measured=corpus.measured)
+    for row, (_, found) in enumerate(shards.each(read, zip(paths, named, strict=True), jobs=jobs, label=label)):
+        if isinstance(found, InputError):
+            yield row, found, ()
+        else:
+            yield row, *found
 
 
-def _read(item: tuple[tuple[Path, ...], bool], size: int, channels: int | None, exact: bool) -> list[np.ndarray]:
+def _read(
+    item: tuple[tuple[Path, ...], bool],
+    size: int,
+    channels: int | None,
+    exact: bool,
+    measured: Sequence[Measured],
+) -> tuple[list[np.ndarray], list[int]]:
+    """Pictures of the size that is kept, and pixels of each that were not measured."""
     paths, nameable = item
     if not nameable:
         raise InputError("a file name that is not UTF-8 text on one line", repr(str(paths[0])), "rename the file")
+    if measured:
+        found = [read_measured(path, one.channels, one.no_data) for path, one in zip(paths, measured, strict=True)]
+        first, second = (values.shape for values, _ in found)
+        _alike(paths, (first[0], first[1]), (second[0], second[1]), exact)
+        return [fitted(values, size) for values, _ in found], [missing for _, missing in found]
     if len(paths) == 2:
-        _alike(*paths, exact)
-    return [read_channels(path, size, channels) for path in paths]
+        _alike(paths, channels_size(paths[0]), channels_size(paths[1]), exact)
+    return [read_channels(path, size, channels) for path in paths], []
 
 
-def _alike(first: Path, second: Path, exact: bool) -> None:
-    """Raise InputError where places in two pictures do not correspond: other sizes, or another shape."""
-    size, size2 = channels_size(first), channels_size(second)
+def _alike(paths: tuple[Path, ...], size: tuple[int, int] | None, size2: tuple[int, int] | None, exact: bool) -> None:
+    """Raise InputError where places in two pictures do not correspond: other sizes (H, W), or another shape."""
     if size is None or size2 is None:
         return  # refused, with its reason, when it is read
     (h, w), (h2, w2) = size, size2
+    first, second = paths
     if exact and (h, w) != (h2, w2):
         fix = "give --size, which brings both to one size"
         raise InputError(f"a pair of {w} x {h} and {w2} x {h2} pixels", f"{first} and {second}", fix)
@@ -209,11 +266,19 @@ def _size(corpus: ImageCorpus) -> int:
     train = corpus.splits["train"]
     if train.pixels is not None:
         return train.pixels.shape[1]
-    found = [channels_size(path) for path in train.files[:: max(1, len(train.files) // 1000)]]
+    files = train.files[:: max(1, len(train.files) // 1000)]
+    found = [_measured_size(path, corpus.measured[0]) if corpus.measured else channels_size(path) for path in files]
     sides = [min(shape) for shape in found if shape]
     if not sides:
         raise InputError("no readable picture", train.files[0].parent, "check that the corpus is whole")
     return sides[0] if min(sides) == max(sides) else min(LARGEST, int(np.median(sides)))
+
+
+def _measured_size(path: Path, sensor: Measured) -> tuple[int, ...] | None:
+    try:
+        return read_measured(path, sensor.channels)[0].shape[:2]
+    except InputError:
+        return None  # refused, with its reason, when it is read
 
 
 def _decide(corpus: ImageCorpus, output: Path, size: int) -> bool:

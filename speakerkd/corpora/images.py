@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from speakerkd.corpora import image_sets
 from speakerkd.corpora.image_corpus import (
@@ -18,6 +19,9 @@ from speakerkd.corpora.image_corpus import (
     take,
 )
 from speakerkd.corpora.image_pairs import find_pairs
+from speakerkd.corpora.image_splits import divide
+from speakerkd.corpora.sensor_sets import SETS
+from speakerkd.data.made_sensor import Made
 from speakerkd.errors import InputError
 from speakerkd.work.records import read_text
 
@@ -43,6 +47,9 @@ def find_corpus(
     classes: Path | str | None = None,
     teacher_source: Path | str | None = None,
     sensors: Sequence[str] = (),
+    shares: Sequence[float] = (),
+    absent: Literal["refuse", "redraw"] = "refuse",
+    second: Made | None = None,
 ) -> ImageCorpus:
     """List the pictures of a corpus without decoding them.
 
@@ -52,8 +59,32 @@ def find_corpus(
     classes: a text file, one class folder's name a line: those alone are taken, in that order (ImageNet-100).
     teacher_source: a second tree of the same relative names, the other sensor's. sensors: two folder names instead,
     (the student's, the teacher's), one of which stands somewhere in the path of every picture below `source`.
+    shares: of training, validation and test pictures, into which the corpus is divided anew by `seed` (`divide`, which
+    says what `absent` is); () keeps its own splits, and divides sets of two sensors (SETS) 70/10/20.
+    second: a second sensor made from the pictures of the one there is.
     Raises InputError for a corpus that is missing, incomplete or damaged, and for an empty class folder.
     """
+    found = _find(source, kind, test_share, seed, download, classes, teacher_source, sensors, bool(shares))
+    shares = shares or ((0.7, 0.1, 0.2) if found.kind in SETS else ())
+    if second is not None:
+        if found.paired:
+            raise InputError("a corpus of two sensors", "--second", "leave it out")
+        found.second, found.sensors = second, ["picture", second]
+    return divide(found, shares, seed, absent) if shares else found
+
+
+def _find(
+    source: Path | str | None,
+    kind: str,
+    test_share: float,
+    seed: int,
+    download: bool,
+    classes: Path | str | None,
+    teacher_source: Path | str | None,
+    sensors: Sequence[str],
+    whole: bool,
+) -> ImageCorpus:
+    """The corpus as `find_corpus` finds it, in its own splits; whole: without one of its own all is for training."""
     if not 0 < test_share < 1:
         raise InputError(f"a test share of {test_share}", "--test-share", "give a number between 0 and 1, such as 0.2")
     if kind == image_sets.DIGITS:
@@ -64,14 +95,17 @@ def find_corpus(
     if teacher_source is not None or sensors:
         if kind not in ("auto", "folder"):
             raise InputError(f"{kind} is of one sensor", "--kind", "leave it out where two sensors are given")
-        return _only(find_pairs(source, teacher_source, sensors, test_share=test_share, seed=seed), classes)
-    kind = _kind(source) if kind == "auto" else kind
-    if kind not in (*READERS, "folder"):
-        raise InputError(
-            f"no such kind of corpus '{kind}'", "--kind", "known: auto, digits, folder, " + ", ".join(READERS)
+        return _only(
+            find_pairs(source, teacher_source, sensors, test_share=test_share, seed=seed, whole=whole), classes
         )
+    kind = _kind(source) if kind == "auto" else kind
+    if kind not in (*READERS, *SETS, "folder"):
+        known = "auto, digits, folder, " + ", ".join([*READERS, *SETS])
+        raise InputError(f"no such kind of corpus '{kind}'", "--kind", f"known: {known}")
     if download and kind not in FETCHED:
         raise InputError(f"{kind} cannot be fetched", "--download", f"name one of {', '.join(FETCHED)} with --kind")
+    if kind in SETS:
+        return _only(SETS[kind](source), classes)
     if kind == "folder":
         return _only(_folder(source, test_share, seed), classes)
     if (

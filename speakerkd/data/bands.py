@@ -39,7 +39,7 @@ def read_channels(path: Path | str, size: int | None = None, channels: int | Non
         )
     if channels not in (None, found.shape[2]):
         raise InputError(f"{found.shape[2]} channels, {channels} expected", path, "give pictures of one kind")
-    return found if size is None else _fitted(found, size)
+    return found if size is None else fitted(found, size)
 
 
 def channels_size(path: Path | str) -> tuple[int, int] | None:
@@ -114,7 +114,7 @@ def _checked(values: np.ndarray, path: Path) -> np.ndarray:
     return values
 
 
-def _fitted(values: np.ndarray, size: int) -> np.ndarray:
+def fitted(values: np.ndarray, size: int) -> np.ndarray:
     """The centre square, resized to size x size, channel by channel."""
     height, width = values.shape[:2]
     if (height, width) == (size, size):

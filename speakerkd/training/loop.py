@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from speakerkd.errors import InputError, nearest
 from speakerkd.models.network import Network
 from speakerkd.tasks.base import Embed, TrainsTogether
 from speakerkd.training.build import build_parts
@@ -175,7 +176,10 @@ class TrainingLoop:
         if not self.main:
             return
         task = self.parts.task
-        state = {"figures": self.figures, "metric": fresh.get(task.metric), "seconds": self.seconds()}
+        metric = self.settings.best or task.metric
+        if fresh and metric not in fresh:
+            raise InputError(f"no figure '{metric}'", "train.best", nearest(metric, fresh))
+        state = {"figures": self.figures, "metric": fresh.get(metric), "seconds": self.seconds()}
         own = self.parts.own_figures
         state |= {"regular": regular, "metrics": {name: fresh[name] for name in own if name in fresh}}
         where = checkpoints(self.folder)

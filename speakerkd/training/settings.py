@@ -67,6 +67,9 @@ class TrainSettings(Settings):
     publish: Literal["last", "best"] = Field(
         "last", description="the weights in model.safetensors: the last (or their average), or the best checkpoint's"
     )
+    best: str | None = Field(
+        None, description="figure of the early evaluation that names the best checkpoint; null: the task's own"
+    )
     log_every: int = Field(20, ge=1, description="steps between lines of the log")
     samples: int = Field(0, ge=0, le=64, description="training samples shown as pictures in TensorBoard, at the start")
     device: DeviceName = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")

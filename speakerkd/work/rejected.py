@@ -25,6 +25,7 @@ class Rejected:
         self.limit = limit
         self.taken = 0
         self.records: list[tuple[str, str]] = []
+        self.notes: list[str] = []  # what else is to be said of what went through
 
     def take(self, count: int = 1) -> None:
         """Count records that went through."""
@@ -40,7 +41,8 @@ class Rejected:
 
     def __str__(self) -> str:
         count = self.taken + len(self)
-        return f"{count} in, {self.taken} out" + (f", {len(self)} refused (listed in {self.path})" if len(self) else "")
+        refused = f", {len(self)} refused (listed in {self.path})" if len(self) else ""
+        return "; ".join([f"{count} in, {self.taken} out{refused}", *self.notes])
 
     def close(self) -> None:
         """Write the list (or remove that of an earlier run); call it before the output takes its place.

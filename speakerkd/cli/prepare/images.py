@@ -5,6 +5,10 @@ and any tree with a folder a class, below train/ and test/ or without them. Pict
 relative names. Arrays (.npy) and TIFF may have any number of channels. What cannot be read, and what has no partner, is
 listed in OUTPUT.rejected.
 
+Sets of two sensors as shipped, divided 70/10/20 by --seed: sunrgbd (Kinect v2, RGB and depth), eurosat (EuroSAT_MS and
+EuroSAT-SAR), tristar (thermal and depth). They are kept as measured, in 16 bits or floats; pixels without a measurement
+take their band's median and are counted; GeoTIFF needs `pip install "speakerkd[raster]"`.
+
 Example: speakerkd prepare images data/cifar100 --kind cifar100 --root downloads --download
 
 Example of two sensors: speakerkd prepare images data/ships --root ships --sensors "radar optical"
@@ -20,6 +24,7 @@ from pydantic import Field
 from speakerkd.cli.options import verb
 from speakerkd.cli.prepare.output import Output
 from speakerkd.cli.shared import Rejection
+from speakerkd.errors import InputError
 
 
 class ImagesOptions(Rejection, Output):
@@ -28,7 +33,8 @@ class ImagesOptions(Rejection, Output):
     root: Path | None = Field(None, description="root of the corpus")
     kind: str = Field(
         "auto",
-        description="cifar10, cifar100, stl10, fashion_mnist, tiny_imagenet, imagenet, folder, digits; auto looks",
+        description="cifar10, cifar100, stl10, fashion_mnist, tiny_imagenet, imagenet, folder, digits, sunrgbd, "
+        "eurosat, tristar; auto looks (not for the last three)",
     )
     download: bool = Field(False, description="fetch CIFAR, STL-10, Fashion-MNIST or Tiny-ImageNet into the root first")
     classes: Path | None = Field(None, description="text file of the classes to take, one a line (ImageNet-100)")
@@ -38,6 +44,9 @@ class ImagesOptions(Rejection, Output):
     sensors: str = Field(
         "", description="or two folder names in the paths below --root, the student's first: 'radar optical'"
     )
+    second: Literal["edges"] | None = Field(
+        None, description="one sensor: make a second one from its pictures; edges: how steeply the luminance rises"
+    )
     channels: int | None = Field(None, ge=1, description="1 for grey, 3 for RGB [default: the pictures' own]")
     size: int | None = Field(
         None, ge=1, le=4096, description="pixels a side to keep [default: the pictures' own, at most 256]"
@@ -46,6 +55,14 @@ class ImagesOptions(Rejection, Output):
         "auto", description="a memory-mapped array, or files; auto: array where it fits"
     )
     test_share: float = Field(0.2, description="share kept for a test where the corpus has no test split")
+    shares: str = Field(
+        "",
+        description="percentages for training, validation and test into which all is divided anew, class by class: "
+        "'70 10 20' [default: the corpus's own splits; of sunrgbd, eurosat and tristar 70 10 20]",
+    )
+    absent: Literal["refuse", "redraw"] = Field(
+        "refuse", description="a class too small for all three: refuse, or redraw so that each has one of its pictures"
+    )
     seed: int = Field(0, ge=0, description="of that choice")
     jobs: int = Field(1, ge=0, le=10_000, description="processes on this machine; 0: one a core")
 
@@ -65,6 +82,9 @@ def images(settings: ImagesOptions) -> None:
         classes=settings.classes,
         teacher_source=settings.teacher_root,
         sensors=settings.sensors.split(),
+        shares=_shares(settings.shares),
+        absent=settings.absent,
+        second=settings.second,
     )
     rejected = store_images(
         corpus,
@@ -79,3 +99,11 @@ def images(settings: ImagesOptions) -> None:
     counts = ", ".join(f"{len(split.labels)} {name}{unit}" for name, split in corpus.splits.items())
     done = "is up to date" if rejected is None else str(rejected)
     print(f"images {settings.output}: {corpus.kind}, {len(corpus.classes)} classes, {counts}; {done}")
+
+
+def _shares(text: str) -> list[float]:
+    """`70 10 20` as shares of 1."""
+    try:
+        return [float(word) / 100 for word in text.replace("/", " ").split()]
+    except ValueError as error:
+        raise InputError(f"shares '{text}'", "--shares", "give three percentages, such as '70 10 20'") from error
