@@ -31,7 +31,8 @@ class Rejection(Settings):
 
 def trained_on(folder: Path) -> Path:
     """The image directory that an experiment was trained on, as its config.yaml names it."""
-    values = read_yaml(folder / "config.yaml").get("data", {})
+    alone = (folder / "config.yaml").is_file()  # else one of several networks of the experiment that holds its folder
+    values = read_yaml((folder if alone else folder.parent) / "config.yaml").get("data", {})
     if not isinstance(values, dict) or not isinstance(values.get("train"), str):
         raise InputError("no data is named there", folder / "config.yaml", "give the image directory with --data")
     return Path(values["train"])

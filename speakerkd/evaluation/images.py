@@ -43,6 +43,7 @@ def image_figures(
     label = model_labels(package, pictures)
     logits, embeddings = _run(package, pictures)
     figures = classification_figures(logits, label)
+    figures["parameters"] = sum(p.numel() for p in package.student.parameters()) / 1e6
     if table is not None and (texts := _texts(package, table)) is not None:
         figures |= matching_figures(embeddings, texts, pictures.labels)
     if robustness:

@@ -51,6 +51,17 @@ class DisentangledBranch(Network):
         """The task classifier (K, D)."""
         return self.classifier
 
+    def part(self, uses: Uses) -> DisentangledBranch:
+        """The branch with one part alone as its embedding, and what its classifier has learnt of that part."""
+        branch = DisentangledBranch(self.invariant, self.specific, self.classes, uses)
+        branch.projection = self.projection
+        columns = slice(self.part_dim) if uses == "inv" else slice(self.part_dim, None)
+        branch.classifier.to(self.classifier.weight)
+        with torch.no_grad():
+            branch.classifier.weight.copy_(self.classifier.weight[:, columns])
+            branch.classifier.bias.copy_(self.classifier.bias)
+        return branch
+
     def preprocess(self, crops: Tensor) -> Tensor:
         """The encoders' own preparation of aligned pictures."""
         assert isinstance(self.invariant, FaceNetwork)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from speakerkd.errors import InputError
-from speakerkd.report.published import PAPERS, Published, all_published, published_of
-from speakerkd.report.results import SEED_SUFFIX, Result, read_result, read_training
+from speakerkd.report.published import PAPERS, Published, all_published, published_of, same_as
+from speakerkd.report.results import Result, read_result, read_training
 
 HEAD = (
     "paper",
@@ -67,7 +67,7 @@ def _experiments(root: Path) -> tuple[dict[str, list[Result]], list[str]]:
         if folder.is_symlink() or any(part.is_symlink() for part in (folder, folder.parent)):
             continue  # exp/latest
         result = read_result(folder)
-        found = published_of(SEED_SUFFIX.sub("", folder.name)) or published_of(f"{folder.parent.name}-{result.system}")
+        found = published_of(result.system) or published_of(f"{folder.parent.name}-{result.system}")
         if not found:
             continue
         if (folder / "config.yaml").is_file() and not (folder / "finished.json").is_file():
@@ -75,7 +75,8 @@ def _experiments(root: Path) -> tuple[dict[str, list[Result]], list[str]]:
             continue
         if _stale(folder):
             notes.append(f"{folder}: scored before its model was written, score it again")
-        runs.setdefault(found[0].name, []).append(result)
+        for name in dict.fromkeys([found[0].name, *same_as(found[0].name)]):
+            runs.setdefault(name, []).append(result)
     return runs, notes
 
 

@@ -101,6 +101,28 @@ def published_of(system: str) -> list[Published]:
     return known.get(system) or known.get(system.partition("-")[2], [])
 
 
+def same_as(name: str) -> list[str]:
+    """Other names of the same experiment in the third paper's tables.
+
+    A network of one sensor is the STUDENT of Table 2, and of Table 1 the TEACHER where it is the richer sensor's, else
+    the STUDENT; what learnt together stands in both tables.
+    """
+    front, _, method = name.rpartition("-")
+    data, _, sensor = front.partition("-")
+    if method not in ("baseline", "disentangled") or "_to_" in sensor:
+        return []
+    found = []
+    for other in _by_name():
+        scenario = other.rpartition("-")[0].partition("-")[2]
+        if other.startswith(f"{data}-") and "_to_" in scenario:
+            rich, _, poor = scenario.partition("_to_")
+            if (sensor == poor and other.endswith(f"-{method}")) or (
+                sensor == rich and method == "baseline" and other.endswith("-teacher")
+            ):
+                found.append(other)
+    return found
+
+
 def published_for(system: str) -> dict[str, float]:
     """Those figures by our keys, {key: value}, in percent where they are percentages; {} where there are none."""
     return {row.figure: row.number for row in published_of(system) if row.number is not None}

@@ -101,7 +101,20 @@ def read_result(path: Path | str) -> Result:
             "run `speakerkd score --model` and `speakerkd match-test` first, or `speakerkd classify` for pictures",
         )
     raw = read_results(file) if file.is_file() else Results()
-    return Result(path, SEED_SUFFIX.sub("", path.resolve().name), _figures(raw), raw)
+    return Result(path, system_of(path), _figures(raw), raw)
+
+
+def system_of(path: Path) -> str:
+    """An experiment's name without `-seedN`; of a network that learnt with others its own name stands in it.
+
+    `exp/eurosat-disentangled-seed2/sar` is `eurosat-sar-disentangled`, as the third paper's rows are named.
+    """
+    path = path.resolve()
+    name = SEED_SUFFIX.sub("", path.name)
+    if (path / "config.yaml").is_file() or not (path.parent / "config.yaml").is_file():
+        return name
+    front, _, method = SEED_SUFFIX.sub("", path.parent.name).rpartition("-")
+    return "-".join(part for part in (front, name, method) if part)
 
 
 def read_training(path: Path | str) -> Training:

@@ -49,6 +49,7 @@ IMAGE_COLUMNS = (
     Column("top5", "top-5 %", 2),
     Column("f1_weighted", "F1 %", 2),
     Column("ece", "ECE %"),
+    Column("parameters", "weights, millions", 2),
     Column("image_to_text_top1", "image to text %", 2),
     Column("text_to_image_map", "retrieval mAP %", 2),
     Column("corrupted_top1", "corrupted top-1 %", 2),

@@ -114,7 +114,7 @@ class Package:
 
     folder: below the experiment's, "" for itself. task: what loads it. settings: of the network, or of each encoder of
     a disentangled one. frontend: settings of what it reads. figure: the one of the evaluation that names its best
-    checkpoint.
+    checkpoint. partner: folder of the network that it is matched with.
     """
 
     folder: str
@@ -123,6 +123,7 @@ class Package:
     settings: Settings
     frontend: dict[str, Any] | None
     figure: str
+    partner: str | None = None
 
 
 @runtime_checkable

@@ -19,6 +19,7 @@ from speakerkd.data.sampler import fraction_of
 from speakerkd.data.utterances import Copies, Utterances, read_copies, read_utterances
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank_settings import FbankSettings
+from speakerkd.models.disentangled import DisentangledBranch, Uses
 from speakerkd.models.network import Network
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
 from speakerkd.models.trained_model import front_end_of, is_speech_model
@@ -158,12 +159,20 @@ class SpeakerTask(Task[DataSettings, SpeakerSettings]):
         return self.evaluate(embed_with(student))
 
     def packages(self, student: Network, teacher: Teacher) -> list[Package]:
-        """The voice's network, and the face's below `teacher/`."""
+        """The voice's network, and the face's below `teacher/`; of each also its parts apart, `inv/` and `inf/`."""
         assert teacher.network is not None and teacher.settings is not None
-        return [
-            Package("", "speaker", student, self.settings, self.metadata()["frontend"], self.metric),
-            Package("teacher", "face", teacher.network, teacher.settings, None, self.metric),
+        assert isinstance(student, DisentangledBranch) and isinstance(teacher.network, DisentangledBranch)
+        voice, face, frontend = student, teacher.network, self.metadata()["frontend"]
+        found = [
+            Package("", "speaker", voice, self.settings, frontend, self.metric, "teacher"),
+            Package("teacher", "face", face, teacher.settings, None, self.metric),
         ]
+        parts: tuple[Uses, ...] = ("inv", "inf")
+        for part in parts:
+            of_face = f"teacher/{part}"
+            found.append(Package(part, "speaker", voice.part(part), self.settings, frontend, self.metric, of_face))
+            found.append(Package(of_face, "face", face.part(part), teacher.settings, None, self.metric))
+        return found
 
     def metadata(self) -> dict[str, Any]:
         return {"frontend": frontend_of(self.data.directories) or {"mels": self.settings.mels}}

@@ -59,9 +59,15 @@ def _publish_each(folder: Path, parts: Parts, ema: Ema[Published] | None, studen
             student=package.network,
             settings=package.settings,
             frontend=package.frontend,
-            teacher=None if package.folder else teacher_record(parts, folder),
+            teacher=None if package.partner is None else _partner(package.partner, folder, parts, package.network.dim),
             labels=labels,
         )
+
+
+def _partner(name: str, folder: Path, parts: Parts, dim: int) -> dict[str, Any]:
+    """The record of the network of the same run that a voice's is matched with."""
+    settings = parts.teacher.settings if parts.teacher is not None else None
+    return {"name": getattr(settings, "name", "teacher"), "dim": dim, "weights": str(folder.absolute() / name)}
 
 
 def _chosen(folder: Path, parts: Parts, ema: Ema[Published] | None, figure: str | None = None) -> Published:
@@ -110,12 +116,6 @@ def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
         main = parts.teacher.main
         record |= {"name": main, "dim": parts.teacher.views[main].dim}
         archive = settings.several[main].archive or f"teacher.{main}.scp"
-    if parts.teacher.trainable:
-        return {
-            **record,
-            "name": getattr(parts.teacher.settings, "name", "teacher"),
-            "weights": str(folder.absolute() / "teacher"),
-        }
     if settings.online or settings.weights is not None:
         return {**record, "weights": settings.weights}
     for directory in experiment.data.directories:

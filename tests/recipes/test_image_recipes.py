@@ -73,3 +73,31 @@ def test_what_the_recipe_for_pairs_says_where_something_is_missing(tmp_path, wor
 def test_the_second_papers_tables_are_all_known():
     assert "Table 2: radar and optical pairs" in bash("recipes/paired_images/compare.sh", "--help").stdout
     assert "no table '8', known: 2 3 4 5 6 7" in bash("recipes/paired_images/compare.sh", "--tables", 8).stderr
+
+
+@pytest.mark.slow
+def test_two_views_of_digits_learn_together_from_nothing_to_the_papers_rows(tmp_path):
+    words = ["egs/digits_sensors/run.sh", "--work", tmp_path, "--scenarios", "cross", "--methods", "kdv1"]
+    words += ["--set", "train.epochs=1 train.evaluate_every=1 train.checkpoint_every=1"]
+    first = bash(*words)
+    assert first.returncode == 0, first.stderr
+    table = first.stdout.split("stage 4")[1].splitlines()[1:]
+    names = [
+        "picture-baseline",
+        "edges-baseline",
+        "picture_to_edges-kdv1",
+        "picture-disentangled",
+        "edges-disentangled",
+    ]
+    assert [row.split()[0] for row in table[2:7]] == names
+    assert "weights, millions" in table[0]
+    again = bash(*words, "--stop-stage", "3")
+    assert again.stdout.count("is trained already") == 4
+
+
+def test_the_third_papers_recipe_says_what_it_lacks(tmp_path):
+    missing = bash("recipes/disentangled/run.sh", "--work", tmp_path, "--stage", 3, "--stop-stage", 3)
+    assert missing.returncode == 1 and "images.json, make it with: bash" in missing.stderr
+    unknown = bash("recipes/disentangled/run.sh", "--work", tmp_path, "--corpus", "sonar")
+    assert unknown.returncode == 2 and "no corpus 'sonar'" in unknown.stderr
+    assert bash("recipes/disentangled/compare.sh", "--tables", "9").returncode == 2

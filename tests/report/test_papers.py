@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 from experiments import make_experiment
@@ -11,6 +12,7 @@ from speakerkd.errors import InputError
 from speakerkd.report.answer import figure_key, heading
 from speakerkd.report.papers import as_format, published_tables
 from speakerkd.report.published import all_published, published_for, published_row
+from speakerkd.report.results import read_result
 
 
 def test_all_753_published_figures_are_there():
@@ -75,3 +77,22 @@ def test_paths_of_a_comparison_are_the_tables_figures():
     assert figure_key("scores/trials_original.crops.all-10dB/eer_percent") == "eer_noise_10db"
     assert figure_key("match/acc_match_audio_to_face_o_fit/accuracy_percent") == "acc_match_audio_to_face_o_fit"
     assert heading("acc_match_audio_to_face_o_fit") == "A-F (O), linear map"
+
+
+def test_a_network_that_learnt_with_others_stands_where_the_third_paper_has_it(tmp_path):
+    """eurosat-disentangled/sar is Table 1's and Table 2's DisCoM-KD; a network of MS alone also Table 1's TEACHER."""
+    run = make_experiment(tmp_path / "eurosat-disentangled-seed2")
+    (run / "results.json").rename(tmp_path / "kept.json")
+    figures = {"classify": {"test": {"figures": {"f1_weighted": 71.0}}}}
+    for place in (run / "sar", tmp_path / "eurosat-ms-baseline"):
+        place.mkdir()
+        (place / "results.json").write_text(json.dumps(figures))
+    assert read_result(run / "sar").system == "eurosat-sar-disentangled"
+    cells, _ = published_tables(tmp_path, papers=["discom_kd"], tables=["1", "2"])
+    ours = {(row[1], row[2], row[3]) for row in cells[1:] if row[7] == "71.000"}
+    assert ours == {
+        ("1", "EuroSat MS -> SAR", "DisCoM-KD"),
+        ("2", "EuroSat SAR", "DisCoM-KD"),
+        ("1", "EuroSat MS -> SAR", "TEACHER"),
+        ("2", "EuroSat MS", "STUDENT"),
+    }

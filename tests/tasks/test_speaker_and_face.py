@@ -124,8 +124,62 @@ def test_two_networks_are_trained_and_published_together(faces, tmp_path):
     assert voice.dim == face.dim == 8
     trained = face.student.state_dict()
     assert not torch.equal(trained["projection.0.weight"], before["network.projection.0.weight"])
+    # each part apart: the same encoders, and of the classifier what stands on that part
+    assert voice.teacher.weights == str((tmp_path / "run/teacher").absolute())
+    x = torch.randn(2, 80, voice.settings.mels)
+    whole, outputs = voice.outputs(x), []
+    for number, part in enumerate(("inv", "inf")):
+        alone = load_trained_model(tmp_path / "run" / part)
+        outputs.append(alone.outputs(x))
+        assert torch.allclose(outputs[-1].embedding, whole.parts[number], atol=1e-5)
+        assert alone.teacher.weights == str((tmp_path / "run/teacher" / part).absolute())
+        assert load_trained_model(tmp_path / "run/teacher" / part).dim == alone.dim == 4
+    total = outputs[0].logits + outputs[1].logits - voice.student.classifier.bias
+    assert torch.allclose(total, whole.logits, atol=1e-5)
     with pytest.raises(InputError, match=r"set teacher\.online and teacher\.trainable"):
         train(check_experiment(small(faces, distill=[{"name": "disentangled"}]), "test"), tmp_path / "other")
+
+
+def test_a_recording_without_a_face_trains_the_voice_alone(faces, tmp_path):
+    """The face network sees the faces that there are and no black picture; the voice's terms are of all recordings."""
+    import shutil
+
+    some = tmp_path / "some"
+    shutil.copytree(faces, some)
+    aligned = read_table(some / "aligned.scp")
+    speakers = read_table(some / "utt2spk")
+    write_table(
+        some / "aligned.scp", {key: path for key, path in aligned.items() if speakers[key] in ("id000", "id001")}
+    )
+    both = {"teacher": {"online": True, "trainable": True, "name": "resnet18", "width": 0.03}}
+    both |= {"student__name": "resnet34", "student__width": 0.05, "distill": [{"name": "disentangled"}]}
+    parts = build_parts(check_experiment(small(some, **both), "test"))
+    assert parts.source.paired.sum() == len(parts.source.keys) // 2
+    seen = []
+    parts.teacher.network.register_forward_hook(lambda module, given, output: seen.append(len(given[0])))
+    losses = []
+    objective = parts.objectives.objectives["disentangled"]
+    objective.losses = lambda *networks, inner=objective.losses: losses.append(networks) or inner(*networks)
+    with join_processes(parts.experiment.train) as accelerator:
+        trainer = Trainer(parts, accelerator)
+        trainer.train_mode()
+        loader = trainer.open_loader()
+        batch = next(loader)
+        loader.close()
+        found = trainer.losses(batch)
+        with_face = int(parts.source.paired[batch.index.numpy()].sum())
+        assert 0 < with_face < len(batch.label) and seen == [with_face]
+        voice, face = losses[0]
+        assert len(voice.label) == len(batch.label) and face.label.tolist() == batch.label[batch.taught].tolist()
+        assert torch.isfinite(found.total)
+        batch.taught = batch.taught[:1]  # one face alone says nothing of its kind
+        found = trainer.losses(batch)
+        found.total.backward()
+        assert len(losses[1]) == 1 and seen == [with_face]
+        assert all(p.grad is None for p in parts.teacher.parameters())
+    both["distill"].append({"name": "margin"})
+    with pytest.raises(InputError, match="margin compares two networks sample by sample"):
+        build_parts(check_experiment(small(some, **both), "test"))
 
 
 def test_logits_on_two_views(faces, tmp_path):
