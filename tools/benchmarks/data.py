@@ -82,7 +82,7 @@ def speech(folder: Path, options: argparse.Namespace) -> None:
 def directory(folder: Path, count: int) -> None:
     """A data directory of `count` utterances: the same features under VoxCeleb2's keys, in arks of 20,000.
 
-    Of 2.1 s each, or shorter where they would take more than 4 GB. Without wav.scp, each of whose files costs a look.
+    Of 2.1 s each, or shorter where they would take more than 4 GB. Without wav.scp, whose files cost a look each.
     """
     from speakerkd.data.archive import FeatureArchive, write_ark
     from speakerkd.data.datadir import write_table
