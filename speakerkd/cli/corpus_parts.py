@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -50,7 +51,10 @@ def show_voxceleb(
         noisy = min(heard.recordings, cost.VOX1_TEST.recordings) if found["MUSAN"] or not musan else 0
         rates = cost.measure(seconds)
         print(f"\nVoxCeleb2 dev{'' if dev else ', all of it'}: {train.recordings:,} recordings, {train.hours:,.0f} h")
-        print(f"Measured in {seconds:g} s here: {rates}\n")
+        print(f"Measured in {seconds:g} s here: {rates}")
+        if busy := _busy(rates.cores):
+            print(busy)
+        print()
         costs = cost.stages(rates, train, tested, scored, systems=systems, noisy=noisy, lines=trials)
         print("\n".join(cost.tell(costs)))
         print(f"Training and scoring are those of {systems} systems at full width, 36 epochs, one after another.")
@@ -70,6 +74,16 @@ def _show_parts(parts: list[Part]) -> None:
             print(f"{'':8}{'':{width}}  {need}; lost without it: {part.needed}")
             fix = f"unpack {', '.join(p.name for p in part.packed)}" if part.packed else f"from {part.source}"
             print(f"{'':8}{'':{width}}  {fix}")
+
+
+def _busy(cores: int) -> str:
+    """What to think of a measurement beside other work; empty where there is little."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load <= 1.5 * cores:
+        return ""
+    return (
+        f"Other work runs here (load {load:.0f} on {cores} cores): these rates are too low, measure on a quiet machine."
+    )
 
 
 def _lines(path: Path) -> int:

@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
+from speakerkd.cli.corpus_parts import _busy
 from speakerkd.cli.main import run
+from speakerkd.corpora.voxceleb_parts import vox1_parts
 from speakerkd.data.datadir import DataDir
 from speakerkd.data.validate import validate
 from tests.corpora.conftest import Media, cut
@@ -207,6 +209,15 @@ def test_damage_is_named_with_its_file_and_nothing_is_half_written(disk, capsys,
     assert status == (1 if lists_at_fault else 0), err
 
 
+def test_a_folder_is_of_the_part_that_its_name_says(media):
+    """Or, where it is called wav alone, of the part whose speakers it holds: the test's are id10270 to id10309."""
+    for name in ("a/test/wav/idx/v/1.wav", "b/vox1_dev_wav/wav/idx/v/1.wav", "c/wav/id10270/v/1.wav"):
+        media.text(name, "x")
+    there = {root: [part.name for part in vox1_parts(media.root / root)[:2] if part.found] for root in ("a", "b", "c")}
+    test, dev = "VoxCeleb1 test, sound", "VoxCeleb1 dev, sound"
+    assert there == {"a": [test], "b": [dev], "c": [test]}
+
+
 def test_doctor_shows_each_part_and_stops_where_a_required_one_is_missing(disk, capsys, tmp_path):
     roots = ("--vox1", disk.root / "vox1", "--vox2", disk.root / "vox2", "--musan", disk.root / "musan")
     record = tmp_path / "left_out.tsv"
@@ -221,3 +232,8 @@ def test_doctor_shows_each_part_and_stops_where_a_required_one_is_missing(disk, 
     assert status == 1 and "PACKED  VoxCeleb2 dev, sound" in out and "unpack vox2_dev_aac_partaa" in out
     assert "required part is missing" in err
     assert speakerkd(capsys, "doctor", "--corpus", "voxcelebs")[0] == 1
+
+
+def test_a_measurement_beside_other_work_is_said_to_be_one(monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (11.4, 1.0, 1.0))
+    assert "load 11 on 2 cores" in _busy(2) and _busy(16) == ""
