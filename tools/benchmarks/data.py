@@ -117,7 +117,7 @@ def directory(folder: Path, count: int) -> None:
     opening = seconds(lambda: opened.append(read_utterances([folder])))
     code = (
         "import re, sys; from speakerkd.data.utterances import read_utterances as r\n"
-        "peak = lambda: int(re.search('VmHWM: *([0-9]+)', open('/proc/self/status').read())[1]) / 2**20\n"
+        "peak = lambda: int(re.search('VmHWM:.*?([0-9]+)', open('/proc/self/status').read())[1]) / 2**20\n"
         "before = peak(); kept = r(sys.argv[1:]); print(peak() - before)"
     )
     memory = float(subprocess.run([sys.executable, "-c", code, folder], capture_output=True, check=True).stdout)
