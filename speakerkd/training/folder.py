@@ -11,7 +11,7 @@ from typing import Any, Literal
 from speakerkd.config import read_yaml, to_yaml
 from speakerkd.errors import InputError
 from speakerkd.training.checkpoint import newest_step
-from speakerkd.training.experiment import Experiment, changed, flat, flatten
+from speakerkd.training.experiment import Experiment, changed, check_experiment, flat, flatten
 from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.lock import working_in
 from speakerkd.work.records import read_json
@@ -97,11 +97,15 @@ def _unwritable(folder: Path, error: OSError) -> InputError:
 def _refuse_other_settings(folder: Path, experiment: Experiment) -> None:
     path = folder / "config.yaml"
     try:
-        old = flatten(read_yaml(path))
+        written = read_yaml(path)
     except InputError as error:
         raise InputError(
             f"the run there has no readable config ({error.what})", path, "choose another --name"
         ) from error
+    try:
+        old = flat(check_experiment(written, path))  # a setting that came after it began had its default there
+    except InputError:
+        old = flatten(written)
     differences = changed(old, flat(experiment), HARMLESS)
     if differences:
         raise InputError(

@@ -76,3 +76,14 @@ def test_a_config_that_is_no_config_names_the_file(run, begun):
     with contextlib.ExitStack() as held, pytest.raises(InputError, match="config.yaml"):
         enter_folder(begun, run, True, held)
     assert newest_step(checkpoints(begun)) == 4
+
+
+def test_a_run_from_before_a_setting_was_added_is_resumed_with_its_default_and_no_other(run, begun):
+    config = yaml.safe_load((begun / "config.yaml").read_text())
+    assert config["train"].pop("clip_norm", "absent") != "absent"
+    (begun / "config.yaml").write_text(yaml.safe_dump(config))
+    with contextlib.ExitStack() as held:
+        assert enter_folder(begun, run, True, held) == "resumed"
+    values = {"task": "speaker", "data": {"train": "data/train"}, "train": {"clip_norm": 3.0}}
+    with contextlib.ExitStack() as held, pytest.raises(InputError, match=r"other settings: train\.clip_norm"):
+        enter_folder(begun, check_experiment(values, "test"), True, held)
