@@ -228,3 +228,9 @@ def test_what_cannot_be_is_said(directory, tmp_path):
     store_images(ImageCorpus("made", ["a", "b", "c"], {"train": pictures(1), "val": pictures(2)}), tmp_path / "other")
     with pytest.raises(InputError, match="other classes than"):
         build_task(settings([str(directory), str(tmp_path / "other")]))
+
+
+def test_a_figure_that_no_evaluation_gives_is_named_with_the_nearest(directory, tmp_path):
+    chosen = settings(directory, train={"epochs": 1, "steps_per_epoch": 1, "best": "f1_weighted_frist"})
+    with pytest.raises(InputError, match=r"no figure 'f1_weighted_frist', train\.best.*f1_weighted_first"):
+        train(chosen, tmp_path / "run")
