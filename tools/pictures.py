@@ -35,6 +35,14 @@ PUBLISHED = {
         "CIFAR-10, ResNet32x4 teaches ResNet8x4",
         TOP1,
     ),
+    "disentangled": (
+        "discom_kd",
+        "1",
+        "eurosat-ms_to_sar-",
+        "f1_weighted",
+        "EuroSAT, multi-spectral teaches radar",
+        F1,
+    ),
 }
 
 
