@@ -175,7 +175,11 @@ class _Side:
 
     def close(self, classes: list[str], more: dict[str, object]) -> None:
         mean, std = self.moments.result()
-        about = {"kind": self.kind, "size": [self.size, self.size], "stored": "array" if self.as_array else "files"}
+        about: dict[str, object] = {
+            "kind": self.kind,
+            "size": [self.size, self.size],
+            "stored": "array" if self.as_array else "files",
+        }
         about |= more
         write_json(self.folder / "images.json", {**about, "mean": mean, "std": std, "splits": self.counts})
         _write_lines(self.folder / "classes.txt", classes)
