@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.errors import InputError
+from speakerkd.work.reading import check_file
 
 Kind = Literal["voice", "face"]
+LARGEST = 1 << 20  # numbers of an embedding
 EXACT = 1_000_000  # entries up to which every one is compared
 WAIT = 60.0  # seconds that a second process waits for the first to finish writing
 APPLICATION = 0x53_4B_44_47  # says in the file's header whose it is
@@ -53,11 +55,12 @@ class Gallery:
 
     def __init__(self, path: Path | str, model: tuple[str, str, int] | None = None) -> None:
         self.path = Path(path)
-        if model is None and not self.path.is_file():
-            raise InputError("no such gallery", self.path, "make it with `speakerkd enroll`")
+        if model is None or self.path.is_symlink() or self.path.exists():
+            check_file(self.path, "gallery", "make it with `speakerkd enroll`")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with self._reading():
             self._base = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
+            self._base.execute("PRAGMA trusted_schema = OFF")  # a made-up file's views and triggers call nothing
             owner = self._base.execute("PRAGMA application_id").fetchone()[0]
             there = self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if there and owner != APPLICATION:
@@ -68,8 +71,15 @@ class Gallery:
                     for statement in filter(str.strip, TABLES.split(";")):
                         self._base.execute(statement)
             self._check(model)
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"not a gallery ({error})", self.path, "name another file") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Within the block whatever SQLite finds wrong with the file is an InputError."""
+        try:
+            yield
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            what = f"not a gallery, or a damaged one ({str(error):.200})"
+            raise InputError(what, self.path, "name another file, or enrol again into a new one") from error
 
     def _check(self, model: tuple[str, str, int] | None) -> None:
         known = self._base.execute("SELECT digest, name, dim FROM model").fetchone()
@@ -81,7 +91,9 @@ class Gallery:
         if model is not None and known[0] != model[0]:
             what = f"a gallery of another model, '{known[1]}', this one is '{model[1]}'"
             raise InputError(what, self.path, "use that model, or enrol into another file")
-        self.dim = 0 if known is None else int(known[2])
+        if known is not None and not (isinstance(known[2], int) and 0 < known[2] < LARGEST):
+            raise InputError("its embeddings' size is no number", self.path, "enrol again into a new one")
+        self.dim = 0 if known is None else known[2]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -105,12 +117,12 @@ class Gallery:
             raise InputError("an embedding is not finite", self.path, "leave the recording out")
         unit = _unit(vectors).astype("<f4")
         rows = [(name, kind, source, row.tobytes()) for source, row in zip(sources, unit, strict=True)]
-        with self._writing():
+        with self._reading(), self._writing():
             self._base.executemany("INSERT INTO entry (person, kind, source, vector) VALUES (?, ?, ?, ?)", rows)
 
     def remove(self, name: str) -> int:
         """Remove a person; returns how many embeddings went. Raises InputError where there is none of that name."""
-        with self._writing():
+        with self._reading(), self._writing():
             count = self._base.execute("DELETE FROM entry WHERE person = ?", (name,)).rowcount
         if not count:
             raise InputError(f"nobody is called '{name}'", self.path, "see `speakerkd enroll GALLERY --list`")
@@ -118,16 +130,24 @@ class Gallery:
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
-        rows = self._base.execute(
-            "SELECT person, sum(kind = 'voice'), sum(kind = 'face') FROM entry GROUP BY person ORDER BY person"
-        )
-        return [Person(*row) for row in rows]
+        with self._reading():
+            rows = self._base.execute(
+                "SELECT person, sum(kind = 'voice'), sum(kind = 'face') FROM entry GROUP BY person ORDER BY person"
+            )
+            return [Person(str(name), voices, faces) for name, voices, faces in rows]
 
     def export(self) -> tuple[list[str], list[str], NDArray[np.float32]]:
         """Of every embedding person, kind and vector: N names, N kinds, (N, D)."""
-        rows = self._base.execute("SELECT person, kind, vector FROM entry ORDER BY id").fetchall()
-        vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(len(rows), -1 if rows else 0)
-        return [row[0] for row in rows], [row[1] for row in rows], vectors
+        with self._reading():
+            rows = self._base.execute("SELECT person, kind, vector FROM entry ORDER BY id").fetchall()
+        for person, _, vector in rows:
+            if not isinstance(vector, bytes) or len(vector) != 4 * self.dim:
+                what = f"the embedding of '{person!s:.80}' has not {self.dim} numbers"
+                raise InputError(what, self.path, "remove and enrol that person again")
+        vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(len(rows), self.dim)
+        if not np.isfinite(vectors).all():
+            raise InputError("an embedding is not finite", self.path, "enrol again into a new one")
+        return [str(row[0]) for row in rows], [str(row[1]) for row in rows], vectors
 
     def index(self, kind: Kind = "voice") -> Index:
         """What probes are compared with: each person's mean embedding of a kind."""

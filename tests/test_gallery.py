@@ -143,3 +143,24 @@ def test_enrol_and_identify_as_a_user_types_them(model_dir, corpus, tmp_path, ca
     assert call("enroll", "team.db", "--remove", "P 0")[0] == 0
     assert call("enroll", "team.db", "--export", "all.npz")[0] == 0
     assert np.load("all.npz")["embedding"].shape == (4, 16)
+
+
+def test_a_damaged_gallery_is_refused_in_one_line(gallery, tmp_path):
+    """Its pages, its vectors, and what stands in its place."""
+    gallery.add("Ann", np.eye(4, dtype=np.float32)[:1], ["a.wav"])
+    gallery.close()
+    content = gallery.path.read_bytes()
+    place = tmp_path / "damaged.db"
+    for cut in (100, len(content) // 2, len(content) - 4096):
+        place.write_bytes(content[:cut])
+        with pytest.raises(InputError, match="gallery"):
+            Gallery(place, MODEL).export()
+    place.write_bytes(content)
+    with sqlite3.connect(place) as base:
+        base.execute("UPDATE entry SET vector = x'00'")
+    with pytest.raises(InputError, match="the embedding of 'Ann' has not 4 numbers"):
+        Gallery(place, MODEL).index()
+    place.unlink()
+    os.mkfifo(place)
+    with pytest.raises(InputError, match="a named pipe in place of the gallery"):
+        Gallery(place, MODEL)

@@ -79,6 +79,8 @@ def read_classes(directory: Path | str) -> list[str]:
     if not path.is_file():
         raise InputError("no class names", path, MADE_BY)
     names = [line.strip() for line in read_text(path, "save it as text, one class a line").splitlines() if line.strip()]
+    if not names:
+        raise InputError("no class names in it", path, MADE_BY)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"class '{repeated[0]}' stands there twice", path, "give each class its own name")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from speakerkd.config import Settings
+from speakerkd.config import Settings, parse
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embeddings import Embeddings
 from speakerkd.evaluation.score import mean_crops, score_cosine, score_crops
@@ -56,7 +56,7 @@ def protocol_of(embeddings: Embeddings, wanted: ProtocolName | None, where: obje
         fix = "use --protocol crops or mean" if crops else "use --protocol whole, or embed with --protocol crops"
         raise InputError(f"protocol {name}, but these embeddings are {has}", where, fix)
     own = embeddings.made.get("frames")
-    return Protocol(name=name, crops=crops or 1, **({"frames": own} if own else {}))
+    return parse(Protocol, {"name": name, "crops": crops or 1, **({"frames": own} if own else {})}, where)
 
 
 def vectors(protocol: Protocol, values: NDArray) -> NDArray:
