@@ -38,6 +38,20 @@ size_of() { # size_of CONFIG: the file `size` that is laid over it, a face netwo
     [ -z "$size" ] || [ ! -f "$own" ] || echo "$own"
 }
 
+compare_with() { # compare_with BASELINE: is each other system better than this one, where it is among them?
+    [[ " $systems " == *" $1 "* ]] || return 0
+    local system
+    for system in $systems; do
+        # shellcheck disable=SC2046
+        [ "$system" = "$1" ] || speakerkd compare $(all_seeds "$system") --baseline $(all_seeds "$1")
+    done
+}
+
+all_seeds() { # all_seeds SYSTEM: its experiments' folders
+    local seed
+    for seed in $seeds; do folder_of "$1" "$seed"; done
+}
+
 each_set() { # each_set "a.b=c d=e": --set a.b=c --set d=e
     # shellcheck disable=SC2086
     [ -z "$*" ] || printf -- '--set %s ' $*

@@ -74,9 +74,8 @@ if stage_is 1 "data directories"; then
 fi
 if stage_is 2 "Fbank, faces, teacher"; then
     need 1 "$data"/{train,$scored}/wav.scp
-    if [ "$systems" != baseline ] && [ ! -f "$data/train/face.scp" ]; then
-        echo "run.sh: error: no faces in $data/train (dev/mp4 of VoxCeleb2), nothing can teach: give --systems baseline" >&2; exit 1
-    fi
+    [ "$systems" = baseline ] || [ -f "$data/train/face.scp" ] ||
+        fail 1 "no faces in $data/train (dev/mp4 of VoxCeleb2), nothing can teach: give --systems baseline"
     for part in $(printf '%s\n' train test $scored | sort -u); do
         [ ! -d "$data/$part" ] || speakerkd fbank "$data/$part" --jobs "$jobs"
         [ ! -f "$data/$part/face.scp" ] || speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05 $([ "$corpus" != voxceleb ] || echo --pack)
@@ -133,12 +132,6 @@ if stage_is 6 "report"; then
     folders=()
     collect() { need 4 "$3/results.json"; folders+=("$3"); }
     for_each collect
-    if [[ " $systems " == *" baseline "* ]]; then # is it better than no teaching?
-        of() { for seed in $seeds; do folder_of "$1" "$seed"; done; }
-        for system in $systems; do
-            # shellcheck disable=SC2046
-            [ "$system" = baseline ] || speakerkd compare $(of "$system") --baseline $(of baseline)
-        done
-    fi
+    compare_with baseline
     speakerkd report "${folders[@]}" --out "$exp.html" $([ "$corpus" != voxceleb ] || echo --left-out "$data/left_out.tsv") $([ "$published" = false ] || echo --published)
 fi

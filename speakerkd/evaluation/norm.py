@@ -23,12 +23,6 @@ class CohortStatistics:
     std: NDArray
 
 
-def subtract_mean(values: NDArray, mean: NDArray) -> NDArray:
-    """values (..., D) less mean (D,), in place."""
-    values -= mean.astype(values.dtype)
-    return values
-
-
 def mean_embedding(values: NDArray) -> NDArray:
     """Mean over all vectors of a table (..., D), as (D,) float64, without a copy of the table."""
     return values.reshape(-1, values.shape[-1]).mean(0, dtype=np.float64)

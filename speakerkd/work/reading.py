@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from speakerkd.errors import InputError
 
@@ -37,7 +37,7 @@ def check_file(path: Path | str, what: str = "file", fix: str = "check the path"
     return status
 
 
-def open_file(path: Path | str, what: str = "file", fix: str = "check the path") -> BinaryIO:
+def open_file(path: Path | str, what: str = "file", fix: str = "check the path") -> BufferedReader:
     """Open a regular file to read its bytes. Raises InputError as `check_file` does, and where reading is refused."""
     check_file(path, what, fix)
     try:
