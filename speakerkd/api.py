@@ -144,7 +144,18 @@ class Model:
     def similarity(
         self, first: Recording, second: Recording, protocol: ProtocolName | None = None, *, rate: int | None = None
     ) -> float:
-        """Score of two recordings under a protocol, by default the model's own; higher is more alike."""
+        """Score of two recordings; higher is more alike.
+
+        Parameters
+        ----------
+        protocol: `whole` or `mean`: the cosine, in [-1, 1]; `crops`: minus the mean distance of crops, in [-2, 0];
+            None: the model's own.
+        rate: in Hz, of recordings that are arrays of samples.
+
+        Raises
+        ------
+        InputError: naming what cannot be read.
+        """
         return float(self._scores([first], [second], protocol, rate)[0])
 
     def _scores(
@@ -187,8 +198,19 @@ class Model:
     ) -> Verdict | list[Verdict]:
         """Score two recordings under the model's protocol and decide, by the best threshold that is known.
 
-        In this order: the given one, the calibration beside the model, the EER threshold of a list it was scored on.
-        Two lists of one length are compared pair by pair. rate: of recordings that are arrays.
+        Parameters
+        ----------
+        first, second: a recording each, or two lists of one length, compared pair by pair.
+        threshold: None takes the calibration beside the model, else the EER threshold of a list it was scored on.
+        rate: in Hz, of recordings that are arrays of samples.
+
+        Returns
+        -------
+        A `Verdict`, of lists a list of them; its `same` is None where no threshold is known.
+
+        Raises
+        ------
+        InputError: naming what cannot be read; for lists of different lengths.
         """
         if isinstance(first, list) and isinstance(second, list):
             if len(first) != len(second):
@@ -250,8 +272,11 @@ class Model:
     def faces(self, pictures: Picture | Sequence[Picture]) -> NDArray[np.float32]:
         """Faces of pictures (or videos) as the model compares them with voices: (N, D), of one (D,), of length 1.
 
-        The largest face is found, aligned, and put through the teacher and the projection head. Raises InputError
-        naming a file without a face, and where the teacher's weights are not to be found.
+        The largest face is found, aligned, and put through the teacher and the projection head.
+
+        Raises
+        ------
+        InputError: naming a file without a face; where the teacher's weights are not to be found.
         """
         from speakerkd.frontend.faces import face_of
 
@@ -304,8 +329,19 @@ class Model:
     ) -> Match:
         """Which face belongs to a voice (`audio`, `faces`), or which voice to a face (`face`, `audios`).
 
-        Cosines between the one and every option, highest first; an option may stand without a list. rate: of recordings
-        that are arrays.
+        Parameters
+        ----------
+        audio, face: the probe, one of the two.
+        faces, audios: the options; one may stand without a list.
+        rate: in Hz, of recordings that are arrays of samples.
+
+        Returns
+        -------
+        The options by falling cosine with the probe, in [-1, 1].
+
+        Raises
+        ------
+        InputError: for another combination; naming what cannot be read; as `faces` does.
         """
         shown, heard = _listed(faces), _listed(audios)
         if audio is not None and shown and face is None and not heard:
@@ -366,10 +402,16 @@ def load(
 ) -> Model:
     """Load a trained model: the given experiment directory, else $SPEAKERKD_MODEL, else exp/latest.
 
-    device: cpu, cuda, mps (Apple) or auto. teacher_weights: where the face teacher's weights are, if they have moved.
-    vad: leave out what is not speech before embedding (silero-vad). truncated: "keep" what is there of a recording of
-    which a part is missing, with a warning, or "refuse" it. Raises InputError, saying how to get a model, where
-    there is none.
+    Parameters
+    ----------
+    device: cpu, cuda, mps (Apple) or auto.
+    teacher_weights: where the face teacher's weights are, if they have moved.
+    vad: leave out what is not speech before embedding (silero-vad).
+    truncated: "keep" what is there of a recording of which a part is missing, with a warning, or "refuse" it.
+
+    Raises
+    ------
+    InputError: where there is no model, saying how to get one.
     """
     from speakerkd.evaluation.model import load_speaker_model
 
