@@ -289,6 +289,11 @@ class Model:
         """Raises InputError, saying why, where this model cannot be matched with faces."""
         _ = self._teacher
 
+    @property
+    def face_teacher(self) -> FaceNetwork:
+        """The frozen face network that taught this model; raises InputError where there is none, or no weights."""
+        return self._teacher
+
     def aligned_faces(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Aligned faces (N, 112, 112, 3) of RGB as the model compares them with voices: (N, D), of length 1."""
         import torch
@@ -345,7 +350,7 @@ class Model:
         """
         shown, heard = _listed(faces), _listed(audios)
         if audio is not None and shown and face is None and not heard:
-            return _ranked(audio, self.embed([audio], "mean", rate=rate), shown, self.faces(shown))
+            return ranked(audio, self.embed([audio], "mean", rate=rate), shown, self.faces(shown))
         if face is not None and heard and audio is None and not shown:
             return self.match_voices(face, heard, rate=rate)
         raise InputError("give audio and faces, or face and audios", "match", "name one probe and at least one option")
@@ -353,10 +358,11 @@ class Model:
     def match_voices(self, face: Picture, audios: Recording | Sequence[Recording], *, rate: int | None = None) -> Match:
         """Which voice belongs to a face: cosines between the picture and every recording, highest first."""
         heard = _listed(audios)
-        return _ranked(face, self.faces([face]), heard, self.embed(heard, "mean", rate=rate))
+        return ranked(face, self.faces([face]), heard, self.embed(heard, "mean", rate=rate))
 
 
-def _ranked(probe: object, one: NDArray[Any], options: Sequence[object], many: NDArray[Any]) -> Match:
+def ranked(probe: object, one: NDArray[Any], options: Sequence[object], many: NDArray[Any]) -> Match:
+    """Options with embeddings (N, D) by falling cosine with a probe's (1, D)."""
     cosines = (many @ one[0]).tolist()
     rows = [Candidate(_name(option, place), cosines[place], place) for place, option in enumerate(options)]
     return Match(_name(probe, 0), sorted(rows, key=lambda row: -row.similarity))

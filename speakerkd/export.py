@@ -6,13 +6,22 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from speakerkd.api import load
+from speakerkd.api import Model, load
+from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
+from speakerkd.evaluation.metrics import eer, sort_scores
+from speakerkd.evaluation.protocol import Protocol, scores, vectors
+from speakerkd.evaluation.recordings import audio_under
+from speakerkd.frontend.mtcnn_onnx import NETWORKS
 from speakerkd.models.onnx_export import Exported, export_onnx
+from speakerkd.models.onnx_faces import write_faces
 from speakerkd.models.trained_model import DESCRIPTION, WEIGHTS, read_description
+from speakerkd.onnx_model import OnnxModel
 from speakerkd.version import __version__
 from speakerkd.work.files import whole_dir
 from speakerkd.work.records import read_json
+
+MOST_EER = 0.001  # between torch's EER on a list and the exported files', a share
 
 
 def export_model(
@@ -21,13 +30,72 @@ def export_model(
     *,
     reads: Literal["waveform", "fbank"] = "fbank",
     int8: bool = False,
+    faces: bool = True,
+    teacher_weights: Path | str | None = None,
+    trials: Path | str | None = None,
+    audio_root: Path | str | None = None,
+    most_eer: float = MOST_EER,
 ) -> Exported:
-    """Export an experiment as ONNX files, with the threshold that `verify` would use; see `export_onnx`."""
-    model = load(experiment, device="cpu")
+    """Export an experiment as ONNX files, with the threshold that `verify` would use; see `export_onnx`.
+
+    Parameters
+    ----------
+    faces: for a model that a face network taught, add the detector and that network, so that `match` runs too. Where
+        the teacher's weights are not at hand, onnx.json says so under `no_faces`.
+    trials, audio_root: a labelled list, and the folder that its paths start from: its EER is computed by torch and by
+        the files, and more than `most_eer` (a share) between them is refused.
+
+    Raises
+    ------
+    InputError: where the files differ from torch, in embeddings or EER; nothing then stays.
+    """
+    model = load(experiment, device="cpu", teacher_weights=teacher_weights)
     threshold, source = model.threshold
     record = {"threshold": threshold, "threshold_source": source if threshold is not None else ""}
     target = Path(to) if to is not None else Path(experiment) / "onnx"
-    return export_onnx(model.package, target, reads=reads, int8=int8, record=record)
+    if (trials is None) != (audio_root is None):
+        raise InputError("a list without its recordings' folder, or the other way round", "export", "give both")
+
+    def more(folder: Path) -> dict[str, Any]:
+        if not faces or model.package.teacher is None:
+            return {}
+        try:
+            return {"faces": write_faces(model.face_teacher, folder)}
+        except InputError as error:
+            for name in (*NETWORKS, "face"):
+                (folder / f"{name}.onnx").unlink(missing_ok=True)
+            return {"no_faces": str(error)}
+
+    def check(folder: Path) -> dict[str, Any]:
+        if trials is None or audio_root is None:
+            return {}
+        ours, theirs = eer_both(model, OnnxModel(folder), Path(trials), Path(audio_root))
+        if abs(ours - theirs) > most_eer:
+            what = f"EER {100 * theirs:.3f} % by the exported files, {100 * ours:.3f} % by torch on {trials}"
+            raise InputError(what, target, "export without --int8" if int8 else "report this network")
+        return {"eer": {"list": Path(trials).name, "torch": ours, "onnx": theirs}}
+
+    return export_onnx(model.package, target, reads=reads, int8=int8, record=record, more=more, check=check)
+
+
+def eer_both(model: Model, exported: OnnxModel, trials: Path, root: Path) -> tuple[float, float]:
+    """The EER (a share) of a labelled list under the model's protocol, by torch and by exported files."""
+    listed = read_trials(trials)
+    if listed.label is None:
+        raise InputError("a list without labels", trials, "give one whose trials are marked as target or not")
+    sides = []
+    for names in (listed.enrol_names, listed.test_names):
+        sounds, reasons = audio_under(root, names)
+        if reasons:
+            name, why = next(iter(reasons.items()))
+            raise InputError(f"{len(reasons)} recordings missing, {name}: {why}", trials, "give another --audio-root")
+        sides.append([sounds[name].path for name in names])
+    protocol = Protocol(name=model.package.protocol)
+    found = []
+    for one in (model, exported):
+        enrol, test = (vectors(protocol, one.embed(files, protocol.name)) for files in sides)
+        found.append(eer(sort_scores(scores(protocol, enrol, test, listed.enrol, listed.test), listed.label)))
+    return found[0], found[1]
 
 
 def export_card(experiment: Path | str, to: Path | str | None = None) -> Path:

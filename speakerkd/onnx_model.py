@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from speakerkd.api import Match, ranked
 from speakerkd.config import parse
+from speakerkd.data.sounds import read_sounds
 from speakerkd.errors import InputError
+from speakerkd.evaluation.embeddings import Embeddings, write_embeddings
+from speakerkd.evaluation.model import find_model
+from speakerkd.evaluation.settings import ProtocolName
 from speakerkd.frontend.audio import read_audio
 from speakerkd.frontend.fbank_settings import FbankSettings
+from speakerkd.frontend.sounds import record_sound
 from speakerkd.frontend.truncation import Truncated
+from speakerkd.onnx_faces import OnnxFaces
+from speakerkd.version import __version__
 from speakerkd.work.files import digest
 from speakerkd.work.records import read_json
+from speakerkd.work.rejected import Rejected
 
 MODEL, HEAD, FBANK, RECORD = "model.onnx", "head.onnx", "fbank.onnx", "onnx.json"
 CROPS, FRAMES, SHORTEST = 10, 400, 100  # as `evaluation.protocol`, which needs torch
@@ -34,6 +44,15 @@ class Record(BaseModel):
     weights: str
     threshold: float | None = Field(None, description="scores at or above it are of one speaker")
     threshold_source: str = ""
+    teacher: dict[str, Any] | None = None
+    faces: dict[str, Any] | None = Field(None, description="how the face teacher beside it takes pictures")
+    no_faces: str = Field("", description="why there is no face teacher beside it")
+    eer: dict[str, Any] | None = Field(None, description="list, torch and onnx: EERs that were compared")
+
+
+def read_record(folder: Path) -> Record:
+    """The checked content of a folder's onnx.json."""
+    return read_json(folder / RECORD, Record, EXPORT)
 
 
 class OnnxModel:
@@ -43,7 +62,7 @@ class OnnxModel:
     """
 
     def __init__(self, directory: Path | str, threads: int = 0, truncated: Truncated = "refuse") -> None:
-        self._truncated: Truncated = truncated
+        self.truncated: Truncated = truncated
         try:
             import onnxruntime
         except ImportError as error:
@@ -53,7 +72,7 @@ class OnnxModel:
             self.directory = folder = folder / "onnx"
         if not (folder / RECORD).is_file():
             raise InputError("no exported model here", folder, EXPORT)
-        self.record = read_json(folder / RECORD, Record, EXPORT)
+        self.record = read_record(folder)
         if not (folder / FBANK).is_file():
             what = "an export without fbank.onnx, which makes its input of recordings"
             raise InputError(
@@ -70,6 +89,7 @@ class OnnxModel:
         ]
         self._session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=providers)
         self._fbank = onnxruntime.InferenceSession(str(folder / FBANK), options, providers=providers)
+        self._options = options
         self._head: Any = None
         if (folder / HEAD).is_file():
             self._head = onnxruntime.InferenceSession(str(folder / HEAD), options, providers=providers)
@@ -84,7 +104,7 @@ class OnnxModel:
         return found if many else found[0]
 
     def _one(self, recording: Any, protocol: str) -> NDArray[np.float32]:
-        samples = read_audio(recording, self.settings.rate, truncated=self._truncated)
+        samples = read_audio(recording, self.settings.rate, truncated=self.truncated)
         if self.settings.frames(len(samples)) == 0:
             where = recording if isinstance(recording, str | Path) else "a recording"
             raise InputError(f"{len(samples)} samples, less than one window", where, "leave the recording out")
@@ -115,6 +135,31 @@ class OnnxModel:
         (found,) = self._head.run(None, {"teacher": np.ascontiguousarray(teacher, np.float32)})
         return found
 
+    def faces(self, pictures: Any) -> NDArray[np.float32]:
+        """Faces of pictures as `speakerkd.Model.faces` gives them: (D,) of one, (N, D) of a list."""
+        many = isinstance(pictures, list | tuple)
+        found = self.project(self._faces.embed(list(pictures) if many else [pictures]))
+        return found if many else found[0]
+
+    @cached_property
+    def _faces(self) -> OnnxFaces:
+        if self.record.faces is None:
+            if self.record.teacher is None:
+                what, fix = "this model has no face teacher", "use one that a face network taught"
+            else:
+                what, fix = "exported without the face teacher", "export again where its weights are, with --faces"
+            raise InputError(f"{what}{': ' if self.record.no_faces else ''}{self.record.no_faces}", self.directory, fix)
+        return OnnxFaces(self.directory, self.record.faces.get("pixels"), self._options)
+
+    def match(self, audio: Any, faces: Sequence[Any]) -> Match:
+        """Which face belongs to a voice: cosines, highest first."""
+        seen = self.faces(list(faces))
+        return ranked(audio, self.embed([audio], "mean"), faces, seen)
+
+    def match_voices(self, face: Any, audios: Sequence[Any]) -> Match:
+        """Which voice belongs to a face: cosines, highest first."""
+        return ranked(face, self.faces([face]), audios, self.embed(list(audios), "mean"))
+
     def similarity(self, first: Any, second: Any, *, rate: int | None = None) -> float:
         """Score of two recordings under the model's protocol; higher is more alike."""
         a, b = self.embed([first, second], self.record.protocol, rate=rate)
@@ -134,3 +179,36 @@ class OnnxModel:
 def _at_least(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     """Features (T, F) repeated from their beginning to so many frames, where they are fewer."""
     return features if len(features) >= frames else features[np.arange(frames) % len(features)]
+
+
+def open_exported(given: Path | None, truncated: Truncated = "refuse") -> OnnxModel:
+    """The exported model of a folder, or of the folder `onnx` in the experiment that a command would use."""
+    return OnnxModel(find_model(given), truncated=truncated)
+
+
+def embed_exported(
+    directory: Path, out: Path, model: OnnxModel, protocol: ProtocolName | None, max_rejected: float
+) -> tuple[Path, Rejected]:
+    """Embed the recordings of a data directory's wav.scp (and segments) into one file, without torch.
+
+    Returns the file and the account of what was refused. Raises InputError where that is more than `max_rejected`.
+    """
+    name = protocol or model.record.protocol
+    rejected = Rejected(out, max_rejected)
+    keys, values = [], []
+    for key, sound in read_sounds(directory).items():
+        try:
+            samples = record_sound(sound, model.settings.rate, model.truncated).samples, model.settings.rate
+            values.append(model.embed(samples, "whole" if name == "whole" else "crops"))
+            keys.append(key)
+        except InputError as error:
+            rejected.refuse(key, error)
+    rejected.take(len(keys))
+    rejected.close()
+    if not keys:
+        raise InputError("no recording could be embedded", directory, f"see {out.name}.rejected")
+    made: dict[str, str | int] = {"protocol": name, "digest": model.record.model, "data": str(directory)}
+    made |= {"version": __version__, "runtime": "onnx"}
+    if name != "whole":
+        made |= {"crops": CROPS, "frames": FRAMES}
+    return write_embeddings(out, Embeddings(keys, np.stack(values), made)), rejected

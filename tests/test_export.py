@@ -5,20 +5,30 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx_recogniser
 import pytest
 import torch
+from conftest import save_tiny
+from PIL import Image
 
 import speakerkd
+from speakerkd.cli.main import run
+from speakerkd.distill.projection import ProjectionHead
 from speakerkd.errors import InputError
 from speakerkd.export import export_card, export_model
+from speakerkd.frontend.faces import FaceDetector
 from speakerkd.frontend.fbank import fbank
 from speakerkd.frontend.fbank_settings import FbankSettings
+from speakerkd.models.face import FaceSettings, build_face
+from speakerkd.models.face_network import embed_pictures
 from speakerkd.models.onnx_export import KaldiFbank
+from speakerkd.models.onnx_faces import write_faces
 from speakerkd.models.speaker import SpeakerSettings, build_speaker
-from speakerkd.models.trained_model import save_trained_model
-from speakerkd.onnx_model import OnnxModel
+from speakerkd.models.trained_model import load_trained_model, save_trained_model
+from speakerkd.onnx_model import OnnxModel, read_record
+from speakerkd.teachers.load import find_teacher
 
-pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
 
@@ -128,3 +138,112 @@ def test_a_card_folder_is_a_model(tiny, tmp_path, corpus):
     assert same == pytest.approx(1, abs=1e-5)
     with pytest.raises(InputError, match="already"):
         export_card(tiny, tmp_path / "card")
+
+
+def _without_torch(*arguments):
+    """The exit status, output and errors of a command in a process that cannot import torch."""
+    code = "import sys; sys.modules['torch'] = None\nfrom speakerkd.cli.main import run; run(sys.argv[1:])"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A model whose face teacher, an ONNX file, looks at the mean colours of a face."""
+    folder = tmp_path_factory.mktemp("taught")
+    found = find_teacher("onnx", onnx_recogniser.write(folder / "teacher.onnx", listed=True))
+    package = load_trained_model(save_tiny(folder / "first"))
+    save_trained_model(
+        folder / "taught",
+        task="speaker",
+        student=package.student,
+        settings=package.settings,
+        frontend=package.frontend,
+        head=ProjectionHead(onnx_recogniser.DIM, 16),
+        teacher={"name": found.name, "dim": onnx_recogniser.DIM, "digest": found.digest, "weights": str(found.weights)},
+    )
+    return folder / "taught"
+
+
+def test_voices_and_faces_are_matched_without_torch_as_with_it(taught, corpus, tmp_path):
+    data = pytest.importorskip("skimage.data")
+    portrait = data.astronaut()[:256, 100:356]
+    for name, tint in (("a.png", [1, 1, 1]), ("b.png", [1, 0.4, 0.4])):
+        Image.fromarray((portrait * np.array(tint)).astype(np.uint8)).save(tmp_path / name)
+    Image.fromarray(np.full((90, 90, 3), 80, np.uint8)).save(tmp_path / "none.png")
+    export_model(taught, tmp_path / "onnx")
+    voice, files = corpus.root / f"{corpus.keys[1]}.wav", [tmp_path / "a.png", tmp_path / "b.png"]
+    common = ("--runtime", "onnx", "--model", tmp_path / "onnx", "--json")
+    status, out, err = _without_torch("match", "--audio", voice, "--faces", *files, *common)
+    assert status == 0, err
+    theirs = speakerkd.load(taught, "cpu").match(audio=voice, faces=files)
+    ours = json.loads(out)["candidates"]
+    assert [c["path"] for c in ours] == [c.path for c in theirs.candidates]
+    assert [c["similarity"] for c in ours] == pytest.approx([c.similarity for c in theirs.candidates], abs=3e-3)
+    status, _, err = _without_torch("match", "--face", tmp_path / "none.png", "--audios", voice, *common)
+    assert status == 1 and "no face found" in err and len(err.splitlines()) == 1
+
+
+def test_without_the_teachers_weights_the_voice_is_exported_and_that_is_said(tiny, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(["export", str(tiny), "--onnx", "--to", str(tmp_path / "onnx")])
+    assert not end.value.code and "without faces: the weights of the teacher" in capsys.readouterr().out
+    assert not (tmp_path / "onnx/pnet.onnx").exists()
+    with pytest.raises(InputError, match="exported without the face teacher"):
+        OnnxModel(tmp_path / "onnx").faces(["x.png"])
+
+
+def test_a_face_network_of_torch_is_exported_with_its_pixels(tmp_path):
+    torch.manual_seed(0)
+    network = build_face(FaceSettings(name="resnet18", width=0.1, embedding=16)).eval()
+    assert write_faces(network, tmp_path) == {"pixels": None}
+    crops = np.random.default_rng(1).integers(0, 256, (3, 112, 112, 3), np.uint8)
+    session = onnxruntime.InferenceSession(str(tmp_path / "face.onnx"), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"pictures": crops})
+    np.testing.assert_allclose(found, embed_pictures(network, torch.from_numpy(crops)).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_detector_without_torch_finds_the_same_faces(tmp_path):
+    data = pytest.importorskip("skimage.data")
+    write_faces(build_face(FaceSettings(name="resnet18", width=0.1, embedding=16)).eval(), tmp_path)
+    portrait = data.astronaut()[:256, 100:356]
+    pictures = [
+        portrait,
+        np.hstack([portrait, portrait[:, ::-1]]),
+        portrait[::3, ::3],
+        np.full((99, 70, 3), 90, np.uint8),
+    ]
+    for ours, theirs in zip(FaceDetector(exported=tmp_path).find(pictures), FaceDetector().find(pictures), strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            assert ours.count == theirs.count
+            np.testing.assert_allclose(ours.landmarks, theirs.landmarks, atol=0.01)
+            np.testing.assert_allclose(ours.box, theirs.box, atol=0.01)
+
+
+def test_a_list_is_scored_by_both_and_another_eer_is_refused(tiny, corpus, tmp_path, monkeypatch):
+    settings = {"trials": corpus.trials, "audio_root": corpus.root}
+    export_model(tiny, tmp_path / "onnx", **settings)
+    record = read_record(tmp_path / "onnx")
+    assert record.eer["list"] == "trials_o" and record.eer["torch"] == pytest.approx(record.eer["onnx"], abs=1e-3)
+    monkeypatch.setattr("speakerkd.export.eer_both", lambda *_: (0.05, 0.07))
+    with pytest.raises(InputError, match=r"EER 7.000 % by the exported files, 5.000 % by torch"):
+        export_model(tiny, tmp_path / "other", **settings)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_data_directory_is_embedded_without_torch(exported, tiny, corpus, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = (corpus.data / "wav.scp").read_text().splitlines()[:3]
+    (data / "wav.scp").write_text("\n".join([*lines, f"zz/gone {tmp_path}/gone.wav"]) + "\n")
+    common = ("--runtime", "onnx", "--model", exported.directory, "--out", tmp_path / "e.npz")
+    status, out, err = _without_torch("embed", data, *common)
+    assert status == 1 and "rejected" in err and not (tmp_path / "e.npz").exists()
+    status, out, err = _without_torch("embed", data, *common, "--max-rejected", "0.3")
+    assert status == 0 and "4 in, 3 out" in out, err
+    found = np.load(tmp_path / "e.npz")
+    files = [line.split()[1] for line in lines]
+    theirs = speakerkd.load(tiny, "cpu").embed(files, "crops")
+    assert found["embedding"].shape == (3, 10, 16) and (found["embedding"] * theirs).sum(-1).min() > 0.999

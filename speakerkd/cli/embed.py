@@ -14,11 +14,11 @@ from pydantic import Field
 
 from speakerkd.cli.options import verb
 from speakerkd.cli.shared import Rejection
-from speakerkd.evaluation.settings import ModelSettings, ProtocolName
+from speakerkd.evaluation.settings import ProtocolName, RuntimeSettings
 from speakerkd.frontend.truncation import Truncation
 
 
-class EmbedOptions(Truncation, Rejection, ModelSettings):
+class EmbedOptions(Truncation, Rejection, RuntimeSettings):
     """What is embedded, how, and where it goes."""
 
     directory: Path = Field(description="data directory with feats.scp or wav.scp")
@@ -31,6 +31,14 @@ class EmbedOptions(Truncation, Rejection, ModelSettings):
 @verb("directory", cost="directory")
 def embed(settings: EmbedOptions) -> None:
     """Embed the recordings and say what became of them."""
+    if settings.runtime == "onnx":
+        from speakerkd.onnx_model import embed_exported, open_exported
+
+        model = open_exported(settings.model, settings.truncated)
+        arguments = settings.directory, settings.out, model, settings.protocol, settings.max_rejected
+        written, account = embed_exported(*arguments)
+        print(f"embed {settings.directory}: {account}; {written}")
+        return
     from speakerkd.evaluation.embed_directory import embed_directory
     from speakerkd.work.progress import bar
 
@@ -46,5 +54,5 @@ def embed(settings: EmbedOptions) -> None:
             progress=progress,
         )
     already = "done already, from the same files, with the same settings and code"
-    account = already if rejected is None else str(rejected)
-    print(f"embed {settings.directory}: {account}; {path}")
+    told = already if rejected is None else str(rejected)
+    print(f"embed {settings.directory}: {told}; {path}")

@@ -29,6 +29,11 @@ class ExportOptions(Settings):
         "fbank", description="what model.onnx takes; beside fbank, fbank.onnx makes it of a waveform"
     )
     int8: bool = Field(False, description="weights in 8 bits: a quarter of the size")
+    faces: bool = Field(True, description="add the face detector and the teacher, so that match runs without torch")
+    teacher_weights: Path | None = Field(None, description="weights of the face teacher, if they have moved")
+    trials: Path | None = Field(None, description="labelled list whose EER by torch and by the files is compared")
+    audio_root: Path | None = Field(None, description="folder that the list's paths start from")
+    most_eer: float = Field(0.1, ge=0, le=100, description="most that the two EERs may differ, in per cent")
 
     @model_validator(mode="after")
     def _one_kind(self) -> ExportOptions:
@@ -41,10 +46,27 @@ class ExportOptions(Settings):
 def export(settings: ExportOptions) -> None:
     """Write the files and say how near they are."""
     from speakerkd.export import export_card, export_model
+    from speakerkd.onnx_model import read_record
 
     if settings.card:
         print(f"{export_card(settings.experiment, settings.to)}: model card, weights and description")
         return
-    found = export_model(settings.experiment, settings.to, reads=settings.reads, int8=settings.int8)
+    found = export_model(
+        settings.experiment,
+        settings.to,
+        reads=settings.reads,
+        int8=settings.int8,
+        faces=settings.faces,
+        teacher_weights=settings.teacher_weights,
+        trials=settings.trials,
+        audio_root=settings.audio_root,
+        most_eer=settings.most_eer / 100,
+    )
     print(f"{found.directory}: {found.megabytes:.1f} MB, least cosine to torch {found.cosine:.6f}")
+    record = read_record(found.directory)
+    if record.no_faces:
+        print(f"without faces: {record.no_faces}")
+    if record.eer is not None:
+        print(f"EER of {record.eer['list']}: {100 * record.eer['torch']:.3f} % by torch, ", end="")
+        print(f"{100 * record.eer['onnx']:.3f} % by the files")
     print(f"try it: speakerkd verify a.wav b.wav --runtime onnx --model {found.directory}")

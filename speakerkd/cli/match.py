@@ -3,6 +3,8 @@
 Example: speakerkd match --audio a.wav --faces f1.jpg f2.jpg f3.jpg
 
 Example: speakerkd match --face f.jpg --audios a.wav b.wav --json
+
+Example: speakerkd match --audio a.wav --faces f1.jpg f2.jpg --runtime onnx --model exp/margin/onnx
 """
 
 from __future__ import annotations
@@ -10,15 +12,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
 from speakerkd.cli.options import verb
-from speakerkd.evaluation.settings import ModelSettings
+from speakerkd.evaluation.settings import RuntimeSettings
 from speakerkd.frontend.truncation import Truncation
 
+if TYPE_CHECKING:
+    from speakerkd.api import Model
+    from speakerkd.onnx_model import OnnxModel
 
-class MatchOptions(Truncation, ModelSettings):
+
+class MatchOptions(Truncation, RuntimeSettings):
     """One probe, and what it is matched with."""
 
     audio: Path | None = Field(None, description="a recording, with --faces")
@@ -39,9 +46,7 @@ class MatchOptions(Truncation, ModelSettings):
 @verb()
 def match(settings: MatchOptions) -> None:
     """Print the options by falling similarity, and the first of them."""
-    from speakerkd import api
-
-    model = api.load(settings.model, settings.device, settings.teacher_weights, truncated=settings.truncated)
+    model = _by_onnx(settings) if settings.runtime == "onnx" else _by_torch(settings)
     if settings.audio is not None:
         result = model.match(settings.audio, settings.faces)
     else:
@@ -54,3 +59,15 @@ def match(settings: MatchOptions) -> None:
     for rank, candidate in enumerate(result.candidates, 1):
         print(f"{rank:>3}  {candidate.path:<{width}}  {candidate.similarity:+.4f}")
     print(f"{result.probe}: {result.chosen or 'undecided, the first two are equal'}")
+
+
+def _by_torch(settings: MatchOptions) -> Model:
+    from speakerkd import api
+
+    return api.load(settings.model, settings.device, settings.teacher_weights, truncated=settings.truncated)
+
+
+def _by_onnx(settings: MatchOptions) -> OnnxModel:
+    from speakerkd.onnx_model import open_exported
+
+    return open_exported(settings.model, settings.truncated)

@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import Field
 
 from speakerkd.cli.options import verb
-from speakerkd.errors import InputError
 from speakerkd.evaluation.settings import RuntimeSettings
 
 
@@ -56,9 +55,7 @@ def _by_torch(settings: VerifyOptions) -> tuple[str, dict[str, Any]]:
 
 
 def _by_onnx(settings: VerifyOptions) -> tuple[str, dict[str, Any]]:
-    from speakerkd.onnx_model import OnnxModel
+    from speakerkd.onnx_model import open_exported
 
-    if settings.model is None:
-        raise InputError("no exported model named", "--model", "give the folder that `speakerkd export --onnx` wrote")
-    model = OnnxModel(settings.model, truncated=settings.truncated)
+    model = open_exported(settings.model, settings.truncated)
     return model.record.protocol, model.verify(settings.first, settings.second, settings.threshold)

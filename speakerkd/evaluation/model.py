@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from speakerkd.config import parse
 from speakerkd.errors import InputError
-from speakerkd.frontend.fbank import FbankSettings
-from speakerkd.models.device import choose_device
+from speakerkd.frontend.fbank_settings import FbankSettings
 from speakerkd.work.files import below
 from speakerkd.work.records import read_text
 
@@ -45,6 +44,7 @@ def _checked(directory: Path, source: object) -> Path:
 
 def load_speaker_model(given: Path | str | None = None, device: str = "auto") -> TrainedModel:
     """Load a speech model for use; raises InputError where the folder holds none, or one of another task."""
+    from speakerkd.models.device import choose_device
     from speakerkd.models.trained_model import load_trained_model
 
     directory = find_model(given)

@@ -49,25 +49,39 @@ def warp(image: np.ndarray, matrix: np.ndarray, side: int = SIDE) -> np.ndarray:
 
     Whole numbers are the centres of pixels. A picture much larger than the result is first averaged down, by blocks.
     """
-    import torch
-    from torch.nn.functional import avg_pool2d, grid_sample
-
     back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
-    pixels = torch.tensor(image).permute(2, 0, 1)[None].float()
+    pixels = image.astype(np.float32)
     block = int(np.sqrt(abs(np.linalg.det(back))))  # source pixels a pixel of the result, along each side
     if block > 1:
-        pixels = avg_pool2d(pixels, block, ceil_mode=True, count_include_pad=False)
+        pixels = _averaged(pixels, block)
         back = (
             np.array([[1 / block, 0, (1 - block) / 2 / block], [0, 1 / block, (1 - block) / 2 / block], [0, 0, 1]])
             @ back
         )
-    height, width = pixels.shape[2:]
+    height, width = pixels.shape[:2]
     y, x = np.mgrid[:side, :side]
     places = _apply(back, np.stack([x.ravel(), y.ravel()], 1).astype(np.float64))
-    places = places * [2 / max(width - 1, 1), 2 / max(height - 1, 1)] - 1
-    grid = torch.tensor(places, dtype=torch.float32).reshape(1, side, side, 2)
-    result = grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    return result[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy()
+    framed = np.pad(pixels, ((1, 1), (1, 1), (0, 0)))  # black outside
+    right, down = (np.clip(places[:, i], -1, size) for i, size in ((0, width), (1, height)))
+    column, row = np.floor(right), np.floor(down)
+    across, along = (right - column)[:, None], (down - row)[:, None]
+    # its four neighbours, in the framed picture one further
+    left, top = column.astype(int) + 1, row.astype(int) + 1
+    beside, below = np.minimum(left + 1, width + 1), np.minimum(top + 1, height + 1)
+    upper = framed[top, left] * (1 - across) + framed[top, beside] * across
+    lower = framed[below, left] * (1 - across) + framed[below, beside] * across
+    result = upper * (1 - along) + lower * along
+    return result.round().clip(0, 255).astype(np.uint8).reshape(side, side, 3)
+
+
+def _averaged(pixels: np.ndarray, block: int) -> np.ndarray:
+    """A picture (H, W, 3) averaged over squares of `block` pixels, those at its far edges as far as they go."""
+    for axis in (0, 1):
+        starts = np.arange(0, pixels.shape[axis], block)
+        sizes = np.diff([*starts, pixels.shape[axis]])
+        shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
+        pixels = np.add.reduceat(pixels, starts, axis) / sizes.reshape(shape).astype(np.float32)
+    return pixels
 
 
 def align(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,8 @@ from speakerkd.frontend.pictures import GREY, PictureSource, frames_of
 from speakerkd.media.pictures import is_decoded
 
 if TYPE_CHECKING:
-    from speakerkd.frontend.mtcnn import Found
+    from speakerkd.frontend.mtcnn import Mtcnn
+    from speakerkd.frontend.mtcnn_onnx import Found, OnnxMtcnn
 
 __all__ = [
     "SIDE",
@@ -75,12 +77,23 @@ class Face:
 
 
 class FaceDetector:
-    """MTCNN (Zhang et al. 2016; facenet-pytorch's weights) over batches of pictures."""
+    """MTCNN (Zhang et al. 2016; facenet-pytorch's weights) over batches of pictures.
 
-    def __init__(self, settings: DetectorSettings | None = None, device: str = "cpu") -> None:
+    exported: a folder with its networks in ONNX files, which run without torch.
+    """
+
+    def __init__(
+        self, settings: DetectorSettings | None = None, device: str = "cpu", exported: Path | None = None
+    ) -> None:
+        self.settings = settings or DetectorSettings()
+        self._network: Mtcnn | OnnxMtcnn
+        if exported is not None:
+            from speakerkd.frontend.mtcnn_onnx import OnnxMtcnn
+
+            self._network = OnnxMtcnn(exported, self.settings.min_face, self.settings.thresholds)
+            return
         from speakerkd.frontend.mtcnn import Mtcnn
 
-        self.settings = settings or DetectorSettings()
         self._network = Mtcnn(self.settings.min_face, self.settings.thresholds, device)
 
     def find(self, pictures: Sequence[np.ndarray]) -> list[Face | None]:
@@ -195,17 +208,20 @@ def face_of(source: PictureSource, settings: DetectorSettings | None = None) -> 
     return seen_face(source, settings)[0]
 
 
-def seen_face(source: PictureSource, settings: DetectorSettings | None = None) -> tuple[Face, np.ndarray]:
+def seen_face(
+    source: PictureSource, settings: DetectorSettings | None = None, by: FaceDetector | None = None
+) -> tuple[Face, np.ndarray]:
     """The subject of a picture or video, and the picture uint8 (H, W, 3) it was found in.
 
     Of a video that is the middle frame, or the next of five that shows a face. source: see read_picture; a video is a
-    path, bytes or a file object. Raises InputError for a file that cannot be read or shows no face.
+    path, bytes or a file object. by: another detector than the process's own. Raises InputError for a file that cannot
+    be read or shows no face.
     """
     where = "picture" if is_decoded(source) or isinstance(source, bytes) else source
     tried = 0
     for picture in frames_of(source, FRAMES):
         tried += 1
-        if (face := detector(settings).find([picture])[0]) is not None:
+        if (face := (by or detector(settings)).find([picture])[0]) is not None:
             return face, picture
     what = "no face found" if tried == 1 else f"no face in {tried} frames of the video"
     raise InputError(what, where, "give one in which the face is clear and large enough")

@@ -17,14 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, prelu
 
 from speakerkd.errors import InputError
+from speakerkd.frontend.boxes import keep_best
+from speakerkd.frontend.mtcnn_onnx import CELL, SHRINK, SIDES, STRIDE, Found
 
-SHRINK = 0.709  # from one size of the pyramid to the next: half the area
-CELL, STRIDE = 12, 2  # of the first network: pixels that a score looks at, and between two scores
-SIDES = {"rnet": 24, "onet": 48}
 CROPS = 512  # candidates that a network sees at a time
-COMPARED = 256  # boxes that are compared with each other at a time
-
-Found = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 class Mtcnn(nn.Module):
@@ -279,46 +275,9 @@ def squared(boxes: Tensor) -> Tensor:
 
 
 def suppress(boxes: Tensor, scores: Tensor, which: Tensor, most: float, of_smaller: bool = False) -> Tensor:
-    """Rows that stay, by falling score: of boxes of one picture that overlap by more than `most` the best.
-
-    The overlap is a share of both boxes' union; `of_smaller`: of the smaller box, last pixels counted.
-    """
-    box, score, picture = (x.cpu().numpy() for x in (boxes, scores, which))
-    order = np.argsort(-score, kind="stable")
-    order = order[np.argsort(picture[order], kind="stable")]
-    starts = np.flatnonzero(np.diff(picture[order], prepend=-1))
-    kept = [rows[_best(box[rows], most, of_smaller)] for rows in np.split(order, starts[1:])]
-    rows = np.concatenate(kept)
-    return torch.from_numpy(rows[np.argsort(-score[rows], kind="stable")]).to(boxes.device)
-
-
-def _best(box: NDArray[np.float32], most: float, of_smaller: bool) -> NDArray[np.bool_]:
-    """Of one picture's boxes (n, 4), by falling score, those that no better one that stays overlaps."""
-    stays = np.ones(len(box), bool)
-    for start in range(0, len(box), COMPARED):
-        some = slice(start, start + COMPARED)
-        before = box[:start][stays[:start]]
-        stays[some] = ~_overlap(before, box[some], most, of_smaller).any(0)
-        hidden = np.triu(_overlap(box[some], box[some], most, of_smaller), 1)
-        free, known = stays[some].copy(), ~stays[some]
-        while not np.array_equal(stays[some], known):  # each turn settles at least one more box
-            known = stays[some].copy()
-            stays[some] = free & ~(hidden & known[:, None]).any(0)
-    return stays
-
-
-def _overlap(
-    ones: NDArray[np.float32], others: NDArray[np.float32], most: float, of_smaller: bool
-) -> NDArray[np.bool_]:
-    """(n, m): whether two boxes share more than `most`."""
-    extra = np.float32(of_smaller)
-    low = np.maximum(ones[:, None, :2], others[None, :, :2])
-    high = np.minimum(ones[:, None, 2:], others[None, :, 2:])
-    shared = np.maximum(high - low + extra, 0).prod(2)
-    areas = [(box[:, 2] - box[:, 0] + extra) * (box[:, 3] - box[:, 1] + extra) for box in (ones, others)]
-    one, other = areas[0][:, None], areas[1][None]
-    whole = np.minimum(one, other) if of_smaller else one + other - shared
-    return shared > most * whole
+    """Rows that stay of boxes of several pictures, see `keep_best`."""
+    rows = keep_best(*(x.cpu().numpy() for x in (boxes, scores, which)), most, of_smaller)
+    return torch.from_numpy(rows).to(boxes.device)
 
 
 def weights_file(name: str) -> Path:
@@ -330,3 +289,13 @@ def weights_file(name: str) -> Path:
         fix = "run `pip install facenet-pytorch==2.5.3`"
         raise InputError("the face detector's weights are not installed", path, fix)
     return path
+
+
+def plain_network(name: str) -> Stage:
+    """pnet, rnet or onet as one module of the usual layers, which any runtime has: (B, 3, H, W) -> its outputs."""
+    network = {"pnet": _proposals, "rnet": _refinement, "onet": _output}[name]()
+    plain = Stage(
+        {k: network.get_submodule(k) for k in network.layers}, {k: network.get_submodule(k) for k in network.heads}
+    )
+    plain.load_state_dict(torch.load(weights_file(name), map_location="cpu", weights_only=True))
+    return plain.eval()

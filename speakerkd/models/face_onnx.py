@@ -98,7 +98,7 @@ class OnnxFace(FaceNetwork):
         self.path = Path(path)
         model = _read(self.path)
         self.pixels = pixels or PRESETS["sface" if _scales(model) else "arcface"]
-        self._content = _for_runtime(model, self.path)
+        self.content = _for_runtime(model, self.path)
         self._sessions: dict[str, InferenceSession] = {}
         self._place: Tensor
         self.register_buffer("_place", torch.zeros(0), persistent=False)  # knows the device that it is moved to
@@ -172,7 +172,7 @@ class OnnxFace(FaceNetwork):
 
     def _session(self, device: str) -> InferenceSession:
         if device not in self._sessions:
-            self._sessions[device] = _session(self._content, self.path, device)
+            self._sessions[device] = _session(self.content, self.path, device)
         return self._sessions[device]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -96,13 +97,16 @@ def export_onnx(
     reads: Literal["waveform", "fbank"] = "fbank",
     int8: bool = False,
     record: dict[str, Any] | None = None,
+    more: Callable[[Path], dict[str, Any]] | None = None,
+    check: Callable[[Path], dict[str, Any]] | None = None,
 ) -> Exported:
     """Write model.onnx (and head.onnx, where the model was taught) and onnx.json, all or none.
 
     model.onnx: `fbank` (B, T, F), or `waveform` (B, N) in [-1, 1] at the model's rate, to `embedding` (B, D) of length
     1; batch and length are free. fbank.onnx, beside one that reads Kaldi's Fbank: `waveform` to `fbank`. head.onnx:
     `teacher` (B, D_T) to `projected` (B, D) of length 1. int8: weights in 8 bits, a quarter of the size. record:
-    further content of onnx.json.
+    further content of onnx.json. more: writes further files into the folder; check: sees the folder as it will be, and
+    raises InputError where it is not to stay; both return what else onnx.json is to say.
 
     What the files give is compared with torch, at several lengths: InputError where the cosine is below .9999 (.98 in
     int8), where onnx or onnxruntime is missing, and for waveform input of a front end other than Kaldi's.
@@ -141,7 +145,10 @@ def export_onnx(
         told: dict[str, Any] = {"reads": reads, "int8": int8, "frontend": settings.model_dump(), "dim": package.dim}
         told |= {"model": package.digest, "protocol": package.protocol, "weights": digest(part / MODEL)}
         told |= {"teacher": package.teacher.model_dump() if package.teacher is not None else None}
-        write_json(part / RECORD, told | (record or {}))
+        told |= (record or {}) | (more(part) if more is not None else {})
+        write_json(part / RECORD, told)
+        if check is not None:
+            write_json(part / RECORD, told | check(part))
     size = (directory / MODEL).stat().st_size / 1e6
     package.to(package.device, package.dtype)
     return Exported(directory, least, size)
