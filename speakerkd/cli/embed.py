@@ -15,10 +15,9 @@ from pydantic import Field
 from speakerkd.cli.options import verb
 from speakerkd.cli.shared import Rejection
 from speakerkd.evaluation.settings import ProtocolName, RuntimeSettings
-from speakerkd.frontend.truncation import Truncation
 
 
-class EmbedOptions(Truncation, Rejection, RuntimeSettings):
+class EmbedOptions(Rejection, RuntimeSettings):
     """What is embedded, how, and where it goes."""
 
     directory: Path = Field(description="data directory with feats.scp or wav.scp")

@@ -18,14 +18,13 @@ from pydantic import Field, model_validator
 
 from speakerkd.cli.options import verb
 from speakerkd.evaluation.settings import RuntimeSettings
-from speakerkd.frontend.truncation import Truncation
 
 if TYPE_CHECKING:
     from speakerkd.api import Model
     from speakerkd.onnx_model import OnnxModel
 
 
-class MatchOptions(Truncation, RuntimeSettings):
+class MatchOptions(RuntimeSettings):
     """One probe, and what it is matched with."""
 
     audio: Path | None = Field(None, description="a recording, with --faces")
