@@ -14,6 +14,8 @@ from speakerkd.data.datadir import encode_key, spell_path, write_datadir
 from speakerkd.errors import InputError
 from speakerkd.frontend.truncation import Truncated
 from speakerkd.work import shards
+from speakerkd.work.files import naming
+from speakerkd.work.lock import locked
 from speakerkd.work.made import Stamp
 from speakerkd.work.rejected import Rejected
 
@@ -81,9 +83,38 @@ def build(
     turned away before. left_out: what lay there and is not used, in a line or two. made_from, settings: lists and
     options that the result depends on, besides the media files.
     A directory that is there and made from the same files with the same settings is left as it is.
-    Raises InputError when nothing is left, or more than the share `work.max_rejected` was lost.
+    Raises InputError when nothing is left, more than the share `work.max_rejected` was lost, or another process is at
+    work on the same directory.
     """
     output = Path(output)
+    with naming(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    with locked(output.with_name(f".{output.name}.lock"), "speakerkd prepare"):
+        return _build(
+            output,
+            recordings,
+            work,
+            gender=gender,
+            texts=texts,
+            refused=refused,
+            left_out=left_out,
+            made_from=made_from,
+            settings=settings,
+        )
+
+
+def _build(
+    output: Path,
+    recordings: Sequence[Recording],
+    work: Work,
+    *,
+    gender: Mapping[str, str] | None,
+    texts: Mapping[str, Iterable[str]] | None,
+    refused: Iterable[tuple[str, str]],
+    left_out: str,
+    made_from: Iterable[Path],
+    settings: dict[str, object],
+) -> Built:
     rejected = Rejected(output, work.max_rejected)
     for name, reason in refused:
         rejected.refuse(name, reason)

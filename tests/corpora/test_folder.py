@@ -5,11 +5,12 @@ import unicodedata
 import pytest
 
 from speakerkd.config import parse
-from speakerkd.corpora.build import Work
+from speakerkd.corpora.build import Work, build
 from speakerkd.corpora.folder import FolderSettings, prepare_folder
 from speakerkd.data.datadir import DataDir
 from speakerkd.data.validate import validate
 from speakerkd.errors import InputError
+from speakerkd.work.lock import locked
 
 DEEP = r"^(?P<speaker>[^/]+)/(?P<session>[^/]+)/(?P<utterance>[^/]+)$"
 FLAT = r"(?P<speaker>(?P<gender>[fm])\d+)_(?P<session>\d+)_(?P<utterance>\w+)$"
@@ -207,3 +208,9 @@ def test_truncated_recordings_are_kept_where_asked(media, truncate, tmp_path):
     given = Work(jobs=1, truncated="keep")
     (built,) = prepare_folder(tmp_path / "data", media.root / "rec", None, settings(), given)
     assert built.utterances == 2 and "1 truncated and kept" in str(built)
+
+
+def test_two_that_prepare_one_directory_do_not_mix_it(tmp_path):
+    with locked(tmp_path / ".train.lock", "speakerkd prepare"), pytest.raises(InputError, match="another process is"):
+        build(tmp_path / "train", [], Work(jobs=1))
+    assert list(tmp_path.iterdir()) == []
