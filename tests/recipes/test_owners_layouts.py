@@ -79,7 +79,7 @@ def test_a_kill_in_every_stage_and_a_restart_give_the_bytes_of_an_undisturbed_ru
         twin = torn / path.relative_to(calm)
         assert path.read_bytes() == twin.read_bytes().replace(bytes(torn), bytes(calm)), twin
         compared += 1
-    assert compared > 50
+    assert compared > 40
     for system in ("voxceleb-baseline", "voxceleb-margin"):
         assert figures(calm / "exp" / system) == figures(torn / "exp" / system)
     assert not [p for p in torn.rglob("*") if ".part" in p.name]
