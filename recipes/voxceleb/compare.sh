@@ -43,7 +43,10 @@ if [ "$corpus" = mini ]; then # on egs/mini's data, in experiments of its own
     [[ " ${options[*]} " == *" --size "* ]] || options+=(--size recipes/voxceleb/conf/size/mini_short.yaml)
     [[ " ${options[*]} " == *" --musan "* ]] || options+=(--musan none)
 fi
-[ "$figure" != 6 ] || options+=(--set "data.dev=${work:+$work/}data/$tag/vox1 train.evaluate_every=1") # EER by epoch
+if [ "$figure" = 6 ]; then # EER by epoch: the tables' trainings are not evaluated on the way, so these are others
+    prefix=${prefix}_by_epoch
+    options+=(--set "data.dev=${work:+$work/}data/$tag/vox1 train.evaluate_every=1")
+fi
 exp=${work:+$work/}exp/$prefix
 shared=(--corpus "$corpus" --tag "$tag" --prefix "$prefix" --seeds "$seeds" --published true "${options[@]}")
 [ -z "$work" ] || shared+=(--work "$work")
