@@ -94,7 +94,7 @@ case ${table:-figure $figure} in
             speakerkd score --embeddings "$test/teacher.$name.scp" --trials "$test/trials_identity" --out "$exp-$name"
         done
         speakerkd score --embeddings "$test/teacher.scp" --trials "$test/trials_identity" --out "$exp-face_teacher"
-        speakerkd score --scores "$exp"-{baseline,face_teacher}/scores/trials_identity.{crops,whole,mean}.txt \
+        speakerkd score --scores "$exp"-{baseline,face_teacher}/scores/trials_identity.*.txt \
             --trials "$test/trials_identity" --out "$exp-fusion"
         exec speakerkd report "$exp"-{audio_0.25,audio_0.5,baseline,face_0.25,face_0.5,face_1,face_teacher,fusion} --out "$exp-figure1.html" ;;
     "figure 7") speakerkd match-test "$test" --model "$exp-margin" --examples "$exp-figure7.png" ;;
