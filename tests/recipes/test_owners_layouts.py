@@ -14,7 +14,7 @@ from tests.recipes import trees
 
 ROOT = Path(__file__).parents[2]
 # seconds after which each stage is killed; one that has ended by then is killed at its end
-KILLS = {1: 1.0, 2: 6.0, 3: 6.0, 4: 4.0, 5: 4.0, 6: 1.0}
+KILLS = {0: 0.3, 1: 1.0, 2: 6.0, 3: 6.0, 4: 4.0, 5: 4.0, 6: 1.0}
 
 
 @pytest.fixture(scope="module")
