@@ -290,7 +290,7 @@ class Model:
         _ = self._teacher
 
     @property
-    def face_teacher(self) -> FaceNetwork:
+    def face_teacher(self) -> FaceNetwork | DisentangledBranch:
         """The frozen face network that taught this model; raises InputError where there is none, or no weights."""
         return self._teacher
 

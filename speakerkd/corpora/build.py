@@ -113,7 +113,7 @@ def _build(
     refused: Iterable[tuple[str, str]],
     left_out: str,
     made_from: Iterable[Path],
-    settings: dict[str, object],
+    settings: dict[str, Any],
 ) -> Built:
     rejected = Rejected(output, work.max_rejected)
     for name, reason in refused:

@@ -276,7 +276,7 @@ def squared(boxes: Tensor) -> Tensor:
 
 def suppress(boxes: Tensor, scores: Tensor, which: Tensor, most: float, of_smaller: bool = False) -> Tensor:
     """Rows that stay of boxes of several pictures, see `keep_best`."""
-    rows = keep_best(*(x.cpu().numpy() for x in (boxes, scores, which)), most, of_smaller)
+    rows = keep_best(boxes.cpu().numpy(), scores.cpu().numpy(), which.cpu().numpy(), most, of_smaller)
     return torch.from_numpy(rows).to(boxes.device)
 
 

@@ -93,7 +93,8 @@ class OnnxMtcnn:
         if not edges:
             nothing = np.zeros(0, np.float32)
             return boxes, nothing, nothing.reshape(0, 4), nothing.reshape(0, 10)
-        score, correction, *points = self._run(name, np.stack([areas.resized(*edge, side, side) for edge in edges]))
+        parts = [areas.resized(top, bottom, left, right, side, side) for top, bottom, left, right in edges]
+        score, correction, *points = self._run(name, np.stack(parts))
         kept = score > threshold
         return boxes[kept], score[kept], correction[kept], points[0][kept] if points else correction[kept]
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from speakerkd.errors import InputError
 from speakerkd.frontend.mtcnn import plain_network
 from speakerkd.frontend.mtcnn_onnx import NETWORKS, SIDES
+from speakerkd.models.disentangled import DisentangledBranch
 from speakerkd.models.face_network import FaceNetwork, embed_pictures
 from speakerkd.models.face_onnx import OnnxFace, onnx_digest
 
@@ -22,7 +23,7 @@ OPSET = 17
 LEAST_COSINE = 0.9999  # between torch's embeddings of pictures and the file's
 
 
-def write_faces(teacher: FaceNetwork, folder: Path) -> dict[str, Any]:
+def write_faces(teacher: FaceNetwork | DisentangledBranch, folder: Path) -> dict[str, Any]:
     """Write pnet.onnx, rnet.onnx, onet.onnx and face.onnx; returns what onnx.json says of them.
 
     A teacher that is an ONNX file already is copied; another becomes one that takes aligned RGB pictures as they are,
@@ -55,7 +56,7 @@ def write_faces(teacher: FaceNetwork, folder: Path) -> dict[str, Any]:
 class _Pictures(nn.Module):
     """A face network from aligned pictures to its embedding, not normalised."""
 
-    def __init__(self, network: FaceNetwork) -> None:
+    def __init__(self, network: FaceNetwork | DisentangledBranch) -> None:
         super().__init__()
         self.network = network
 
@@ -86,7 +87,7 @@ def _write(
         )
 
 
-def _compare(teacher: FaceNetwork, pictures: Tensor, path: Path) -> None:
+def _compare(teacher: FaceNetwork | DisentangledBranch, pictures: Tensor, path: Path) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
