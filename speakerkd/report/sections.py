@@ -305,7 +305,7 @@ def _costs(groups: Groups) -> Section:
             cells.append(["train", str(folder), f"{seconds / 60:.1f}", "1"])
     if len(cells) == 1:
         return Section("What it cost")
-    note = "Time by the clock, summed over all runs of a stage, on the machine that ran it."
+    note = "Time by the clock, summed over the runs of a stage that ended well, on the machine that ran it."
     return Section("What it cost", [note], [Table(cells, caption="Time of each stage")])
 
 

@@ -1,4 +1,4 @@
-"""What each stage cost: `costs.json` of a folder sums the seconds that verbs spent in it, over all their runs."""
+"""What each stage cost: `costs.json` of a folder sums the seconds of the verbs that ended well in it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,15 @@ def read_costs(folder: Path | str) -> dict[str, Cost]:
 
 @contextlib.contextmanager
 def spending(folder: Path | str | None, verb: str) -> Iterator[None]:
-    """Add the time of what runs inside to a folder's costs, whether it ends well or not; None: to nobody's.
+    """Add the time of what runs inside to a folder's costs, if it ends well; None: to nobody's.
 
-    A folder that is not there afterwards, or cannot be written to, gets no record: the work is what counts.
+    A folder that cannot be written to gets no record: the work is what counts.
     """
     began = time.monotonic()
-    try:
-        yield
-    finally:
-        if folder is not None and Path(folder).is_dir():
-            with contextlib.suppress(InputError, OSError):
-                _add(Path(folder), verb, time.monotonic() - began)
+    yield
+    if folder is not None and Path(folder).is_dir():
+        with contextlib.suppress(InputError, OSError):
+            _add(Path(folder), verb, time.monotonic() - began)
 
 
 def _add(folder: Path, verb: str, seconds: float) -> None:

@@ -188,7 +188,8 @@ def test_a_reader_that_has_gone_does_not_fail_a_finished_job(valid):
 )
 def test_a_signal_ends_with_its_line_and_status(number, status, word):
     code = (
-        "import sys, time; from speakerkd.cli import main, validate\n"
+        "import signal, sys, time; from speakerkd.cli import main, validate\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # as a terminal starts it, whoever runs the tests
         "def wait(settings):\n    print('here', flush=True); time.sleep(60)\n"
         "validate.validate.function = wait; sys.argv = ['speakerkd', 'validate', 'x']; main.run()"
     )
