@@ -49,6 +49,8 @@ PUBLISHED = {
 def main(exp: Path = Path("exp"), out: Path = Path()) -> None:
     """Draw them all; --exp: the folder of experiments, --out: the root of the checkout that gets the pictures."""
     runs = our_runs(exp)
+    for name, of in runs.items():  # mini's figures are of another test
+        runs[name] = [run for run in of if not run.path.name.startswith("mini-")]
     for recipe, (paper, table, begin, figure, title, unit) in PUBLISHED.items():
         rows = [
             row
