@@ -3,7 +3,7 @@
 #
 #   bash egs/digits_sensors/run.sh
 #
-# Under three minutes on two cores. Ends with a table of a network for each view alone, of students that one view's or
+# A few minutes on two cores. Ends with a table of a network for each view alone, of students that one view's or
 # both views' network taught, and of the two that learnt together. Options are those of recipes/disentangled/run.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
