@@ -3,7 +3,7 @@
 #
 #   bash egs/digits_noisy/run.sh
 #
-# Under two minutes on two cores. Ends with a table of students without teaching, with kd, and with the second paper's
+# Six minutes on two cores without AMX, with other work beside. Ends with a table of students without teaching, with kd, and with the second paper's
 # method in both readings of its sign, and with pictures of their features' structure.
 # Options are those of recipes/paired_images/run.sh.
 set -euo pipefail
