@@ -71,7 +71,7 @@ fi
 if stage_is 2 "students: $student, $systems"; then
     train() {
         local changes=("data.train=$data" "student.name=$student" "seed=$2" "teacher.weights=$taught_by" "${damage[@]}")
-        speakerkd train "$1" "$size" --exp "$3" --resume $(printf -- '--set %s ' "${changes[@]}" $set)
+        speakerkd train "$1" "$size" --exp "$3" --resume $(each_set "${changes[@]}" "$set")
     }
     need 1 "$taught_by/model.json"
     for_each train

@@ -127,7 +127,8 @@ def export_onnx(
     inputs = [sound if reads == "waveform" else fbank(sound, settings) for sound in sounds]
     directory.parent.mkdir(parents=True, exist_ok=True)
     with whole_dir(directory) as part:
-        _write(deployed, inputs[1], part / MODEL, reads, "embedding", {0: "batch", 1: "length"})
+        sizes = {reads: {0: "batch", 1: "length"}, "embedding": {0: "batch"}}
+        write_onnx(deployed, inputs[1], part / MODEL, reads, sizes)
         if int8:
             _quantise(part / MODEL)
         least = min(
@@ -138,10 +139,12 @@ def export_onnx(
             what = f"the exported network differs from torch's (cosine {least:.5f}, at least {wanted} is asked for)"
             raise InputError(what, directory, "export without --int8" if int8 else "report this network")
         if reads == "fbank" and settings.kind == "kaldi":
-            _write(KaldiFbank(settings), sounds[1], part / FBANK, "waveform", "fbank", {0: "batch", 1: "length"})
+            sizes = {"waveform": {0: "batch", 1: "length"}, "fbank": {0: "batch", 1: "frames"}}
+            write_onnx(KaldiFbank(settings), sounds[1], part / FBANK, "waveform", sizes)
         if package.head is not None and package.teacher is not None:
             example = torch.randn(2, package.teacher.dim, generator=torch.Generator().manual_seed(0))
-            _write(_Head(package.head.cpu().eval()), example, part / HEAD, "teacher", "projected", {0: "batch"})
+            sizes = {"teacher": {0: "batch"}, "projected": {0: "batch"}}
+            write_onnx(_Head(package.head.cpu().eval()), example, part / HEAD, "teacher", sizes)
         told: dict[str, Any] = {"reads": reads, "int8": int8, "frontend": settings.model_dump(), "dim": package.dim}
         told |= {"model": package.digest, "protocol": package.protocol, "weights": digest(part / MODEL)}
         told |= {"teacher": package.teacher.model_dump() if package.teacher is not None else None}
@@ -163,7 +166,12 @@ def _sound(batch: int, seconds: float, rate: int) -> Tensor:
     return 0.05 * level * buzz + 0.01 * torch.randn(batch, len(time), generator=generator)
 
 
-def _write(network: nn.Module, example: Tensor, path: Path, given: str, result: str, axes: dict[int, str]) -> None:
+def write_onnx(network: nn.Module, example: Tensor, path: Path, given: str, sizes: dict[str, dict[int, str]]) -> None:
+    """Write a network of one input as an ONNX file.
+
+    given: the input's name. sizes: {name: {axis: name}} of the sizes that may change, of the input and, in the
+    network's order, of every output.
+    """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -171,8 +179,8 @@ def _write(network: nn.Module, example: Tensor, path: Path, given: str, result: 
             (example,),
             str(path),
             input_names=[given],
-            output_names=[result],
-            dynamic_axes={given: axes, result: {0: "batch", 1: "frames"} if result == "fbank" else {0: "batch"}},
+            output_names=[name for name in sizes if name != given],
+            dynamic_axes=sizes,
             opset_version=OPSET,
             dynamo=False,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from speakerkd.frontend.mtcnn_onnx import NETWORKS, SIDES
 from speakerkd.models.disentangled import DisentangledBranch
 from speakerkd.models.face_network import FaceNetwork, embed_pictures
 from speakerkd.models.face_onnx import OnnxFace, onnx_digest
+from speakerkd.models.onnx_export import write_onnx
 
 FACE = "face.onnx"
-OPSET = 17
 LEAST_COSINE = 0.9999  # between torch's embeddings of pictures and the file's
 
 
@@ -36,7 +35,7 @@ def write_faces(teacher: FaceNetwork | DisentangledBranch, folder: Path) -> dict
         sizes = {output: axes for output in outputs if name in SIDES}
         sizes |= {"score": {0: "batch", 1: "h", 2: "w"}, "box": {0: "batch", 2: "h", 3: "w"}} if name == "pnet" else {}
         example = torch.zeros(2, 3, side, side)
-        _write(plain_network(name), example, folder / f"{name}.onnx", "pixels", outputs, axes, sizes)
+        write_onnx(plain_network(name), example, folder / f"{name}.onnx", "pixels", {"pixels": axes} | sizes)
     if isinstance(teacher, OnnxFace):
         if "," in onnx_digest(teacher.path):
             raise InputError("weights in files beside it", teacher.path, "join them into one file")
@@ -48,7 +47,7 @@ def write_faces(teacher: FaceNetwork | DisentangledBranch, folder: Path) -> dict
     network = _Pictures(teacher.cpu().float()).eval()
     noise = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3), np.uint8)
     pictures = torch.from_numpy(noise)
-    _write(network, pictures, folder / FACE, "pictures", ["embedding"], {0: "batch"}, {"embedding": {0: "batch"}})
+    write_onnx(network, pictures, folder / FACE, "pictures", {"pictures": {0: "batch"}, "embedding": {0: "batch"}})
     _compare(teacher, pictures, folder / FACE)
     return {"pixels": None}
 
@@ -62,29 +61,6 @@ class _Pictures(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.network(self.network.preprocess(pictures)).embedding
-
-
-def _write(
-    network: nn.Module,
-    example: Tensor,
-    path: Path,
-    given: str,
-    results: list[str],
-    axes: dict[int, str],
-    sizes: dict[str, dict[int, str]],
-) -> None:
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (example,),
-            str(path),
-            input_names=[given],
-            output_names=results,
-            dynamic_axes={given: axes, **sizes},
-            opset_version=OPSET,
-            dynamo=False,
-        )
 
 
 def _compare(teacher: FaceNetwork | DisentangledBranch, pictures: Tensor, path: Path) -> None:
