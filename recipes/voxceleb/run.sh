@@ -10,7 +10,7 @@
 #   --corpus voxceleb    yours: --voxceleb2 DIR (dev/aac, dev/mp4) --voxceleb1 DIR (wav, lists) --weights IR50.pth;
 #                        --lists DIR: trial lists and meta tables, where they lie elsewhere
 #   --corpus folder      your own pairs: --audio-root DIR --image-root DIR --pattern REGEX --weights FILE, and
-#                        --test-speakers N held out, drawn by --split-seed N
+#                        --test-speakers N held out, drawn by --split-seed N; or --folds N, of which --fold K, from 0, is
 #   --teacher NAME       ir50 (default), any other of `speakerkd embed-teacher`, or an experiment; mini's is sface
 #   --musan DIR          noises for the noisy scores (mini makes its own); none: leave them out
 #   --systems "A B"      configs of recipes/voxceleb/conf to train and compare
@@ -30,7 +30,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 stage=0 stop_stage=6 corpus=mini tag='' prefix='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
-systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 split_seed=0
+systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 folds=0 fold=0 split_seed=0
 rirs='' augment=false lists='' dry_run=false set='' launch='' same_session=false noise_db="15 10 5"
 source tools/parse_options.sh
 source tools/recipe.sh
@@ -65,7 +65,8 @@ if stage_is 1 "data directories"; then
     if [ "$corpus" = folder ]; then
         given audio_root image_root pattern
         speakerkd prepare folder "$data" --audio-root "$audio_root" --image-root "$image_root" --pattern "$pattern" \
-            --test-speakers "$test_speakers" --seed "$split_seed" --jobs "$jobs"
+            $([ "$folds" -eq 0 ] && echo --test-speakers "$test_speakers" || echo --folds "$folds" --fold "$fold") \
+            --seed "$split_seed" --jobs "$jobs"
     else
         given voxceleb1 voxceleb2
         need 0 "$voxceleb1" "$voxceleb2"

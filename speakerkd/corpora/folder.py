@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,16 @@ def _held_out(speakers: Sequence[str], gender: Mapping[str, str], settings: Fold
         named = names_of_list(settings.test_list, lambda line: (composed(line.strip()),))
         check_named(named, set(speakers), settings.test_list, "speaker")
         return set(named)
+    rng = np.random.default_rng([settings.seed, 5])
+    shuffled = [speakers[n] for n in rng.permutation(len(speakers))]
+    groups: dict[str, list[str]] = {}
+    for name in shuffled:
+        groups.setdefault(gender.get(name, ""), []).append(name)
+    if settings.folds:
+        if 2 * settings.folds > len(speakers):
+            raise InputError(f"{settings.folds} folds of {len(speakers)} speakers", "--folds", "give two speakers each")
+        one_after_the_other = list(chain.from_iterable(groups.values()))
+        return set(one_after_the_other[settings.fold :: settings.folds])
     wanted = settings.test_speakers or round(settings.test_fraction * len(speakers))
     if wanted == 0 and settings.test_fraction == 0:
         return set()
@@ -176,11 +187,6 @@ def _held_out(speakers: Sequence[str], gender: Mapping[str, str], settings: Fold
         raise InputError(
             f"{wanted} of {len(speakers)} speakers held out", "--test-speakers", f"give 2 to {len(speakers)}"
         )
-    rng = np.random.default_rng([settings.seed, 5])
-    shuffled = [speakers[n] for n in rng.permutation(len(speakers))]
-    # Each speaker's place among those of the same gender, as a share: taking the lowest keeps the proportions.
-    groups: dict[str, list[str]] = {}
-    for name in shuffled:
-        groups.setdefault(gender.get(name, ""), []).append(name)
-    place = {name: (n + 0.5) / len(group) for group in groups.values() for n, name in enumerate(group)}
-    return set(sorted(shuffled, key=place.__getitem__)[:wanted])
+    # Each speaker's rank within the gender, as a share: taking the lowest keeps the proportions.
+    rank = {name: (n + 0.5) / len(group) for group in groups.values() for n, name in enumerate(group)}
+    return set(sorted(shuffled, key=rank.__getitem__)[:wanted])

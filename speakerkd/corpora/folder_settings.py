@@ -21,6 +21,8 @@ class FolderSettings(Settings):
     test_speakers: int = Field(0, ge=0, description="speakers to hold out for testing")
     test_fraction: float = Field(0.0, ge=0, le=1, description="or the share of them")
     test_list: Path | None = Field(None, description="or a file with their names, one a line")
+    folds: int = Field(0, ge=0, le=1000, description="or cross-validation: as many parts, of which one is held out")
+    fold: int = Field(0, ge=0, description="which part, from 0")
     trials: int | Literal["all"] = Field(20000, description="trials to draw over the held-out speakers, or all pairs")
     seed: int = Field(0, ge=0, description="of the split and of the trials")
 
@@ -39,6 +41,8 @@ class FolderSettings(Settings):
 
     @model_validator(mode="after")
     def _one_split(self) -> FolderSettings:
-        if sum((self.test_speakers > 0, self.test_fraction > 0, self.test_list is not None)) > 1:
-            raise ValueError("give one of test_speakers, test_fraction and test_list")
+        if sum((self.test_speakers > 0, self.test_fraction > 0, self.test_list is not None, self.folds > 0)) > 1:
+            raise ValueError("give one of test_speakers, test_fraction, test_list and folds")
+        if self.fold >= max(self.folds, 1):
+            raise ValueError(f"fold {self.fold} of {self.folds}: the first is 0")
         return self

@@ -3,12 +3,18 @@
 Both systems answer the same trials and questions, so a replicate draws people once and both are asked about the same
 ones: what makes a list easy or hard for both goes out of the difference (paired bootstrap). With several seeds a
 figure is the mean over them, and a replicate draws seeds too, since another training would have given another figure.
+
+In cross-validation the experiments of a system were tested on different people. Those of one seed are then pooled over
+the folds: their trials are one list, their questions one set, and people are drawn from all folds.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +24,7 @@ from numpy.typing import NDArray
 from speakerkd.data.trials import TrialList, read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation.bootstrap import BATCH, Resampler, dcf_of_rates, eer_of_rates, speakers_of_trials
-from speakerkd.evaluation.results import update_results
+from speakerkd.evaluation.results import figures, update_results
 from speakerkd.evaluation.scorefile import read_scores
 from speakerkd.work.arrays import read_npz
 from speakerkd.work.files import digest
@@ -32,13 +38,16 @@ Replicates = Callable[[NDArray], NDArray]  # times (people, R) each was drawn ->
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Ours minus the baseline's of a figure, its interval, and what that says of ours."""
+    """Ours minus the baseline's of a figure, its interval, and what that says of ours; and the two figures."""
 
     value: float
+    ours: float
+    baseline: float
     interval: tuple[float, float]
     level: float
     replicates: int
     unit: str  # people, or people and seeds
+    folds: int
     verdict: Verdict
 
 
@@ -47,41 +56,55 @@ def compare(
 ) -> dict[str, Difference]:
     """Differences of the figures that all experiments have: one experiment a seed of either system.
 
-    Keys are paths in results.json: `scores/trials_original.crops/eer_percent`,
-    `match/acc_match_audio_to_face_o_fit/accuracy_percent`. Written as `differences` into each experiment's results.json
-    under the baseline's name. "better" and "worse" are said where the interval leaves out nothing at all.
+    In cross-validation there is one a fold and seed, the seeds of a fold in the same order. Keys are paths in
+    results.json: `scores/trials_original.crops/eer_percent`, `match/acc_match_audio_to_face_o_fit/accuracy_percent`.
+    "better" and "worse" are said where the interval leaves out a difference of nought. Written as `differences` into
+    each experiment's results.json under the baseline's name, unless they are of several folds.
 
     Raises InputError where there is nothing to compare, or lists and questions are not the same.
     """
-    ours, theirs = [_results(folder) for folder in experiments], [_results(folder) for folder in baseline]
+    folders = [*experiments, *baseline]
+    all_results = [_results(folder) for folder in folders]
     found: dict[str, Difference] = {}
-    for name in _common(ours + theirs, "scores"):
-        lists = [_scored(folder, name, entry) for folder, entry in _entries([*experiments, *baseline], "scores", name)]
-        trials = lists[0][0]
-        if any(digest(other.path) != digest(trials.path) for other, _ in lists):
-            raise InputError(f"{name} was scored on different lists", experiments[0], "score one list with both")
-        left, right, people = speakers_of_trials(trials)
-        rates = [Resampler(scores, trials.known_label, left, right, people) for _, scores in lists]
-        priors = [float(prior) for prior in ours[0]["scores"][name]["min_dcf"]]
+    for name in _common(all_results, "scores"):
+        scored = [_scored(folder, name, results) for folder, results in zip(folders, all_results, strict=True)]
+        asked = [digest(trials.path) for trials, _ in scored]
+        ours, theirs = (
+            [_pooled_trials([scored[n] for n in of_seed]) for of_seed in system]
+            for system in _by_seed(asked, len(experiments), name, experiments[0])
+        )
+        left, right, people = speakers_of_trials(ours[0][0])
+        rates = [Resampler(scores, trials.known_label, left, right, people) for trials, scores in ours + theirs]
+        entries = [figures(scores, trials, replicates=0) for trials, scores in ours + theirs]
         parts: dict[str, Callable[[Resampler], Replicates]] = {"eer_percent": _eer}
-        parts |= {f"min_dcf/{prior:g}": _dcf(prior) for prior in priors}
+        parts |= {f"min_dcf/{prior}": _dcf(float(prior)) for prior in all_results[0]["scores"][name]["min_dcf"]}
         for part, make in parts.items():
-            values = [_value(results["scores"][name], part) for results in ours + theirs]
+            values = [_value(entry, part) for entry in entries]
             found[f"scores/{name}/{part}"] = _difference(
-                values, [make(rate) for rate in rates], len(ours), people, sign=-1, replicates=replicates, seed=seed
+                values,
+                [make(rate) for rate in rates],
+                len(ours),
+                people,
+                folds=len(set(asked)),
+                sign=-1,
+                replicates=replicates,
+                seed=seed,
             )
-    for name in _common(ours + theirs, "match"):
-        answers = [_answers(folder, name) for folder in [*experiments, *baseline]]
-        if any(not np.array_equal(other["identity"], answers[0]["identity"]) for other in answers):
-            raise InputError(
-                f"{name} was asked with different questions", experiments[0], "run match-test with one seed"
-            )
-        values = [results["match"][name]["accuracy_percent"] for results in ours + theirs]
+    for name in _common(all_results, "match"):
+        answered = [_read_answers(folder, name) for folder in folders]
+        asked = [one.digest for one in answered]
+        right_of, wrong_of = (
+            [_pooled_answers([answered[n] for n in of_seed]) for of_seed in system]
+            for system in _by_seed(asked, len(experiments), name, experiments[0])
+        )
+        answers = right_of + wrong_of
+        values = [100 * float(one.right.mean()) for one in answers]
         found[f"match/{name}/accuracy_percent"] = _difference(
             values,
             [_accuracy(one) for one in answers],
-            len(ours),
-            len(answers[0]["people"]),
+            len(right_of),
+            len(answers[0].people),
+            folds=len(set(asked)),
             sign=1,
             replicates=replicates,
             seed=seed,
@@ -89,15 +112,16 @@ def compare(
     if not found:
         fix = "run `speakerkd score` and `match-test` on the same lists for both"
         raise InputError("no figure that all of them have", experiments[0], fix)
-    for folder in experiments:
+    if all(difference.folds == 1 for difference in found.values()):  # those of cross-validation are no single fold's
         told = {key: asdict(difference) for key, difference in found.items()}
-        update_results(folder / "results.json", "differences", {system_name(baseline): told})
+        for folder in experiments:
+            update_results(folder / "results.json", "differences", {system_name(baseline): told})
     return found
 
 
 def system_name(folders: Sequence[Path]) -> str:
-    """What the experiments of a system are called without their seeds: `exp/mini-margin-seed1` -> `mini-margin`."""
-    return folders[0].name.rpartition("-seed")[0] if "-seed" in folders[0].name else folders[0].name
+    """What a system's experiments are called without fold and seed: `exp/sur-fold0-margin-seed1` -> `sur-margin`."""
+    return re.sub(r"-(seed|fold)\d+(?=-|$)", "", folders[0].name)
 
 
 def _difference(
@@ -106,6 +130,7 @@ def _difference(
     ours: int,
     people: int,
     *,
+    folds: int,
     sign: int,
     replicates: int,
     seed: int,
@@ -123,12 +148,74 @@ def _difference(
         weights = [generator.multinomial(n, np.full(n, 1 / n), size=count).T / n for n in (ours, theirs)]
         drawn.append((told[:ours] * weights[0]).sum(0) - (told[ours:] * weights[1]).sum(0))
     low, high = np.nanquantile(np.concatenate(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    value = float(np.mean(values[:ours]) - np.mean(values[ours:]))
+    means = float(np.mean(values[:ours])), float(np.mean(values[ours:]))
     verdict: Verdict = "no difference"
     if low > 0 or high < 0:
         verdict = "better" if (low > 0) == (sign > 0) else "worse"
     unit = "people and seeds" if max(ours, theirs) > 1 else "people"
-    return Difference(value, (float(low), float(high)), LEVEL, replicates, unit, verdict)
+    return Difference(means[0] - means[1], *means, (float(low), float(high)), LEVEL, replicates, unit, folds, verdict)
+
+
+def _by_seed(asked: Sequence[str], ours: int, name: str, where: Path) -> tuple[list[list[int]], list[list[int]]]:
+    """Which experiments are one seed of our system, and of the baseline: positions, one of each fold.
+
+    asked: what each experiment was asked, by its digest, the first `ours` being our system's. Raises InputError where
+    the two systems were asked different things, or a fold has fewer seeds than another.
+    """
+    systems = []
+    for rows in (range(ours), range(ours, len(asked))):
+        folds = {digest: [n for n in rows if asked[n] == digest] for digest in dict.fromkeys(asked)}
+        counts = {len(one) for one in folds.values()}
+        if 0 in counts:
+            raise InputError(
+                f"{name} was asked with different lists or questions",
+                where,
+                "score one list with both, and run match-test with one seed",
+            )
+        if len(counts) > 1:
+            raise InputError(f"{name} has folds of {min(counts)} and of {max(counts)} seeds", where, "give all of each")
+        systems.append([list(of_seed) for of_seed in zip(*folds.values(), strict=True)])
+    return systems[0], systems[1]
+
+
+def _pooled_trials(folds: Sequence[tuple[TrialList, NDArray]]) -> tuple[TrialList, NDArray]:
+    """The folds' trials as one list, and their scores (n,) one after the other."""
+    if len(folds) == 1:
+        return folds[0]
+    lists = [trials for trials, _ in folds]
+    sides = []
+    for names, index in ("enrol_names", "enrol"), ("test_names", "test"):
+        first = np.cumsum([0, *(len(getattr(one, names)) for one in lists)])
+        shifted = [getattr(one, index) + start for one, start in zip(lists, first, strict=False)]
+        sides.append((list(chain.from_iterable(getattr(one, names) for one in lists)), np.concatenate(shifted)))
+    (enrol_names, enrol), (test_names, test) = sides
+    label = np.concatenate([one.known_label for one in lists])
+    pooled = TrialList(enrol_names, test_names, enrol.astype(np.int32), test.astype(np.int32), label, lists[0].path)
+    return pooled, np.concatenate([scores for _, scores in folds])
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """right: (n,) bool. identity: (n, N) whose probe and options they were, positions in `people`."""
+
+    right: NDArray
+    identity: NDArray
+    people: list[str]
+
+    @property
+    def digest(self) -> str:
+        """Of the questions."""
+        return hashlib.sha256(self.identity.tobytes() + "\n".join(self.people).encode()).hexdigest()
+
+
+def _pooled_answers(folds: Sequence[_Answers]) -> _Answers:
+    """The folds' questions as one set."""
+    people: dict[str, int] = {}
+    identity = []
+    for one in folds:
+        place = np.array([people.setdefault(name, len(people)) for name in one.people])
+        identity.append(place[one.identity])
+    return _Answers(np.concatenate([one.right for one in folds]), np.concatenate(identity), list(people))
 
 
 def _eer(rates: Resampler) -> Replicates:
@@ -139,9 +226,9 @@ def _dcf(prior: float) -> Callable[[Resampler], Replicates]:
     return lambda rates: lambda times: dcf_of_rates(*rates.rates(times), prior)
 
 
-def _accuracy(answers: Mapping[str, NDArray]) -> Replicates:
+def _accuracy(answers: _Answers) -> Replicates:
     """A question weighs how often its probe's person was drawn, times the mean of the others'."""
-    right, identity = answers["right"].astype(np.float64), answers["identity"]
+    right, identity = answers.right.astype(np.float64), answers.identity
 
     def figure(times: NDArray) -> NDArray:
         weight = times[identity[:, 0]] * times[identity[:, 1:]].mean(1)
@@ -165,21 +252,18 @@ def _common(results: Sequence[Mapping[str, Any]], section: str) -> list[str]:
     return [n for n in entries[0] if all(wanted in one.get(n, {}) and one[n][wanted] is not None for one in entries)]
 
 
-def _entries(folders: Sequence[Path], section: str, name: str) -> list[tuple[Path, Mapping[str, Any]]]:
-    return [(folder, _results(folder)[section][name]) for folder in folders]
-
-
-def _scored(folder: Path, name: str, entry: Mapping[str, Any]) -> tuple[TrialList, NDArray[np.float64]]:
-    listed, _, was = entry["made"]["list"].rpartition(" ")
+def _scored(folder: Path, name: str, results: Mapping[str, Any]) -> tuple[TrialList, NDArray[np.float64]]:
+    """The list that an experiment scored, and its scores (n,)."""
+    listed, _, was = results["scores"][name]["made"]["list"].rpartition(" ")
     trials = read_trials(Path(listed))
     if digest(trials.path) != was:
         raise InputError("the list has changed since it was scored", trials.path, "score it again")
     return trials, read_scores(Path(folder) / "scores" / f"{name}.txt", trials)
 
 
-def _answers(folder: Path, name: str) -> Mapping[str, NDArray]:
-    path = Path(folder) / "outcomes" / f"{name}.npz"
-    return read_npz(path)
+def _read_answers(folder: Path, name: str) -> _Answers:
+    stored = read_npz(Path(folder) / "outcomes" / f"{name}.npz")
+    return _Answers(stored["right"], stored["identity"], stored["people"].tolist())
 
 
 def _value(entry: Mapping[str, Any], part: str) -> float:

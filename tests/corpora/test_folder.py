@@ -81,6 +81,19 @@ def test_the_split_follows_the_seed(flat, tmp_path, work):
     assert any(held_out(seed) != first for seed in (1, 2, 3))
 
 
+def test_folds_test_everyone_once_and_train_on_the_others(flat, tmp_path, work):
+    tested = []
+    for fold in range(4):
+        given = settings(FLAT, pair="utterance", folds=4, fold=fold)
+        train, test = (DataDir(built.path) for built in prepare_folder(tmp_path / f"{fold}", flat, flat, given, work))
+        assert not set(train.speakers) & set(test.speakers)
+        assert sorted(test.table("spk2gender").values()) == ["f", "m"]  # of 4 women and 4 men
+        tested += test.speakers
+    assert sorted(tested) == ["f0", "f2", "f4", "f6", "m1", "m3", "m5", "m7"]
+    with pytest.raises(InputError, match="5 folds of 8 speakers"):
+        prepare_folder(tmp_path / "data", flat, flat, settings(FLAT, pair="utterance", folds=5), work)
+
+
 def test_speakers_held_out_by_name(flat, media, tmp_path, work):
     listed = media.text("test.lst", "f0\nm3\n")
     built = prepare_folder(tmp_path / "data", flat, None, settings(FLAT, test_list=listed), work)

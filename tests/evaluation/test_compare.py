@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
+from sklearn.metrics import roc_curve
 
 from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation.compare import compare, system_name
 from speakerkd.evaluation.match import Draws, save_outcomes
 from speakerkd.evaluation.results import figures, update_results
-from speakerkd.evaluation.scorefile import write_scores
+from speakerkd.evaluation.scorefile import read_scores, write_scores
 from speakerkd.work.files import digest
 
 PEOPLE = 30
@@ -85,6 +87,37 @@ def test_several_seeds_are_averaged_and_widen_the_interval(tmp_path, trials):
     assert system_name(ours) == "ours" and "base" in json.loads((ours[2] / "results.json").read_text())["differences"]
 
 
+def test_folds_of_a_cross_validation_are_pooled_seed_by_seed(tmp_path, trials):
+    """The figure is that of both folds' trials as one list, by scikit-learn, averaged over seeds."""
+    other = tmp_path / "trials_b"
+    other.write_text(trials.path.read_text().replace("p", "q"))
+    folds = [trials, read_trials(other)]
+    systems = {}
+    for system, apart in (("base", 2.0), ("ours", 2.6)):
+        systems[system] = [
+            experiment(tmp_path / f"x-fold{k}-{system}-seed{n}", one, apart, 0.6, seed=10 * k + n)
+            for k, one in enumerate(folds)
+            for n in (1, 2)
+        ]
+    found = compare(systems["ours"], systems["base"])["scores/trials_a.crops/eer_percent"]
+    for system, value in (("ours", found.ours), ("base", found.baseline)):
+        rates = []
+        for n in (1, 2):
+            scores = [
+                read_scores(systems[system][2 * k + n - 1] / "scores/trials_a.crops.txt", folds[k]) for k in (0, 1)
+            ]
+            fpr, tpr, _ = roc_curve(np.concatenate([one.label for one in folds]), np.concatenate(scores))
+            rates.append(100 * brentq(lambda x, fpr=fpr, tpr=tpr: 1 - x - np.interp(x, fpr, tpr), 0, 1))
+        assert value == pytest.approx(np.mean(rates), abs=0.02)
+    assert found.folds == 2 and found.value == found.ours - found.baseline and found.verdict == "better"
+    assert system_name(systems["ours"]) == "x-ours"
+    assert "differences" not in json.loads((systems["ours"][0] / "results.json").read_text())
+    with pytest.raises(InputError, match="folds of 1 and of 2 seeds"):
+        compare(systems["ours"][1:], systems["base"])
+    with pytest.raises(InputError, match="different lists"):
+        compare(systems["ours"][:2], systems["base"][2:])
+
+
 def test_what_cannot_be_paired_is_refused(tmp_path, trials):
     base = experiment(tmp_path / "base", trials, 2.0, 0.6)
     with pytest.raises(InputError, match="no results"):
@@ -93,7 +126,7 @@ def test_what_cannot_be_paired_is_refused(tmp_path, trials):
     path = other / "outcomes" / "acc_match_audio_to_face_o.npz"
     stored = dict(np.load(path))
     np.savez(path, **stored | {"identity": stored["identity"][::-1]})
-    with pytest.raises(InputError, match="different questions"):
+    with pytest.raises(InputError, match="different lists or questions"):
         compare([other], [base])
     trials.path.write_text("1 p0/0 p0/1\n")
     with pytest.raises(InputError, match="the list has changed"):
