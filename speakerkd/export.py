@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from speakerkd.api import Model, load
 from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
@@ -50,6 +52,7 @@ def export_model(
     InputError: where the files differ from torch, in embeddings or EER; nothing then stays.
     """
     model = load(experiment, device="cpu", teacher_weights=teacher_weights)
+    model.package.to("cpu", torch.float32)  # what the files compute in
     threshold, source = model.threshold
     record = {"threshold": threshold, "threshold_source": source if threshold is not None else ""}
     target = Path(to) if to is not None else Path(experiment) / "onnx"
@@ -136,7 +139,7 @@ A speaker-verification network, `{student.get("name")}`, {source}. Recordings at
 embeddings; two recordings are compared by protocol `{described["protocol"]}`.
 
     import speakerkd
-    model = speakerkd.load("this folder")
+    model = speakerkd.load("owner/name")    # or a folder
     model.verify("a.wav", "b.wav")
 
 ## Training data

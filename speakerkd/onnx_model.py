@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from speakerkd.api import Match, ranked
+from speakerkd.api import Match, Verdict, ranked
 from speakerkd.config import parse
-from speakerkd.data.sounds import read_sounds
+from speakerkd.data.sounds import Sound, read_sounds
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embeddings import Embeddings, write_embeddings
 from speakerkd.evaluation.model import find_model
 from speakerkd.evaluation.settings import ProtocolName
-from speakerkd.frontend.audio import read_audio
+from speakerkd.frontend.audio import Recorded, read_recording
 from speakerkd.frontend.fbank_settings import FbankSettings
 from speakerkd.frontend.sounds import record_sound
 from speakerkd.frontend.truncation import Truncated
@@ -28,6 +29,7 @@ from speakerkd.work.files import digest
 from speakerkd.work.records import read_json
 from speakerkd.work.rejected import Rejected
 
+log = logging.getLogger(__name__)
 MODEL, HEAD, FBANK, RECORD = "model.onnx", "head.onnx", "fbank.onnx", "onnx.json"
 CROPS, FRAMES, SHORTEST = 10, 400, 100  # as `evaluation.protocol`, which needs torch
 EXPORT = "make it with `speakerkd export EXP --onnx`"
@@ -61,8 +63,10 @@ class OnnxModel:
     Raises InputError for a folder without one, files that do not belong together, and an export that reads Fbank.
     """
 
-    def __init__(self, directory: Path | str, threads: int = 0, truncated: Truncated = "refuse") -> None:
-        self.truncated: Truncated = truncated
+    def __init__(
+        self, directory: Path | str, threads: int = 0, truncated: Truncated = "refuse", vad: bool = False
+    ) -> None:
+        self.truncated, self.vad = truncated, vad
         try:
             import onnxruntime
         except ImportError as error:
@@ -94,19 +98,34 @@ class OnnxModel:
         if (folder / HEAD).is_file():
             self._head = onnxruntime.InferenceSession(str(folder / HEAD), options, providers=providers)
 
+    @property
+    def protocol(self) -> str:
+        """How it is scored unless told otherwise."""
+        return self.record.protocol
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """Digest and embedding size of the model that was exported, and this folder's name, as a gallery knows it."""
+        return self.record.model, str(self.directory), self.record.dim
+
     def embed(self, recordings: Any, protocol: str = "whole", *, rate: int | None = None) -> NDArray[np.float32]:
         """Embeddings as `speakerkd.Model.embed` gives them: (D,) of one recording, (N, D) of a list."""
         many = isinstance(recordings, list)
         listed: Sequence[Any] = recordings if many else [recordings]
         if rate is not None:
             listed = [(item, rate) if isinstance(item, np.ndarray) else item for item in listed]
-        found = np.stack([self._one(item, protocol) for item in listed])
+        found = np.stack([self.embed_sound(self._heard(item), protocol, item) for item in listed])
         return found if many else found[0]
 
-    def _one(self, recording: Any, protocol: str) -> NDArray[np.float32]:
-        samples = read_audio(recording, self.settings.rate, truncated=self.truncated)
+    def _heard(self, recording: Any) -> Recorded:
+        return read_recording(recording, self.settings.rate, truncated=self.truncated, vad=self.vad)
+
+    def embed_sound(self, recorded: Recorded, protocol: str, source: Any) -> NDArray[np.float32]:
+        """The embedding (D,), or with `crops` (crops, D), of a recording; source: what it was read from."""
+        samples, where = recorded.samples, source if isinstance(source, str | Path | Sound) else "a recording"
+        if recorded.missing:
+            log.warning("%s: truncated and kept, %.2f s missing", where, recorded.missing)
         if self.settings.frames(len(samples)) == 0:
-            where = recording if isinstance(recording, str | Path) else "a recording"
             raise InputError(f"{len(samples)} samples, less than one window", where, "leave the recording out")
         (features,) = self._fbank.run(None, {"waveform": samples[None]})
         if protocol == "whole":
@@ -167,13 +186,13 @@ class OnnxModel:
             return float(a @ b)
         return -float(np.sqrt(np.clip(2 - 2 * a @ b.T, 0, None)).mean())
 
-    def verify(self, first: Any, second: Any, threshold: float | None = None) -> dict[str, Any]:
-        """Score and decision, as the fields of `speakerkd.Verdict`; the threshold is the given, else the export's."""
+    def verify(self, first: Any, second: Any, threshold: float | None = None) -> Verdict:
+        """Score and decision; the threshold is the given one, else the export's."""
         score = self.similarity(first, second)
         cut = self.record.threshold if threshold is None else threshold
         source = "given" if threshold is not None else self.record.threshold_source
         told = source if cut is not None else "no threshold is known for this model; give one"
-        return {"score": score, "same": None if cut is None else score >= cut, "threshold": cut, "source": told}
+        return Verdict(score, None if cut is None else score >= cut, cut, told)
 
 
 def _at_least(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
@@ -181,9 +200,9 @@ def _at_least(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]
     return features if len(features) >= frames else features[np.arange(frames) % len(features)]
 
 
-def open_exported(given: Path | None, truncated: Truncated = "refuse") -> OnnxModel:
+def open_exported(given: Path | None, truncated: Truncated = "refuse", vad: bool = False) -> OnnxModel:
     """The exported model of a folder, or of the folder `onnx` in the experiment that a command would use."""
-    return OnnxModel(find_model(given), truncated=truncated)
+    return OnnxModel(find_model(given), truncated=truncated, vad=vad)
 
 
 def embed_exported(
@@ -198,8 +217,8 @@ def embed_exported(
     keys, values = [], []
     for key, sound in read_sounds(directory).items():
         try:
-            samples = record_sound(sound, model.settings.rate, model.truncated).samples, model.settings.rate
-            values.append(model.embed(samples, "whole" if name == "whole" else "crops"))
+            recorded = record_sound(sound, model.settings.rate, model.truncated, model.vad)
+            values.append(model.embed_sound(recorded, "whole" if name == "whole" else "crops", sound))
             keys.append(key)
         except InputError as error:
             rejected.refuse(key, error)

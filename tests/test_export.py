@@ -1,8 +1,10 @@
 """An exported model gives what torch gives: embeddings, scores and verdicts, and needs no torch to do so."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx_recogniser
@@ -12,6 +14,7 @@ from conftest import save_tiny
 from PIL import Image
 
 import speakerkd
+from speakerkd.cli.extras import TRAIN
 from speakerkd.cli.main import run
 from speakerkd.distill.projection import ProjectionHead
 from speakerkd.errors import InputError
@@ -32,6 +35,13 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 
 
+def in_float32(folder):
+    """The model in float32, as exported: on processors with bf16 torch computes in that."""
+    model = speakerkd.load(folder, "cpu")
+    model.package.to("cpu", torch.float32)
+    return model
+
+
 @pytest.fixture(scope="module")
 def exported(tiny, tmp_path_factory):
     return export_model(tiny, tmp_path_factory.mktemp("export") / "onnx")
@@ -48,7 +58,7 @@ def test_embeds_as_torch_does(exported, tiny, corpus, protocol):
     files = [corpus.root / f"{key}.wav" for key in corpus.keys[:3]]  # of 2 and of 5.5 s
     ours, theirs = (
         OnnxModel(exported.directory).embed(files, protocol),
-        speakerkd.load(tiny, "cpu").embed(files, protocol),
+        in_float32(tiny).embed(files, protocol),
     )
     assert exported.cosine > 0.9999 and ours.shape == theirs.shape
     assert (ours * theirs).sum(-1).min() > 0.999
@@ -56,34 +66,28 @@ def test_embeds_as_torch_does(exported, tiny, corpus, protocol):
 
 def test_scores_and_verdicts_are_torchs(exported, tiny, corpus):
     first, second = (corpus.root / f"{corpus.keys[k]}.wav" for k in (1, 5))
-    model, ours = speakerkd.load(tiny, "cpu"), OnnxModel(exported.directory)
+    model, ours = in_float32(tiny), OnnxModel(exported.directory)
     assert ours.similarity(first, second) == pytest.approx(model.similarity(first, second), abs=5e-3)
-    assert ours.verify(first, second)["same"] is None
-    assert ours.verify(first, first, threshold=-0.9)["same"] is True
+    assert ours.verify(first, second).same is None
+    assert ours.verify(first, first, threshold=-0.9).same is True
     head = model.package.project(torch.ones(2, 12)).numpy()
     np.testing.assert_allclose(ours.project(np.ones((2, 12), np.float32)), head, atol=1e-4)
 
 
 def test_it_runs_where_torch_is_not(exported, corpus):
-    code = (
-        "import sys; sys.modules['torch'] = None\n"  # an import of torch now fails
-        "from speakerkd.cli.main import run; run(sys.argv[1:])"
-    )
-    files = [str(corpus.root / f"{corpus.keys[k]}.wav") for k in (1, 5)]
-    common = [
-        "verify",
-        *files,
-        "--runtime",
-        "onnx",
-        "--model",
-        str(exported.directory),
-        "--threshold",
-        "-0.5",
-        "--json",
-    ]
-    done = subprocess.run([sys.executable, "-c", code, *common], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["same"] in (True, False)
+    files = [corpus.root / f"{corpus.keys[k]}.wav" for k in (1, 5)]
+    common = ("--runtime", "onnx", "--model", exported.directory, "--threshold", "-0.5", "--json")
+    status, out, err = _without_torch("verify", *files, *common)
+    assert status == 0 and json.loads(out)["same"] in (True, False), err
+    status, _, err = _without_torch("verify", *files, "--model", exported.directory.parent)
+    assert status == 1 and "speakerkd[train]" in err and len(err.splitlines()) == 1
+
+
+def test_what_it_says_is_needed_is_what_the_extra_installs():
+    text = (Path(__file__).parents[1] / "setup.py").read_text("utf-8")
+    listed = re.search(r'"train": \[(.*?)\]', text, re.S)[1]
+    names = {name.replace("-", "_") for name in re.findall(r'^\s+"([\w-]+)', listed, re.M)}
+    assert {"sklearn" if name == "scikit_learn" else name for name in names} == TRAIN
 
 
 @pytest.mark.parametrize("name", ["resnetse34l", "ecapa", "xvector", "campplus", "redimnet_b0", "resnet50"])
@@ -141,8 +145,10 @@ def test_a_card_folder_is_a_model(tiny, tmp_path, corpus):
 
 
 def _without_torch(*arguments):
-    """The exit status, output and errors of a command in a process that cannot import torch."""
-    code = "import sys; sys.modules['torch'] = None\nfrom speakerkd.cli.main import run; run(sys.argv[1:])"
+    """The exit status, output and errors of a command in a process that can import nothing of the extra `train`."""
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({TRAIN}))\nfrom speakerkd.cli.main import run; run(sys.argv[1:])"
+    )
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
@@ -177,7 +183,7 @@ def test_voices_and_faces_are_matched_without_torch_as_with_it(taught, corpus, t
     common = ("--runtime", "onnx", "--model", tmp_path / "onnx", "--json")
     status, out, err = _without_torch("match", "--audio", voice, "--faces", *files, *common)
     assert status == 0, err
-    theirs = speakerkd.load(taught, "cpu").match(audio=voice, faces=files)
+    theirs = in_float32(taught).match(audio=voice, faces=files)
     ours = json.loads(out)["candidates"]
     assert [c["path"] for c in ours] == [c.path for c in theirs.candidates]
     assert [c["similarity"] for c in ours] == pytest.approx([c.similarity for c in theirs.candidates], abs=3e-3)
@@ -245,5 +251,5 @@ def test_a_data_directory_is_embedded_without_torch(exported, tiny, corpus, tmp_
     assert status == 0 and "4 in, 3 out" in out, err
     found = np.load(tmp_path / "e.npz")
     files = [line.split()[1] for line in lines]
-    theirs = speakerkd.load(tiny, "cpu").embed(files, "crops")
+    theirs = in_float32(tiny).embed(files, "crops")
     assert found["embedding"].shape == (3, 10, 16) and (found["embedding"] * theirs).sum(-1).min() > 0.999

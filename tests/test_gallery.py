@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import sys
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from speakerkd.cli.main import run
 from speakerkd.errors import InputError
-from speakerkd.gallery import Gallery, Index
+from speakerkd.gallery import Gallery, Index, _highest
 
 MODEL = ("digest", "exp/m", 4)
 
@@ -112,6 +113,40 @@ def test_exact_search_is_numpys(tmp_path):
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     found = Index([str(n) for n in range(3000)], vectors).search(vectors[7], 10)
     assert [int(f.name) for f in found] == np.argsort(-(vectors @ vectors[7]), kind="stable")[:10].tolist()
+
+
+@pytest.mark.parametrize(("people", "count"), [(1, 1), (1023, 3), (5000, 1), (5000, 4), (5000, 5000)])
+def test_the_highest_are_found_wherever_they_lie(people, count):
+    values = np.random.default_rng(people).normal(size=people).astype(np.float32)
+    for place in (0, people // 2, people - 1):  # the last lies beyond the last whole block
+        values[place] = 9
+        found = _highest(values, count)
+        assert sorted(values[found]) == sorted(np.sort(values)[-count:]) and len(set(found.tolist())) == count
+
+
+def test_beyond_the_limit_faiss_finds_whom_the_exact_search_finds(monkeypatch):
+    pytest.importorskip("faiss", reason="faiss is not installed (extra gallery)")
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(4000, 16)).astype(np.float32)
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    names = [f"P {n}" for n in range(4000)]
+    exact = Index(names, people)
+    monkeypatch.setattr("speakerkd.gallery.EXACT", 3999)
+    beyond = Index(names, people)
+    assert exact._faiss is None and beyond._faiss is not None
+    for one in range(0, 4000, 100):
+        probe = people[one] + 0.05 * rng.normal(size=16)
+        ours, theirs = exact.search(probe), beyond.search(probe)
+        assert theirs[0].name == ours[0].name == names[one]
+        assert theirs[0].similarity == pytest.approx(ours[0].similarity, abs=1e-5)
+        assert [f.similarity for f in theirs] == sorted((f.similarity for f in theirs), reverse=True)
+
+
+def test_beyond_the_limit_without_faiss_is_one_line(monkeypatch):
+    monkeypatch.setattr("speakerkd.gallery.EXACT", 2)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(InputError, match=r"3 people, over 2 are searched through faiss.*speakerkd\[gallery\]"):
+        Index(["a", "b", "c"], np.eye(3, dtype=np.float32))
 
 
 def test_enrol_and_identify_as_a_user_types_them(model_dir, corpus, tmp_path, capsys, monkeypatch):

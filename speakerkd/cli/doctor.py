@@ -19,6 +19,7 @@ from typing import Literal
 import click
 from pydantic import Field
 
+from speakerkd.cli.extras import NEEDS_TRAIN
 from speakerkd.cli.options import verb
 from speakerkd.config import Settings
 from speakerkd.errors import InputError
@@ -29,7 +30,11 @@ EXTRAS = {
     "mini": ("espeakng_loader", "skimage"),
     "text": ("open_clip",),
     "cluster": ("distributed",),
-    "export": ("onnx", "onnxruntime", "onnxscript"),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "vad": ("silero_vad", "onnxruntime"),
+    "hub": ("huggingface_hub",),
+    "gallery": ("faiss",),
+    "demo": ("gradio",),
 }
 
 
@@ -97,12 +102,13 @@ def _look_for_corpus(settings: DoctorOptions) -> None:
 def examine() -> list[Check]:
     """Try every part that the verbs lean on; takes a few seconds, changes nothing."""
     checks = [
-        Check("Python", sys.version.split()[0], (3, 11) <= sys.version_info[:2] <= (3, 13), "use Python 3.11 to 3.13"),
-        *_versions(),
-        *_compute(),
-        _face_detector(),
-        *_extras(),
+        Check("Python", sys.version.split()[0], (3, 11) <= sys.version_info[:2] <= (3, 13), "use Python 3.11 to 3.13")
     ]
+    if any(importlib.util.find_spec(package) for package in MATCHED):
+        checks += [*_versions(), *_compute(), _face_detector()]
+    else:
+        checks.append(Check("torch", f"absent: exported models alone ({NEEDS_TRAIN} for the rest)"))
+    checks += _extras()
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     checks.append(Check("free disk here", f"{free:.0f} GiB", free > 2, "free some disk space"))
     return checks

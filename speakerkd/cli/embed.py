@@ -1,7 +1,7 @@
 """Embed every recording of a data directory: ten crops each, or whole.
 
-Features come from feats.scp where it is there, else from the audio of wav.scp. What cannot be embedded is listed in
-OUT.rejected.
+Features come from feats.scp where it is there, else, and with --vad, from the audio of wav.scp. What cannot be
+embedded is listed in OUT.rejected.
 
 Example: speakerkd embed data/vox1 --model exp/margin --out exp/margin/vox1.npz
 """
@@ -33,7 +33,7 @@ def embed(settings: EmbedOptions) -> None:
     if settings.runtime == "onnx":
         from speakerkd.onnx_model import embed_exported, open_exported
 
-        model = open_exported(settings.model, settings.truncated)
+        model = open_exported(settings.model, settings.truncated, settings.vad)
         arguments = settings.directory, settings.out, model, settings.protocol, settings.max_rejected
         written, account = embed_exported(*arguments)
         print(f"embed {settings.directory}: {account}; {written}")
@@ -50,6 +50,7 @@ def embed(settings: EmbedOptions) -> None:
             device=settings.device,
             max_rejected=settings.max_rejected,
             truncated=settings.truncated,
+            vad=settings.vad,
             progress=progress,
         )
     already = "done already, from the same files, with the same settings and code"

@@ -11,19 +11,18 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from speakerkd.cli.opened import open_model
 from speakerkd.cli.options import verb
-from speakerkd.evaluation.settings import ModelSettings
-from speakerkd.frontend.truncation import Truncation
+from speakerkd.evaluation.settings import RuntimeSettings
 
 
-class EnrollOptions(Truncation, ModelSettings):
+class EnrollOptions(RuntimeSettings):
     """Whose gallery it is, and what becomes of it."""
 
     gallery: Path = Field(description="the gallery's file; made where there is none")
     name: str | None = Field(None, description="the person whom --audios and --faces show")
     audios: list[Path] = Field(default_factory=list, description="recordings of the person")
     faces: list[Path] = Field(default_factory=list, description="pictures of the person, for a model that faces taught")
-    vad: bool = Field(False, description="leave out what is not speech first (silero-vad)")
     remove: str | None = Field(None, description="remove the person of this name")
     listed: bool = Field(False, alias="list", description="list everybody")
     export: Path | None = Field(None, description="write all embeddings to this .npz (utterance, embedding)")
@@ -46,13 +45,11 @@ def enroll(settings: EnrollOptions) -> None:
     from speakerkd.gallery import Gallery
 
     if settings.name is not None:
-        from speakerkd import api
-
-        model = api.load(settings.model, settings.device, vad=settings.vad, truncated=settings.truncated)
+        model = open_model(settings)
         # before the file is touched: a recording that cannot be read leaves it as it was
         voices = model.embed(list(settings.audios), "mean") if settings.audios else None
         faces = model.faces(list(settings.faces)) if settings.faces else None
-        gallery = Gallery(settings.gallery, (model.package.digest, str(model.directory), model.package.dim))
+        gallery = Gallery(settings.gallery, model.identity)
         if voices is not None:
             gallery.add(settings.name, voices, [str(path) for path in settings.audios])
         if faces is not None:

@@ -15,12 +15,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from speakerkd.cli.opened import open_model
 from speakerkd.cli.options import verb
-from speakerkd.evaluation.settings import ModelSettings
-from speakerkd.frontend.truncation import Truncation
+from speakerkd.evaluation.settings import RuntimeSettings
 
 
-class IdentifyOptions(Truncation, ModelSettings):
+class IdentifyOptions(RuntimeSettings):
     """The probe, and what it is compared with."""
 
     gallery: Path = Field(description="the gallery's file, of `speakerkd enroll`")
@@ -29,7 +29,6 @@ class IdentifyOptions(Truncation, ModelSettings):
     against: Literal["voice", "face"] | None = Field(
         None, description="compare with enrolled voices or faces [default: of the probe's own kind]"
     )
-    vad: bool = Field(False, description="leave out what is not speech first (silero-vad)")
     threshold: float | None = Field(None, ge=-1, le=1, description="least cosine; below it nobody is named")
     count: int = Field(5, ge=1, le=1000, description="people shown")
     as_json: bool = Field(False, alias="json", description="print JSON")
@@ -44,13 +43,12 @@ class IdentifyOptions(Truncation, ModelSettings):
 @verb("gallery")
 def identify(settings: IdentifyOptions) -> None:
     """Print the nearest people, and the verdict."""
-    from speakerkd import api
     from speakerkd.gallery import Gallery
 
-    model = api.load(settings.model, settings.device, vad=settings.vad, truncated=settings.truncated)
+    model = open_model(settings)
     if not settings.gallery.is_file():
         Gallery(settings.gallery)  # says what is wrong
-    gallery = Gallery(settings.gallery, (model.package.digest, str(model.directory), model.package.dim))
+    gallery = Gallery(settings.gallery, model.identity)
     index = gallery.index(settings.against or ("voice" if settings.audio is not None else "face"))
     probe = model.embed(settings.audio, "mean") if settings.audio is not None else model.faces(str(settings.face))
     found = index.search(probe, settings.count)

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from speakerkd.cli.extras import NEEDS_TRAIN, TRAIN
 from speakerkd.cli.groups import Verbs
 from speakerkd.cli.streams import tolerant_streams
 from speakerkd.errors import InputError, one_line
@@ -85,6 +86,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         status = _end("interrupted", 130)
     except Terminated:
         status = _end("terminated", 143)
+    except ModuleNotFoundError as error:
+        status = _lacking(error)
     except Exception as error:
         status = _report(error)
     raise SystemExit(status)
@@ -130,6 +133,15 @@ def _fail(what: str, where: str, fix: str) -> int:
 def _end(how: str, status: int) -> int:
     print(f"speakerkd: {how}", file=sys.stderr)
     return status
+
+
+def _lacking(error: ModuleNotFoundError) -> int:
+    """An installation for exported models alone is asked for more."""
+    module = (error.name or "").partition(".")[0]
+    if module not in TRAIN:
+        return _report(error)
+    fix = f"{NEEDS_TRAIN}, or use an exported model with --runtime onnx"
+    return _fail(f"{module} is not installed, which all but exported models need", "", fix)
 
 
 def _report(error: Exception) -> int:

@@ -12,16 +12,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
+from speakerkd.cli.opened import open_model
 from speakerkd.cli.options import verb
 from speakerkd.evaluation.settings import RuntimeSettings
-
-if TYPE_CHECKING:
-    from speakerkd.api import Model
-    from speakerkd.onnx_model import OnnxModel
 
 
 class MatchOptions(RuntimeSettings):
@@ -45,7 +41,7 @@ class MatchOptions(RuntimeSettings):
 @verb()
 def match(settings: MatchOptions) -> None:
     """Print the options by falling similarity, and the first of them."""
-    model = _by_onnx(settings) if settings.runtime == "onnx" else _by_torch(settings)
+    model = open_model(settings, settings.teacher_weights)
     if settings.audio is not None:
         result = model.match(settings.audio, settings.faces)
     else:
@@ -58,15 +54,3 @@ def match(settings: MatchOptions) -> None:
     for rank, candidate in enumerate(result.candidates, 1):
         print(f"{rank:>3}  {candidate.path:<{width}}  {candidate.similarity:+.4f}")
     print(f"{result.probe}: {result.chosen or 'undecided, the first two are equal'}")
-
-
-def _by_torch(settings: MatchOptions) -> Model:
-    from speakerkd import api
-
-    return api.load(settings.model, settings.device, settings.teacher_weights, truncated=settings.truncated)
-
-
-def _by_onnx(settings: MatchOptions) -> OnnxModel:
-    from speakerkd.onnx_model import open_exported
-
-    return open_exported(settings.model, settings.truncated)

@@ -14,6 +14,7 @@ import numpy as np
 from speakerkd.corpora.build import Built, Recording, Work, build
 from speakerkd.corpora.folder_settings import FolderSettings
 from speakerkd.corpora.lists import check_named, names_of_list
+from speakerkd.corpora.speech import keep_speech
 from speakerkd.corpora.trials import write_lists
 from speakerkd.data.names import composed, encode_key
 from speakerkd.errors import InputError
@@ -44,7 +45,8 @@ def prepare_folder(
     The expression is searched in each path relative to its root, without extension. Recordings and pictures with the
     same speaker and session (and utterance, with pair=utterance) belong together, their names compared in Unicode's
     composed form; where several pictures fit, the first by name is taken. Recordings without a picture stay, unpaired.
-    A file that links give several names is taken once. What lies there and is not used is counted by reason.
+    A file that links give several names is taken once. What lies there and is not used is counted by reason. With
+    `vad`, copies of the recordings' speech alone are written below `output/speech`, and take their place.
     `test` gets trials_original, whose targets pair different sessions where they can, and trials_hard (non-targets of
     one gender) where genders are known.
     Raises InputError where nothing matches, a speaker's gender changes, or the split cannot be made.
@@ -79,9 +81,13 @@ def prepare_folder(
     for part, chosen in parts.items():
         if not chosen:
             continue
+        recordings = [_recording(one, faces, settings.pair) for one in chosen]
+        if settings.vad:
+            recordings, silent = keep_speech(recordings, Path(output) / "speech" / part, work)
+            refused += silent
         done = build(
             Path(output) / part,
-            [_recording(one, faces, settings.pair) for one in chosen],
+            recordings,
             work,
             gender=gender,
             refused=refused,

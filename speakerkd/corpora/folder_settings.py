@@ -8,13 +8,13 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from speakerkd.config import Settings
+from speakerkd.frontend.vad_settings import SpeechOnly
 
 GROUPS = {"speaker", "session", "utterance", "gender"}
 
 
-class FolderSettings(Settings):
-    """How files are named, paired and split."""
+class FolderSettings(SpeechOnly):
+    """How files are named, paired and split, and what of them is kept."""
 
     pattern: str = Field(description="expression with the groups speaker, session, utterance (and gender)")
     pair: Literal["session", "utterance"] = Field("session", description="what shares one picture")

@@ -65,7 +65,7 @@ def build_app(settings: DemoSettings) -> Any:
     from speakerkd.demo.drawing import STYLE
     from speakerkd.demo.page import build_page, theme
 
-    model = api.load(settings.model, settings.device, settings.teacher_weights, vad=settings.vad)
+    model = api.load(settings.model, settings.device, settings.teacher_weights)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     page = build_page(Answers(model, settings))
     app = gradio.mount_gradio_app(

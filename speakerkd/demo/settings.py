@@ -7,11 +7,12 @@ from pathlib import Path
 from pydantic import Field
 
 from speakerkd.evaluation.settings import ModelSettings
+from speakerkd.frontend.vad_settings import SpeechOnly
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class DemoSettings(ModelSettings):
+class DemoSettings(SpeechOnly, ModelSettings):
     """Which model is tried out, where the page is, and what may be uploaded."""
 
     host: str = Field("127.0.0.1", min_length=1, description="address to serve at; this machine alone unless changed")
@@ -20,7 +21,6 @@ class DemoSettings(ModelSettings):
     megabytes: int = Field(20, ge=1, le=1000, description="largest file taken, MB")
     files: int = Field(8, ge=1, le=64, description="most pictures or recordings that one is matched with")
     threshold: float | None = Field(None, description="scores at or above it are of one speaker [default: the model's]")
-    vad: bool = Field(False, description="leave out what is not speech first (silero-vad)")
     teacher_weights: Path | None = Field(None, description="weights of the face teacher, if they have moved")
 
     @property

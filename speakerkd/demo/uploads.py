@@ -62,7 +62,7 @@ def hear(path: str, rate: int, bounds: DemoSettings) -> Heard:
                 what = f"longer than {bounds.seconds:g} s"
                 raise InputError(what, upload.name, "give a shorter recording, or start the page with --seconds")
     upload.seek(0)
-    return Heard(upload.name, read_audio(upload, rate), rate)
+    return Heard(upload.name, read_audio(upload, rate, vad=bounds.vad), rate)
 
 
 def see(path: str, bounds: DemoSettings) -> Seen:

@@ -29,10 +29,12 @@ def embed_directory(
     device: str = "auto",
     max_rejected: float = 0.01,
     truncated: Truncated = "refuse",
+    vad: bool = False,
     progress: Callable[[str], Callable[[int, int], None]] | None = None,
 ) -> tuple[Path, Rejected | None]:
     """Embed what feats.scp holds, else what wav.scp (and segments) name, into one file, whole or not at all.
 
+    vad: leave out what is not speech; the recordings are then heard, whether there are features or not.
     Returns the file and the account of what was refused (also in `<out>.rejected`), None where an earlier run embedded
     the same recordings with the same model, settings and code. Raises InputError.
     """
@@ -41,16 +43,17 @@ def embed_directory(
         raise InputError("an unknown kind of file", out, f"let its name end in one of {' '.join(FORMATS)}")
     folder = find_model(model)
     inputs = [*files_of_model(folder), *files_of_data(directory)]
-    recorded = state_of_recordings(directory, features=True) if (directory / "wav.scp").is_file() else ""
+    recorded = state_of_recordings(directory, features=not vad) if (directory / "wav.scp").is_file() else ""
     written = out if out.suffix == ".npz" else out.with_suffix(".scp")
     beside = [] if out.suffix == ".npz" else [out.with_suffix(suffix).name for suffix in (".ark", ".json")]
     chosen = {"protocol": protocol, "max_rejected": max_rejected, "recordings": recorded}
-    stamp = Stamp(written, inputs, beside, **chosen, **({"truncated": truncated} if truncated == "keep" else {}))
+    changed = ({"truncated": truncated} if truncated == "keep" else {}) | ({"vad": True} if vad else {})
+    stamp = Stamp(written, inputs, beside, **chosen, **changed)
     if stamp.is_current():
         return written, None
     rejected = Rejected(out, max_rejected)
     package = load_speaker_model(folder, device)
-    recordings = open_recordings(directory, fbank_settings(package), truncated)
+    recordings = open_recordings(directory, fbank_settings(package), truncated, vad)
     embeddings = embed(
         package,
         recordings,

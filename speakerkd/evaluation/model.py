@@ -10,6 +10,7 @@ from speakerkd.config import parse
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank_settings import FbankSettings
 from speakerkd.work.files import below
+from speakerkd.work.hub import hub_folder, may_be_hub_name
 from speakerkd.work.records import read_text
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ GET_ONE = "train one (`bash egs/mini/run.sh` takes minutes), or name its folder 
 def find_model(given: Path | str | None = None) -> Path:
     """The experiment directory to use: the given one, else $SPEAKERKD_MODEL, else what `exp/latest` names.
 
-    Raises InputError, saying how to get a model, where none of them is there.
+    Where no such folder is there, `owner/name` is a model of Hugging Face's hub (see `work.hub`). Raises InputError,
+    saying how to get a model, where none of them is there.
     """
     if given is not None:
         return _checked(Path(given), "--model")
@@ -37,6 +39,8 @@ def find_model(given: Path | str | None = None) -> Path:
 
 
 def _checked(directory: Path, source: object) -> Path:
+    if not directory.exists() and may_be_hub_name(directory):
+        return hub_folder(str(directory))
     if not directory.is_dir():
         raise InputError(f"no such experiment directory '{directory}'", source, GET_ONE)
     return directory

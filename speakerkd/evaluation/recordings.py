@@ -68,7 +68,8 @@ class AudioRecordings:
     """Recordings read from audio, several in a row where a model is enrolled from concatenated audio.
 
     sounds: {key: its sounds, or whatever else `read_audio` takes}. change: called with key and samples (N,), returns
-    samples; adds noise. truncated: whether one of which a part is missing is refused, or kept with a warning.
+    samples; adds noise. truncated: whether one of which a part is missing is refused, or kept with a warning. vad:
+    leave out what is not speech, before that.
     """
 
     def __init__(
@@ -78,10 +79,11 @@ class AudioRecordings:
         change: Callable[[str, NDArray[np.float32]], NDArray[np.float32]] | None = None,
         name: str = "audio",
         truncated: Truncated = "refuse",
+        vad: bool = False,
     ) -> None:
         self.keys = list(sounds)
         self._sounds = list(sounds.values())
-        self.settings, self.change, self.name, self.truncated = settings, change, name, truncated
+        self.settings, self.change, self.name, self.truncated, self.vad = settings, change, name, truncated, vad
 
     def features(self, place: int) -> NDArray[np.float32]:
         import torch
@@ -104,7 +106,7 @@ class AudioRecordings:
         from speakerkd.frontend.sounds import record_sound
 
         read = record_sound if isinstance(one, Sound) else read_recording
-        recorded = read(one, self.settings.rate, truncated=self.truncated)
+        recorded = read(one, self.settings.rate, truncated=self.truncated, vad=self.vad)
         if recorded.missing:
             log.warning("%s: truncated and kept, %.2f s missing", key, recorded.missing)
         return recorded.samples
@@ -114,20 +116,21 @@ class AudioRecordings:
 
 
 def open_recordings(
-    directory: Path | str, settings: FbankSettings, truncated: Truncated = "refuse"
+    directory: Path | str, settings: FbankSettings, truncated: Truncated = "refuse", vad: bool = False
 ) -> ArchivedRecordings | AudioRecordings:
     """All recordings of a data directory: what its feats.scp holds, else what its wav.scp (and segments) name.
 
+    vad: what is not speech is left out, which takes the recordings themselves.
     Raises InputError where it has neither, and for features made with other settings.
     """
     directory = Path(directory)
-    if (directory / "feats.scp").exists():
+    if (directory / "feats.scp").exists() and not vad:
         return ArchivedRecordings(directory / "feats.scp", settings)
     if not (directory / "wav.scp").exists():
         fix = "make it with `speakerkd prepare` and `speakerkd fbank`"
         raise InputError("neither feats.scp nor wav.scp", directory, fix)
     sounds = {key: [sound] for key, sound in read_sounds(directory).items()}
-    return AudioRecordings(sounds, settings, name=str(directory), truncated=truncated)
+    return AudioRecordings(sounds, settings, name=str(directory), truncated=truncated, vad=vad)
 
 
 def audio_in(directory: Path | str, names: Sequence[str]) -> tuple[dict[str, Sound], dict[str, str]]:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from speakerkd.config import DeviceName, Settings
 from speakerkd.errors import InputError
 from speakerkd.frontend.truncation import Truncation
+from speakerkd.frontend.vad_settings import SpeechOnly
 
 ProtocolName = Literal["crops", "whole", "mean"]
 Quality = Literal["duration", "magnitude", "norm"]
@@ -27,12 +28,14 @@ def _at_commas(values: Any) -> Any:
 class ModelSettings(Settings):
     """Which trained model is used, and where it runs."""
 
-    model: Path | None = Field(None, description="experiment directory; else $SPEAKERKD_MODEL, else exp/latest")
+    model: Path | None = Field(
+        None, description="experiment directory, or owner/name on Hugging Face; else $SPEAKERKD_MODEL, else exp/latest"
+    )
     device: DeviceName = Field("auto", description="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
 
 
-class RuntimeSettings(Truncation, ModelSettings):
-    """What runs the model."""
+class RuntimeSettings(SpeechOnly, Truncation, ModelSettings):
+    """What runs the model, and what it hears."""
 
     runtime: Literal["torch", "onnx"] = Field(
         "torch", description="onnx: an exported model (`speakerkd export --onnx`), without torch"

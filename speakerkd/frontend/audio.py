@@ -10,6 +10,7 @@ import numpy as np
 
 from speakerkd.errors import InputError
 from speakerkd.frontend.truncation import Truncated
+from speakerkd.frontend.vad import speech_only
 from speakerkd.media.files import FileSource, open_media
 from speakerkd.media.sound import HIGHEST_RATE, LOWEST_RATE, Sound, decode_sound
 
@@ -29,7 +30,9 @@ class Recorded:
     missing: float = 0.0
 
 
-def read_audio(source: AudioSource, rate: int = RATE, *, truncated: Truncated = "refuse") -> np.ndarray:
+def read_audio(
+    source: AudioSource, rate: int = RATE, *, truncated: Truncated = "refuse", vad: bool = False
+) -> np.ndarray:
     """Read a recording as mono float32 samples (N,), nominally in [-1, 1], at `rate` Hz.
 
     Channels are averaged; where they cancel each other, the loudest is taken.
@@ -39,16 +42,19 @@ def read_audio(source: AudioSource, rate: int = RATE, *, truncated: Truncated = 
     source: a path, the bytes of a file, a file object, or (samples (N,) or (N, C), their rate in Hz); whole numbers
         are taken for fractions of their type's range.
     truncated: what becomes of a file of which a part is missing: "refuse" it, or "keep" what is there.
+    vad: leave out what is not speech (see `vad.speech_only`).
 
     Raises
     ------
     InputError, naming the file and the fault, for one that is missing, no regular file, empty, truncated, not audio,
     too long, not finite, or silent from end to end.
     """
-    return read_recording(source, rate, truncated=truncated).samples
+    return read_recording(source, rate, truncated=truncated, vad=vad).samples
 
 
-def read_recording(source: AudioSource, rate: int = RATE, *, truncated: Truncated = "refuse") -> Recorded:
+def read_recording(
+    source: AudioSource, rate: int = RATE, *, truncated: Truncated = "refuse", vad: bool = False
+) -> Recorded:
     """What read_audio reads, with the seconds that are missing where those that are there were kept."""
     if isinstance(source, tuple):
         sound, name = _given(source), "samples"
@@ -65,7 +71,7 @@ def read_recording(source: AudioSource, rate: int = RATE, *, truncated: Truncate
         raise InputError("no samples in the recording", name, "it is empty or truncated: copy it again")
     if np.ptp(samples) < SILENCE:
         raise InputError("silent from end to end", name, "leave the recording out")
-    return Recorded(samples, sound.missing)
+    return Recorded(speech_only(samples, rate, name) if vad else samples, sound.missing)
 
 
 def truncation(seconds: float, missing: float, where: object) -> InputError:

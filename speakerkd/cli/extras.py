@@ -1,0 +1,9 @@
+"""What the extra `train` installs: all verbs but those over exported models need it."""
+
+from __future__ import annotations
+
+TRAIN = {  # its modules
+    "torch", "torchvision", "torchaudio", "facenet_pytorch", "speechbrain", "accelerate", "sklearn", "safetensors",
+    "matplotlib", "tensorboard", "jinja2",
+}  # fmt: skip
+NEEDS_TRAIN = "pip install 'speakerkd[train]'"
