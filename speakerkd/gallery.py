@@ -18,7 +18,7 @@ from speakerkd.work.reading import check_file
 Kind = Literal["voice", "face"]
 LARGEST = 1 << 20  # numbers of an embedding
 EXACT = 1_000_000  # entries up to which every one is compared
-PROBED = 32  # beyond, one in so many of faiss's cells is searched
+LEARNT, PROBED = 50, 24  # beyond: vectors a cell that faiss learns its cells from, and one in so many is searched
 BLOCK = 1024  # cosines of which the highest stands for all
 WAIT = 60.0  # seconds that a second process waits for the first to finish writing
 APPLICATION = 0x53_4B_44_47  # says in the file's header whose it is
@@ -183,9 +183,9 @@ class Index:
             except ImportError as error:
                 what = f"{len(names)} people, over {EXACT} are searched through faiss, which is not installed"
                 raise InputError(what, "identify", "pip install 'speakerkd[gallery]'") from error
-            cells = round(4 * len(names) ** 0.5)  # as faiss advises; learnt from 50 vectors a cell
+            cells = round(len(names) ** 0.5)  # few, since they are learnt anew whenever a gallery is opened
             self._faiss = faiss.index_factory(self.vectors.shape[1], f"IVF{cells},Flat", faiss.METRIC_INNER_PRODUCT)
-            self._faiss.train(self.vectors[:: max(1, len(names) // (50 * cells))])
+            self._faiss.train(self.vectors[:: max(1, len(names) // (LEARNT * cells))])
             self._faiss.add(self.vectors)
             self._faiss.nprobe = max(1, cells // PROBED)
 
