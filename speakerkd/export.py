@@ -20,7 +20,7 @@ from speakerkd.models.onnx_faces import write_faces
 from speakerkd.models.trained_model import DESCRIPTION, WEIGHTS, read_description
 from speakerkd.onnx_model import OnnxModel
 from speakerkd.version import __version__
-from speakerkd.work.files import whole_dir
+from speakerkd.work.files import whole_dir, write_json
 from speakerkd.work.records import read_json
 
 MOST_EER = 0.001  # between torch's EER on a list and the exported files', a share
@@ -116,6 +116,9 @@ def export_card(experiment: Path | str, to: Path | str | None = None) -> Path:
         for name in (WEIGHTS, DESCRIPTION, "calibration.json", "results.json"):
             if (experiment / name).is_file():
                 shutil.copy(experiment / name, part / name)
+        if described.teacher is not None:
+            told = described.model_copy(update={"teacher": described.teacher.elsewhere()})
+            write_json(part / DESCRIPTION, told.model_dump(mode="json"))
         (part / "README.md").write_text(_card(experiment, described.model_dump()), encoding="utf-8")
     return target
 
@@ -164,8 +167,18 @@ threshold of one list is not that of another. Recorded and synthetic voices are 
 
 ## Licence
 
-State the licence of these weights here; speakerkd itself ({__version__}) is Apache-2.0.
+State the licence of these weights here; speakerkd itself ({__version__}) is Apache-2.0. {_taught_by(teacher)}
 """
+
+
+def _taught_by(teacher: dict[str, Any] | None) -> str:
+    """What a model owes to its teacher's licence."""
+    if teacher is None:
+        return ""
+    return (
+        f"The weights of the teacher `{teacher['name']}` are not in this folder: they, and perhaps what was trained "
+        "with them, are under the licence of those who published them, often for research alone."
+    )
 
 
 def _results(path: Path) -> str:

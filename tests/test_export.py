@@ -144,6 +144,18 @@ def test_a_card_folder_is_a_model(tiny, tmp_path, corpus):
         export_card(tiny, tmp_path / "card")
 
 
+def test_what_leaves_the_machine_names_the_teachers_licence_and_no_folder_of_ours(taught, tmp_path, capsys):
+    folder = str(taught.parent)
+    card = export_card(taught, tmp_path / "card")
+    assert "licence of those who published them" in (card / "README.md").read_text("utf-8")
+    assert speakerkd.load(card, "cpu").package.teacher.weights == "teacher.onnx"
+    with pytest.raises(SystemExit):
+        run(["export", str(taught), "--onnx", "--to", str(tmp_path / "onnx")])
+    assert "face.onnx holds the weights of 'onnx:" in capsys.readouterr().out
+    for text in ((card / "model.json"), tmp_path / "onnx/onnx.json"):
+        assert folder not in text.read_text("utf-8")
+
+
 def _without_torch(*arguments):
     """The exit status, output and errors of a command in a process that can import nothing of the extra `train`."""
     code = (

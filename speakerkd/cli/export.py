@@ -2,6 +2,10 @@
 
 The ONNX files are compared with torch before they stay; a network that differs is refused.
 
+Of a model that a face network taught, --onnx also writes that network (face.onnx) and the face detector's (pnet, rnet,
+onet.onnx, of facenet-pytorch, MIT). A teacher's weights are under the licence of those who published them, often for
+research alone: read it before you pass the folder on, or leave them out with --no-faces. A --card folder has none.
+
 Example: speakerkd export exp/margin --onnx
 
 Example: speakerkd export exp/margin --card --to share/margin
@@ -66,6 +70,10 @@ def export(settings: ExportOptions) -> None:
     record = read_record(found.directory)
     if record.no_faces:
         print(f"without faces: {record.no_faces}")
+    if record.faces is not None and record.teacher is not None:
+        print(
+            f"face.onnx holds the weights of '{record.teacher['name']}', under the licence of those who published them"
+        )
     if record.eer is not None:
         print(f"EER of {record.eer['list']}: {100 * record.eer['torch']:.3f} % by torch, ", end="")
         print(f"{100 * record.eer['onnx']:.3f} % by the files")

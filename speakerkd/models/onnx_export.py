@@ -147,7 +147,7 @@ def export_onnx(
             write_onnx(_Head(package.head.cpu().eval()), example, part / HEAD, "teacher", sizes)
         told: dict[str, Any] = {"reads": reads, "int8": int8, "frontend": settings.model_dump(), "dim": package.dim}
         told |= {"model": package.digest, "protocol": package.protocol, "weights": digest(part / MODEL)}
-        told |= {"teacher": package.teacher.model_dump() if package.teacher is not None else None}
+        told |= {"teacher": package.teacher.elsewhere().model_dump() if package.teacher is not None else None}
         told |= (record or {}) | (more(part) if more is not None else {})
         write_json(part / RECORD, told)
         if check is not None:

@@ -51,6 +51,10 @@ class TeacherRecord(Settings):
     weights: str | None = Field(None, description="path of its weights when it was run")
     digest: str | None = Field(None, description="digest of that file")
 
+    def elsewhere(self) -> TeacherRecord:
+        """The record for other machines: the weights' name, without the folder that they lie in here."""
+        return self.model_copy(update={"weights": self.weights and Path(self.weights).name})
+
 
 class Origin(Settings):
     """Where an imported model comes from."""
