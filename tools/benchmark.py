@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures speakerkd on this machine: every figure a ratio, or beside the machine's own matrix-multiply rate.
 
-python tools/benchmark.py data|score|train|objectives|frontend|image|sensors|runtime [options]
+python tools/benchmark.py data|score|report|train|objectives|frontend|image|sensors|runtime [options]
 """
 
 from __future__ import annotations

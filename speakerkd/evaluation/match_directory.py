@@ -252,7 +252,8 @@ def match_directory(
         for name, (direction, draws) in questions.items():
             sides = _sides(direction, heard, seen)
             matched = evaluate(draws, *sides, replicates=replicates, seed=seed)
-            entry = _entry(matched, draws.options.shape[1]) | {"made": about | {"seed": seed}}
+            people = np.unique(draws.identity).size
+            entry = _entry(matched, draws.options.shape[1]) | {"people": people, "made": about | {"seed": seed}}
             if name in same_gender and not known.all():
                 entry["people_left_out"] = int(known.size - known.sum())
             entries[name + ending] = entry | ({"fitted": True} if ending else {})

@@ -9,6 +9,8 @@ from speakerkd.report.results_file import Difference
 from speakerkd.report.tables import IMAGE_COLUMNS, SPEAKER_COLUMNS, Column
 
 COLUMNS = {column.key: column for column in (*SPEAKER_COLUMNS, *IMAGE_COLUMNS)}
+ORDER = {key: number for number, key in enumerate(COLUMNS)}
+NO_DIFFERENCE = "no difference"
 
 
 def heading(key: str) -> str:
@@ -38,31 +40,58 @@ def figure_key(path: str) -> str:
 def answers(groups: Mapping[str, Sequence[Result]]) -> list[str]:
     """One sentence a system that was compared with a baseline; else what would have to be run."""
     sentences = []
-    shown = {run.path.resolve().name: system for system, runs in groups.items() for run in runs}
+    names = {run.path.resolve().name: system for system, runs in groups.items() for run in runs}
+    compared: set[str] = set()
     for system, runs in groups.items():
         for name, figures in _differences(runs).items():
-            baseline = shown.get(name, name)
-            known = {key: found for key, found in figures.items() if key in COLUMNS or question_name(key)}
-            told = ", ".join(difference(key, found) for key, found in (known or figures).items())
-            of = f"the first of {len(runs)} seeds" if len(runs) > 1 else ""
-            note = f" ({of})" if of else ""
-            sentences.append(f"{system} against {baseline}{note}: {told}.")
+            baseline = names.get(name, name)
+            compared |= {system, baseline}
+            sentences.append(f"{system} against {baseline}{_scope(figures, runs)}: {_judged(figures)}.")
     if not sentences and len(groups) > 1:
         return ["No paired comparison has been made, so no difference in the table is known to be more than chance."]
+    if sentences and (rest := [system for system in groups if system not in compared]):
+        few = ", ".join(rest[:5]) + (f" and {len(rest) - 5} more" if len(rest) > 5 else "")
+        sentences.append(f"Not compared yet: {few}; speakerkd compare does it.")
     return sentences
 
 
+def _judged(figures: Mapping[str, Difference]) -> str:
+    """The figures that differ first, each with its size, then all that do not; in the order of the table's columns."""
+    known = {key: found for key, found in figures.items() if key in COLUMNS or question_name(key)} or dict(figures)
+    ordered = sorted(known.items(), key=lambda item: ORDER.get(item[0], len(ORDER)))
+    parts = [f"{difference(key, found)}, {found.verdict}" for key, found in ordered if found.verdict != NO_DIFFERENCE]
+    same = [f"{heading(key)} {_interval(key, found)}" for key, found in ordered if found.verdict == NO_DIFFERENCE]
+    return "; ".join([*parts, *(["no difference in " + ", ".join(same)] if same else [])])
+
+
+def _scope(figures: Mapping[str, Difference], runs: Sequence[Result]) -> str:
+    """Of how many seeds a comparison is."""
+    if len(runs) < 2:
+        return ""
+    pooled = any("seeds" in found.unit for found in figures.values())
+    return f" ({'over' if pooled else 'the first of'} {len(runs)} seeds)"
+
+
 def difference(key: str, found: Difference) -> str:
-    """`A-F (O) +24.1 points [18.0, 30.2], better`, or `EER (O) no difference [-0.9, +1.2]`."""
-    unit_of = "%" if key.startswith(("eer_", "acc_")) else ""
-    column = COLUMNS.get(key, Column(key, f"{heading(key)} {unit_of}", 1 if key.startswith("acc_") else 2))
-    low, high = found.interval
-    digits = min(column.decimals, 3 if column.decimals > 2 else 2)
-    between = f"[{low:+.{digits}f}, {high:+.{digits}f}]"
-    if found.verdict == "no difference":
-        return f"{heading(key)} no difference {between}"
+    """`A-F (O) +24.1 points [+18.0, +30.2]`."""
+    column = _column(key)
     unit = " points" if column.heading.endswith("%") else ""
-    return f"{heading(key)} {found.value:+.{digits}f}{unit} {between}, {found.verdict}"
+    return f"{heading(key)} {found.value:+.{_digits(column)}f}{unit} {_interval(key, found)}"
+
+
+def _interval(key: str, found: Difference) -> str:
+    low, high = found.interval
+    digits = _digits(_column(key))
+    return f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def _column(key: str) -> Column:
+    unit = " %" if key.startswith(("eer_", "acc_")) else ""
+    return COLUMNS.get(key, Column(key, heading(key) + unit, 1 if key.startswith("acc_") else 2))
+
+
+def _digits(column: Column) -> int:
+    return min(column.decimals, 3)
 
 
 def verdicts(groups: Mapping[str, Sequence[Result]]) -> dict[str, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from speakerkd.report.pictures.canvas import SERIES, Picture
 from speakerkd.work.files import whole_file
+
+FIGURE = re.compile(r"-|[-+]?[\d.,]+( (±|to) [-+]?[\d.,]+)?")  # of a cell: none, 1,200, 7.15 ± 0.47, 6.9 to 8.1
 
 
 @dataclass(slots=True)
@@ -20,6 +23,15 @@ class Table:
     systems: list[int | None] = field(default_factory=list)
     marks: dict[tuple[int, int], str] = field(default_factory=dict)
     caption: str = ""
+
+    @property
+    def text_columns(self) -> set[int]:
+        """Columns of words, which stand at the left; figures stand at the right, digit below digit."""
+        return {
+            number
+            for number in range(1, len(self.cells[0]))
+            if any(not FIGURE.fullmatch(row[number]) for row in self.cells[1:])
+        }
 
 
 @dataclass(slots=True)

@@ -158,6 +158,21 @@ def noise_of(name: str) -> tuple[str, float] | None:
     return (found[1], float(found[2])) if found else None
 
 
+def list_order(name: str) -> int:
+    """Where a scored list stands on a page: the published ones as LISTS has them, then own lists."""
+    listed = split_name(name)[0]
+    return list(LISTS).index(listed) if listed in LISTS else len(LISTS)
+
+
+def question_order(key: str) -> tuple[bool, bool, int, bool, bool]:
+    """Where a question of matching stands: direct, centred, after a linear map; few options before many, O before H,
+    A-F before F-A."""
+    found = QUESTION.fullmatch(key)
+    if found is None:
+        return True, True, 0, True, True
+    return bool(found[5]), bool(found[4]), int(found[3] or 2), found[2] == "h", found[1] == "face_to_audio"
+
+
 def short_list(name: str) -> str:
     """A list's short name, `vox1_o` for trials_original; own lists keep theirs."""
     return LISTS.get(name, name.removeprefix("trials_"))

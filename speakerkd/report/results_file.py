@@ -79,6 +79,7 @@ class Difference(Record):
     value: float
     interval: tuple[float, float]
     verdict: str = "not judged"
+    unit: str = "people"  # over whom the interval is, `people` or `people and seeds`
 
 
 class Classified(Record):

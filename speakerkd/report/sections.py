@@ -1,25 +1,32 @@
-"""What a report's page shows below its table: pictures with a caption each, and the records of how all was made."""
+"""What a report's page shows below its table: pictures with a caption each."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from speakerkd.errors import InputError
-from speakerkd.report.page import Section, Table
+from speakerkd.report.page import Section
 from speakerkd.report.pictures.canvas import Picture, raster
 from speakerkd.report.pictures.curves import curves_over, noise_levels, terms_over_epochs, weights_over_epochs
 from speakerkd.report.pictures.det import Curve, det_curves
 from speakerkd.report.pictures.histograms import score_histogram
 from speakerkd.report.pictures.matching import Bar, matching_bars
 from speakerkd.report.pictures.spaces import embedding_map
-from speakerkd.report.results import Result, Training, noise_of, question_name, read_training, short_list, split_name
+from speakerkd.report.results import (
+    Result,
+    list_order,
+    noise_of,
+    question_name,
+    question_order,
+    read_training,
+    short_list,
+    split_name,
+)
 from speakerkd.work.arrays import read_npz
-from speakerkd.work.costs import read_costs
 
 EXAMPLES = "examples.png"  # of an experiment, where `match-test --examples` was told to put it there
 Groups = Mapping[str, Sequence[Result]]
@@ -43,22 +50,19 @@ def with_pictures(groups: Groups, folder: Path) -> list[Section]:
     ]
 
 
-def records(groups: Groups) -> list[Section]:
-    """What was run, how each score came about, and what each stage cost."""
-    return [_runs(groups), _scores(groups), _costs(groups)]
-
-
 def _detection(groups: Groups, folder: Path) -> Section:
     """DET curves of every list, and the scores' histogram of each system on the first."""
     section = Section("Verification")
     lists = list(dict.fromkeys(name for runs in groups.values() for run in runs[:1] for name in run.scores))
+    lists.sort(key=list_order)
     for name in lists:
         curves = [curve for system, runs in groups.items() if (curve := _curve(system, runs[0], name)) is not None]
         if curves:
             listed, protocol, _ = split_name(name)
             caption = (
                 f"Detection errors on {list_name(listed)}, {protocol or 'own'} scores, one seed a system. A dot marks "
-                "the EER, a cross the least cost at a prior of 1 %; bands are 95 % intervals over speakers."
+                "the EER, a cross the least cost at a prior of 1 % where it lies within; bands are 95 % intervals over "
+                "speakers."
             )
             section.pictures.append(det_curves(curves, folder / f"det_{_file(name)}.png", caption, list(groups)))
     for position, (system, runs) in enumerate(groups.items()):
@@ -67,7 +71,7 @@ def _detection(groups: Groups, folder: Path) -> Section:
         counts = entry.histogram
         target, nontarget = np.asarray(counts.target, float), np.asarray(counts.nontarget, float)
         marks = {"EER": entry.eer_threshold} | {
-            f"{float(rate):.1%} false accepts": point.threshold for rate, point in entry.thresholds.items()
+            f"{100 * float(rate):g} % false accepts": point.threshold for rate, point in entry.thresholds.items()
         }
         caption = (
             f"{system}: scores on {list_name(split_name(lists[0])[0])}, {int(target.sum()):,} target and "
@@ -156,12 +160,14 @@ def matching_picture(groups: Groups, path: Path) -> Picture | None:
     """Right answers of each system and question with intervals; None where nothing was matched."""
     bars: dict[str, dict[str, Bar]] = {}
     chance: float | None = None
+    keys: dict[str, str] = {}
     people: list[str] = []
     for system, runs in groups.items():
         for name, entry in runs[0].raw.match.items():
             question = question_name(name)
             if question is None or entry.accuracy_percent is None:
                 continue
+            keys[name] = question
             chance = entry.chance_percent if entry.chance_percent is not None else chance
             bars.setdefault(system, {})[question] = (entry.accuracy_percent, entry.interval_percent)
             if entry.people:
@@ -174,7 +180,8 @@ def matching_picture(groups: Groups, path: Path) -> Picture | None:
         "gender; linear map: after the best linear map from training voices to their faces, which is fair to an "
         "untaught network. Lines are 95 % intervals over people; dotted: chance."
     )
-    return matching_bars(bars, chance if chance is not None else 50.0, path, caption, list(groups))
+    questions = [keys[name] for name in sorted(keys, key=question_order)]
+    return matching_bars(bars, questions, chance if chance is not None else 50.0, path, caption, list(groups))
 
 
 def _spaces(groups: Groups, folder: Path) -> Section:
@@ -189,7 +196,7 @@ def _spaces(groups: Groups, folder: Path) -> Section:
         genders = stored["gender"].tolist() if "gender" in stored else None
         caption = (
             f"{system}: faces, projected faces and voices of people it never saw (t-SNE, seed 0, cosine space). "
-            "Voices that lie among the projected faces are what matching lives on."
+            "Matching needs voices that lie among the projected faces of the same people."
         )
         section.pictures.append(embedding_map(parts, folder / f"spaces_{_file(system)}.png", caption, genders))
     return section
@@ -214,7 +221,7 @@ def _training(groups: Groups, folder: Path) -> Section:
     for position, (system, training) in enumerate(trainings.items()):
         terms = {n: points for n, points in training.terms.items() if len(points) > 1 and n not in ("accuracy", "loss")}
         if terms and position < 4:
-            caption = f"{system}: terms of the loss over training, as the log has them."
+            caption = f"{system}: terms of the loss over training, means between rows of the log; logarithmic."
             section.pictures.append(terms_over_epochs(terms, folder / f"terms_{_file(system)}.png", caption))
         if position < 4 and len(training.quality.get("median", [])) > 1:
             caption = (
@@ -225,133 +232,6 @@ def _training(groups: Groups, folder: Path) -> Section:
                 weights_over_epochs(training.quality, folder / f"quality_{_file(system)}.png", caption)
             )
     return section
-
-
-def _runs(groups: Groups) -> Section:
-    cells = [
-        [
-            "experiment",
-            "state",
-            "seed",
-            "network",
-            "loss",
-            "teaching",
-            "samples",
-            "steps",
-            "machine",
-            "minutes",
-            "peak GB",
-        ]
-    ]
-    systems: list[int | None] = []
-    notes = []
-    for position, (_, runs) in enumerate(groups.items()):
-        for run in runs:
-            training = read_training(run.path)
-            cells.append(_run_row(run, training))
-            systems.append(position)
-            notes += [f"{run.path.name}: {line}" for line in refusals(training.config)]
-    return Section("What was run", list(dict.fromkeys(notes)), [Table(cells, systems, caption="Trainings")])
-
-
-def _run_row(run: Result, training: Training) -> list[str]:
-    config, about = training.config, training.summary or training.about
-
-    def named(key: str) -> str:
-        value = config.get(key)
-        return str(value.get("name", "-")) if isinstance(value, dict) else "-"
-
-    objectives = config.get("distill") or []
-    machine = " ".join(str(about[key]) for key in ("device", "precision") if key in about)
-    seconds = training.summary.get("seconds")
-    return [
-        run.path.name,
-        training.state,
-        str(config.get("seed", "-")),
-        named("student"),
-        named("loss"),
-        " + ".join(str(o.get("name")) for o in objectives if isinstance(o, dict)) or "none",
-        f"{about['samples']:,}" if "samples" in about else "-",
-        f"{about['steps']:,}" if "steps" in about else "-",
-        machine or "-",
-        f"{seconds / 60:.1f}" if seconds is not None else "-",
-        f"{training.summary['peak_gigabytes']:.1f}" if "peak_gigabytes" in training.summary else "-",
-    ]
-
-
-def refusals(config: Mapping[str, Any]) -> Iterator[str]:
-    """What the data directories of a config had refused, one sentence a list of refusals."""
-    data = config.get("data")
-    if not isinstance(data, dict):
-        return
-    named = data.get("train")
-    directories = [*(named if isinstance(named, list) else [named]), data.get("dev")]
-    for directory in dict.fromkeys(d for d in directories if isinstance(d, str)):
-        for path in sorted(Path(directory).glob("*.rejected")):
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                count = sum(1 for line in stream if line.strip())
-            if count:
-                yield f"{count:,} refused by {path.stem}, listed in {path}."
-
-
-def _costs(groups: Groups) -> Section:
-    """Seconds that each verb took, by the records in the experiments' folders and in those of their data."""
-    cells = [["stage", "folder", "minutes", "runs"]]
-    for folder in dict.fromkeys([*_data_folders(groups), *(run.path for runs in groups.values() for run in runs)]):
-        for name, cost in read_costs(folder).items():
-            cells.append([name, str(folder), f"{cost.seconds / 60:.1f}", str(cost.runs)])
-        seconds = read_training(folder).summary.get("seconds")
-        if isinstance(seconds, (int, float)):
-            cells.append(["train", str(folder), f"{seconds / 60:.1f}", "1"])
-    if len(cells) == 1:
-        return Section("What it cost")
-    note = "Time by the clock, summed over the runs of a stage that ended well, on the machine that ran it."
-    return Section("What it cost", [note], [Table(cells, caption="Time of each stage")])
-
-
-def _data_folders(groups: Groups) -> Iterator[Path]:
-    """The data directories that experiments were trained and tested on, and those above, where `prepare` wrote."""
-    named: list[object] = []
-    for runs in groups.values():
-        for run in runs:
-            data = read_training(run.path).config.get("data")
-            data = data if isinstance(data, dict) else {}
-            train = data.get("train")
-            named += [*(train if isinstance(train, list) else [train]), data.get("dev")]
-            named += [scored.made.get("data") for scored in run.raw.scores.values()]
-            named += [matched.made.get("data") for matched in run.raw.match.values()]
-    folders = [Path(name) for name in dict.fromkeys(named) if isinstance(name, str) and name]
-    yield from dict.fromkeys([*(folder.parent for folder in folders), *folders])
-
-
-def _scores(groups: Groups) -> Section:
-    """How each figure came about: the header that every score file carries."""
-    cells = [["experiment", "list", "protocol", "trials", "EER %", "95 % interval", "minDCF (p=0.01)", "data"]]
-    systems: list[int | None] = []
-    for position, runs in enumerate(groups.values()):
-        for run in runs:
-            for name, entry in run.raw.scores.items():
-                if entry.eer_percent is None:
-                    continue
-                ends = entry.interval.eer_percent
-                cost = (entry.min_dcf or {}).get("0.01")
-                made = entry.made
-                cells.append(
-                    [
-                        run.path.name,
-                        name,
-                        str(made.get("protocol", "")),
-                        f"{entry.trials:,}",
-                        f"{entry.eer_percent:.2f}",
-                        f"{ends[0]:.2f} to {ends[1]:.2f}" if ends else "-",
-                        "-" if cost is None else f"{cost:.3f}",
-                        str(made.get("data", "")),
-                    ]
-                )
-                systems.append(position)
-    return Section(
-        "How the scores were made", tables=[Table(cells, systems, caption="Scored lists")] if systems else []
-    )
 
 
 def list_name(listed: str) -> str:

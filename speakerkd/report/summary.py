@@ -10,6 +10,7 @@ from speakerkd.report import sections, tables
 from speakerkd.report.answer import answers, verdicts
 from speakerkd.report.page import Section, Table, write_page
 from speakerkd.report.published import published_row
+from speakerkd.report.records import records
 from speakerkd.report.results import Result, read_result
 from speakerkd.work.left_out import read_left_out
 
@@ -51,7 +52,7 @@ def write_report(
     genres = _by_genre(results)
     if genres:
         first.tables.append(Table(genres))
-    parts = [first, *sections.with_pictures(drawn, pictures), *sections.records(groups)]
+    parts = [first, *sections.with_pictures(drawn, pictures), *records(groups)]
     write_page(
         page,
         "Report of " + ", ".join(groups) if len(groups) < 5 else f"Report of {len(groups)} systems",

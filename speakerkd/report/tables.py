@@ -22,11 +22,15 @@ SPEAKER_COLUMNS = (
     Column("eer_vox1_o", "EER (O) %"),
     Column("mindcf_vox1_o", "minDCF (O)", 3),
     Column("eer_vox1_h", "EER (H) %"),
+    Column("mindcf_vox1_h", "minDCF (H)", 3),
     Column("eer_vox1_e", "EER (E) %"),
+    Column("mindcf_vox1_e", "minDCF (E)", 3),
     Column("eer_vox1_cleaned", "EER (O cleaned) %"),
     Column("mindcf_vox1_cleaned", "minDCF (O cleaned)", 3),
     Column("eer_vox1_h_cleaned", "EER (H cleaned) %"),
+    Column("mindcf_vox1_h_cleaned", "minDCF (H cleaned)", 3),
     Column("eer_vox1_e_cleaned", "EER (E cleaned) %"),
+    Column("mindcf_vox1_e_cleaned", "minDCF (E cleaned)", 3),
     Column("eer_identity", "EER (VoxCeleb2 test) %"),
     Column("eer_cnceleb", "EER (CN-Celeb) %"),
     Column("mindcf_cnceleb", "minDCF (CN-Celeb)", 3),
@@ -42,6 +46,10 @@ SPEAKER_COLUMNS = (
     Column("acc_match_face_to_audio_o", "F-A (O) %", 1),
     Column("acc_match_audio_to_face_h", "A-F (H) %", 1),
     Column("acc_match_face_to_audio_h", "F-A (H) %", 1),
+    Column("acc_match_audio_to_face_o_fit", "A-F (O), linear map %", 1),
+    Column("acc_match_face_to_audio_o_fit", "F-A (O), linear map %", 1),
+    Column("acc_match_audio_to_face_h_fit", "A-F (H), linear map %", 1),
+    Column("acc_match_face_to_audio_h_fit", "F-A (H), linear map %", 1),
 )
 
 IMAGE_COLUMNS = (

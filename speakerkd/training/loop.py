@@ -27,6 +27,7 @@ from speakerkd.training.processes import from_main, join_processes
 from speakerkd.training.publish import publish
 from speakerkd.training.samples import sample_pictures
 from speakerkd.training.trainer import Trainer
+from speakerkd.work.machine import code_version, command_line, processor
 
 Report = Callable[[dict[str, Any]], None]
 log = logging.getLogger(__name__)
@@ -214,9 +215,13 @@ class TrainingLoop:
         return figures
 
     def about(self) -> dict[str, Any]:
-        """How and on what the run computes."""
+        """How and on what the run computes, and by which code and command."""
         trainer, parts = self.trainer, self.parts
         return {
+            "command": command_line(),
+            "speakerkd": code_version(),
+            "processor": processor(),
+            "gpu": torch.cuda.get_device_name(trainer.device) if trainer.device.type == "cuda" else None,
             "device": trainer.device.type,
             "processes": trainer.ranks,
             "precision": {torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64"}[trainer.dtype],

@@ -144,6 +144,7 @@ class TestDirectory:
                 entry = entries[f"acc_match_{direction}_{name}"]
                 assert entry["questions"] == 400 and 0 <= entry["accuracy_percent"] <= 100
                 assert entry["chance_percent"] == pytest.approx(100 / entry["options"])
+                assert 0 < entry["people"] <= len(set(Path(corpus.data, "spk2gender").read_text().splitlines()))
         rows = {row.split("  ")[0]: row for row in out.splitlines()}
         for label in ("A-F (O)", "F-A (O)", "A-F (H)", "F-A (H)", "A-F (O), 1 of 3"):
             assert label in rows

@@ -26,7 +26,7 @@ def page(tmp_path_factory):
 def test_the_answer_stands_first_with_its_interval(page):
     html = page[1]
     answer = (
-        "margin against baseline: A-F (O) +24.1 points [+18.0, +30.2], better, EER (O) no difference [-0.90, +1.20]."
+        "margin against baseline: A-F (O) +24.1 points [+18.0, +30.2], better; no difference in EER (O) [-0.90, +1.20]."
     )
     assert answer in html
     assert html.index(answer) < html.index("<table")
@@ -64,6 +64,21 @@ def test_text_of_records_is_text(page):
 def test_the_same_experiments_give_the_same_page(page, tmp_path):
     folders = [page[2].parent / name for name in ("x-baseline", "x-margin")]
     assert write_report(folders, tmp_path / "page.html")[1].read_text("utf-8") == page[1]
+
+
+def test_a_training_s_command_and_code_are_shown(tmp_path):
+    folder = without_pictures(make_experiment(tmp_path / "x"))
+    done = {"seconds": 60.0, "command": "speakerkd train a.yaml", "speakerkd": "0.1.0 at 1f57682", "processor": "EPYC"}
+    (folder / "finished.json").write_text(json.dumps(done))
+    html = write_report([folder])[1].read_text("utf-8")
+    assert all(f">{words}</td>" in html for words in ("speakerkd train a.yaml", "0.1.0 at 1f57682", "EPYC"))
+
+
+def test_what_was_not_compared_is_named(tmp_path):
+    folders = [make_experiment(tmp_path / "x-baseline"), make_experiment(tmp_path / "x-margin", taught=True)]
+    folders.append(make_experiment(tmp_path / "x-classifier"))
+    html = write_report([without_pictures(folder) for folder in folders])[1].read_text("utf-8")
+    assert "Not compared yet: classifier" in html
 
 
 def test_a_missing_stage_leaves_its_section_out(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,14 @@ def test_losses_and_objectives_compare_in_float32_what_half_precision_computed(f
         loader.close()
     assert kinds == [torch.float32] * 3
     assert all(term.dtype == torch.float32 for term in losses.terms.values())
+
+
+def test_the_log_says_by_which_code_command_and_processor(partly_paired, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/speakerkd", "train", "a b.yaml"])
+    train(experiment(partly_paired, train__epochs=1), tmp_path / "run")
+    about = rows(tmp_path / "run")[0]["about"]
+    assert about["command"] == "speakerkd train 'a b.yaml'"
+    assert about["speakerkd"].startswith("0.1.0") and about["processor"]
 
 
 def test_the_log_says_what_share_is_taught(partly_paired, tmp_path):

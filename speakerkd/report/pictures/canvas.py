@@ -62,15 +62,21 @@ def draw(width: float = 5.4, height: float = 4.2, columns: int = 1) -> tuple[Fig
     return figure, axes
 
 
-def draw_grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of rows of axes without ticks, for pictures; width and height of each in inches."""
+def draw_grid(
+    rows: int, columns: int, width: float, height: float, of: int | None = None
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of rows of axes for pictures; width and height of each in inches. of: a gap after so many columns."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", facecolor=PAPER)
+    of = of or columns
+    gap = 0.15  # of a picture's width
+    places = [number + number // of for number in range(columns)]  # of the pictures among the gaps
+    shares = [1.0 if number in places else gap for number in range(places[-1] + 1)]
+    figure = Figure(figsize=(width * sum(shares), height * rows), layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    return figure, [list(row) for row in grid]
+    grid = figure.add_gridspec(rows, len(shares), width_ratios=shares)
+    return figure, [[figure.add_subplot(grid[row, place]) for place in places] for row in range(rows)]
 
 
 def style_of(position: int) -> dict[str, Any]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speakerkd.report.pictures.canvas import INK, SERIES, Picture, draw, mark, name_curves, save, style_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Points = Sequence[tuple[float, float]]
 
@@ -54,11 +59,22 @@ def terms_over_epochs(terms: Mapping[str, Points], path: Path, caption: str) -> 
     for position, (name, points) in enumerate(terms.items()):
         xs, ys = zip(*points, strict=True)
         axes.plot(xs, ys, label=name, linewidth=1.5, **style_of(position))
-    axes.set_yscale("symlog", linthresh=1e-3)
+    _logarithmic(axes, [value for points in terms.values() for _, value in points])
     axes.set_xlabel("epoch")
-    axes.set_ylabel("loss term")
+    axes.set_ylabel("loss term (no unit)")
     name_curves(figure, axes, len(terms))
     return save(figure, path, caption)
+
+
+def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis through zero, named in plain numbers; 2 and 5 too where there are few decades."""
+    from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+
+    near = 1e-3  # linear below
+    decades = math.log10(max(map(abs, values)) / max(min(map(abs, values)), near)) if any(values) else 0
+    axes.set_yscale("symlog", linthresh=near)
+    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=near, subs=[1, 2, 5] if decades < 3 else [1]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def weights_over_epochs(quantiles: Mapping[str, Points], path: Path, caption: str) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +24,26 @@ class Example:
 def match_examples(
     examples: Sequence[Example], path: Path, caption: str = "Voices and the faces they chose from."
 ) -> Picture:
-    """A row a voice: the right face framed thick and green, a wrong one that was chosen orange, cosines below.
+    """The faces of a voice side by side, two voices a row where each has two: the right face framed green, a wrong one
+    that was chosen orange, cosines below.
 
     The right face stands left and right in turn.
     """
     many = max(len(example.faces) for example in examples)
-    figure, grid = draw_grid(len(examples), many, 1.7, 2.0)
-    for number, (example, row) in enumerate(zip(examples, grid, strict=True)):
+    across = max(1, min(4 // many, len(examples)))  # voices a row
+    figure, grid = draw_grid(math.ceil(len(examples) / across), across * many, 1.7, 2.0, many)
+    cells = [axes for line in grid for axes in line]
+    for axes in cells:
+        axes.set_axis_off()
+    for number, example in enumerate(examples):
+        row = cells[number * many : (number + 1) * many]
         chosen = int(np.argmax([cosine for _, cosine in example.faces]))
         order = list(range(len(example.faces)))
         order = order[number % many :] + order[: number % many]
         for place, axes in zip(order, row, strict=False):
             picture, cosine = example.faces[place]
             axes.imshow(picture)
+            axes.set_axis_on()
             axes.set(xticks=[], yticks=[])
             word = "right" if place == 0 else "chosen" if place == chosen else ""
             axes.set_xlabel(f"{cosine:+.2f} {word}".strip(), color=INK)

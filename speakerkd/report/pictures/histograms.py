@@ -21,7 +21,7 @@ def score_histogram(
         share = 100 * counts / max(counts.sum(), 1)
         axes.stairs(share, edges, fill=True, alpha=0.35, color=colour, linewidth=0)
         axes.stairs(share, edges, color=colour, linewidth=1.5, label=f"{name} trials")
-    axes.set_ylim(top=1.35 * axes.get_ylim()[1])  # room for the names of thresholds and the legend
+    axes.set_ylim(top=1.6 * axes.get_ylim()[1])  # room for the names of thresholds and the legend
     top = axes.get_ylim()[1]
     for value, name in _labels(thresholds, edges):
         beside: dict[str, Any] = {

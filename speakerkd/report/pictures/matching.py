@@ -7,48 +7,51 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.report.pictures.canvas import INK, Picture, draw, mark, name_curves, save, style_of
+from speakerkd.report.pictures.canvas import INK, Picture, draw, mark, save, style_of
 
 Bar = tuple[float, tuple[float, float] | None]  # accuracy and its interval, in percent
 
 
 def matching_bars(
     groups: Mapping[str, Mapping[str, Bar]],
+    questions: Sequence[str],
     chance: float,
     path: Path,
     caption: str,
     systems: Sequence[str] | None = None,
 ) -> Picture:
-    """A dot with its interval a system and question. groups: {system: {question: bar}}. systems: all of a page, whose
-    order decides on colours."""
-    questions = list(dict.fromkeys(question for bars in groups.values() for question in bars))
-    figure, (axes,) = draw(max(5.4, 1.6 + 1.1 * len(questions)), 3.8)
+    """A dot with its interval a system and question, a row each, so that it reads on a phone too.
+
+    groups: {system: {question: bar}}. questions: from top to bottom. systems: all of a page, whose order decides on
+    colours.
+    """
+    figure, (axes,) = draw(5.4, 1.2 + len(questions) * max(0.45, 0.13 * len(groups)))
     width = 0.7 / max(len(groups), 1)
     order = systems or list(groups)
-    for place, (name, bars) in enumerate(groups.items()):
+    for row, (name, bars) in enumerate(groups.items()):
         position = order.index(name)
         style = style_of(position)
         for number, question in enumerate(questions):
             if question not in bars:
                 continue
             value, interval = bars[question]
-            x = number + (place - (len(groups) - 1) / 2) * width
+            y = number + (row - (len(groups) - 1) / 2) * width
             label = name if question == next(iter(bars)) else None
             if interval is not None:
-                axes.plot([x, x], interval, color=style["color"], linewidth=2, gid=mark(position))
-            axes.plot([x], [value], "o", color=style["color"], markersize=7, label=label, gid=mark(position))
-    axes.axhline(chance, color=INK, linewidth=1, linestyle=":")
+                axes.plot(interval, [y, y], color=style["color"], linewidth=2, gid=mark(position))
+            axes.plot([value], [y], "o", color=style["color"], markersize=6, label=label, gid=mark(position))
+    axes.axvline(chance, color=INK, linewidth=1, linestyle=":")
     axes.annotate(
         f"chance, {chance:g} %",
-        (len(questions) - 0.5, chance),
-        xytext=(-2, 3),
+        (chance, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(3, 2),
         textcoords="offset points",
-        ha="right",
         fontsize=8,
         color=INK,
     )
-    axes.set_xticks(np.arange(len(questions)), [question.replace(", ", ",\n") for question in questions])
-    axes.set_xlim(-0.6, len(questions) - 0.4)
-    axes.set_ylabel("right answers, %")
-    name_curves(figure, axes, len(groups))
+    axes.set_yticks(np.arange(len(questions)), questions)
+    axes.set_ylim(len(questions) - 0.4, -0.6)
+    axes.set_xlabel("right answers, %")
+    figure.legend(frameon=False, labelcolor=INK, loc="outside lower center", ncols=3, fontsize="small")
     return save(figure, path, caption)

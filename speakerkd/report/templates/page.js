@@ -13,3 +13,10 @@ for (const choice of document.querySelectorAll('input[name="scheme"]')) {
     else document.documentElement.dataset.scheme = choice.value;
   });
 }
+const sayWider = () => {
+  for (const box of document.querySelectorAll(".scroll")) {
+    box.parentElement.classList.toggle("wider", box.scrollWidth > box.clientWidth + 1);
+  }
+};
+addEventListener("resize", sayWider);
+sayWider();
