@@ -35,7 +35,7 @@ def compare(settings: CompareOptions) -> None:
     """Compare, keep the differences with the experiments' figures, and print them."""
     from speakerkd.evaluation.compare import compare as run
     from speakerkd.evaluation.compare import system_name
-    from speakerkd.work.records import write_json
+    from speakerkd.work.files import write_json
 
     differences = run(settings.experiments, settings.baseline, replicates=settings.replicates, seed=settings.seed)
     if settings.out:

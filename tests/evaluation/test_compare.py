@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import brentq
 from sklearn.metrics import roc_curve
 
+from speakerkd.cli.main import run
 from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation.compare import compare, system_name
@@ -60,6 +61,14 @@ def test_a_gain_a_loss_and_luck_are_told_apart(tmp_path, trials):
     kept = json.loads((good / "results.json").read_text())["differences"]["base"]
     assert kept["scores/trials_a.crops/eer_percent"]["verdict"] == "better"
     assert "differences" not in json.loads((base / "results.json").read_text())
+
+
+def test_the_verb_prints_and_keeps_the_differences(tmp_path, trials, capsys):
+    base, good = experiment(tmp_path / "base", trials, 2.0, 0.6), experiment(tmp_path / "good", trials, 3.0, 0.6)
+    assert run(["compare", str(good), "--baseline", str(base), "--out", str(tmp_path / "d.json")]) == 0
+    row = next(row for row in capsys.readouterr().out.splitlines() if row.startswith("scores/trials_a.crops/eer"))
+    kept = json.loads((tmp_path / "d.json").read_text())["scores/trials_a.crops/eer_percent"]
+    assert row.endswith("better") and f"{kept['value']:+.3f}" in row
 
 
 def test_a_system_against_itself_differs_by_nothing(tmp_path, trials):
