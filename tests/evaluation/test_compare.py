@@ -65,7 +65,9 @@ def test_a_gain_a_loss_and_luck_are_told_apart(tmp_path, trials):
 
 def test_the_verb_prints_and_keeps_the_differences(tmp_path, trials, capsys):
     base, good = experiment(tmp_path / "base", trials, 2.0, 0.6), experiment(tmp_path / "good", trials, 3.0, 0.6)
-    assert run(["compare", str(good), "--baseline", str(base), "--out", str(tmp_path / "d.json")]) == 0
+    with pytest.raises(SystemExit) as end:
+        run(["compare", str(good), "--baseline", str(base), "--out", str(tmp_path / "d.json")])
+    assert end.value.code == 0
     row = next(row for row in capsys.readouterr().out.splitlines() if row.startswith("scores/trials_a.crops/eer"))
     kept = json.loads((tmp_path / "d.json").read_text())["scores/trials_a.crops/eer_percent"]
     assert row.endswith("better") and f"{kept['value']:+.3f}" in row
