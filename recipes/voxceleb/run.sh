@@ -58,7 +58,9 @@ if stage_is 0 "corpus"; then
     case $corpus in
         mini) speakerkd prepare mini "$data/corpus" --identities "$people" --jobs "$jobs" ;;
         voxceleb) given voxceleb1 voxceleb2; parts 0 --left-out "$data/left_out.tsv" ;;
-        folder) given audio_root image_root pattern weights; ls -d "$audio_root" "$image_root" "$weights" ;;
+        folder) given audio_root image_root pattern
+            [ "$teacher" = sface ] || [ -d "$teacher" ] || given weights # SFace's come with a package
+            ls -d "$audio_root" "$image_root" ${weights:+"$weights"} ;;
     esac
 fi
 if stage_is 1 "data directories"; then
