@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from speakerkd.corpora import voxceleb_parts
-from speakerkd.corpora.parts import Part, absences
+from speakerkd.corpora.parts import Part, absences, first_file
 from speakerkd.work.left_out import record_left_out
 
 
@@ -45,7 +45,7 @@ def show_voxceleb(
         tested = cost.count(test) if test else (cost.Size() if vox2 else cost.VOX2_TEST)
         sound = (*found["VoxCeleb1 test, sound"], *(p for p in found["VoxCeleb1 dev, sound"]))
         scored = cost.count(tuple(dict.fromkeys(sound))) if sound else (cost.VOX1_ALL if hard else cost.VOX1_TEST)
-        listed = [path for name in voxceleb_parts.LISTS for path in found[name]]
+        listed = [path for name in voxceleb_parts.LISTS for path in first_file((lists, vox1), name)]
         trials = sum(_lines(path) for path in listed) or 37_720 + (552_536 if hard else 0)
         heard = cost.count(found["VoxCeleb1 test, sound"]) if found["VoxCeleb1 test, sound"] else cost.VOX1_TEST
         noisy = min(heard.recordings, cost.VOX1_TEST.recordings) if found["MUSAN"] or not musan else 0

@@ -26,13 +26,15 @@ LISTS = {
     "list_test_hard.txt": "hard",
     "list_test_hard2.txt": "hard_cleaned",
 }
-NEEDED_LIST = {
+PAPERS_LISTS = {
     "veri_test.txt": "EER (O) and minDCF (O) and the noisy EERs: Tables 1, 2, 5, 6, Fig. 6",
-    "veri_test2.txt": "VoxCeleb1-O cleaned; the paper does not print it",
-    "list_test_all.txt": "VoxCeleb1-E; the paper does not print it",
-    "list_test_all2.txt": "VoxCeleb1-E cleaned; the paper does not print it",
     "list_test_hard.txt": "EER (H): Table 1",
-    "list_test_hard2.txt": "VoxCeleb1-H cleaned; the paper does not print it",
+}
+OTHER_LISTS = {
+    "veri_test2.txt": "VoxCeleb1-O cleaned",
+    "list_test_all.txt": "VoxCeleb1-E",
+    "list_test_all2.txt": "VoxCeleb1-E cleaned",
+    "list_test_hard2.txt": "VoxCeleb1-H cleaned",
 }
 META1, META2 = "vox1_meta.csv", "vox2_meta.csv"
 IR50 = "backbone_ir50_ms1m_epoch120.pth"
@@ -125,18 +127,30 @@ def vox1_parts(root: Path | None, lists: Path | None = None) -> list[Part]:
             packed_below(root, ("dev",)),
         ),
     ]
-    for name in LISTS:
+    for name, needed in PAPERS_LISTS.items():
         parts.append(
             Part(
                 name,
                 f"{name} in the root, or in --lists DIR",
                 "2 to 40 MB",
                 f"{SITE}/meta/{name}",
-                NEEDED_LIST[name],
+                needed,
                 False,
                 first_file((lists, root), name),
             )
         )
+    missing = [name for name in OTHER_LISTS if not first_file((lists, root), name)]
+    parts.append(
+        Part(
+            "other trial lists",
+            f"{', '.join(missing or OTHER_LISTS)} in the root, or in --lists DIR",
+            "80 MB",
+            f"{SITE}/meta",
+            f"{', '.join(OTHER_LISTS[name] for name in missing or OTHER_LISTS)}, which the paper does not print",
+            False,
+            () if missing else tuple(path for name in OTHER_LISTS for path in first_file((lists, root), name)),
+        )
+    )
     parts.append(
         Part(
             META1,
