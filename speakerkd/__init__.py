@@ -1,7 +1,7 @@
 """speakerkd: teach a voice model with a face.
 
 >>> import speakerkd
->>> model = speakerkd.load("exp/mini-margin")  # doctest: +SKIP
+>>> model = speakerkd.load("exp/mini-margin_classifier")  # doctest: +SKIP
 >>> model.embed(["a.wav", "b.wav"]).shape  # doctest: +SKIP
 (2, 512)
 """

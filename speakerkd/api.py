@@ -1,7 +1,7 @@
 """Trained models from Python: load, embed, similarity, verify, match.
 
 >>> import speakerkd
->>> model = speakerkd.load("exp/mini-margin")  # doctest: +SKIP
+>>> model = speakerkd.load("exp/mini-margin_classifier")  # doctest: +SKIP
 >>> model.verify("a.wav", "b.wav").same  # doctest: +SKIP
 True
 

@@ -112,7 +112,7 @@ def test_the_readmes_example_runs(tiny, voice, tmp_path, monkeypatch):
     text = README.read_text("utf-8")
     block = next(b for b in re.findall(r"\n\n((?:    .+\n|\n)+)", text) if "import speakerkd" in b)
     lines = [line[4:] for line in block.splitlines()]
-    shutil.copytree(tiny, tmp_path / "exp/mini-margin")
+    shutil.copytree(tiny, tmp_path / "exp/mini-margin_classifier")
     for name in ("a.wav", "b.wav"):
         shutil.copy(voice, tmp_path / name)
     monkeypatch.chdir(tmp_path)

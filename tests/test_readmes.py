@@ -104,7 +104,7 @@ def sandbox(monkeypatch, tmp_path, corpus, model_dir):
     described["teacher"] = {"name": "resnet18", "dim": 12, "weights": str(weights)}
     described["teacher"]["digest"] = digest(weights / "model.safetensors")
     (model_dir / "model.json").write_text(json.dumps(described))
-    shutil.copytree(model_dir, tmp_path / "exp/mini-margin")
+    shutil.copytree(model_dir, tmp_path / "exp/mini-margin_classifier")
     shutil.copytree(corpus.data, tmp_path / "data/mini/vox1")
     shutil.copy(corpus.trials, tmp_path / "data/mini/vox1/trials_original")
     for name, key in (("a.wav", corpus.keys[1]), ("b.wav", corpus.keys[5])):
@@ -114,7 +114,7 @@ def sandbox(monkeypatch, tmp_path, corpus, model_dir):
         face = Image.fromarray((lfw[number] * 255).astype(np.uint8))
         canvas.paste(face.resize((100, 100), Image.Resampling.BICUBIC), (30, 30))
         canvas.convert("RGB").save(tmp_path / name)
-    (tmp_path / "exp/latest").symlink_to("mini-margin")
+    (tmp_path / "exp/latest").symlink_to("mini-margin_classifier")
     return tmp_path
 
 

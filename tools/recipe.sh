@@ -1,6 +1,6 @@
 # What the recipes' scripts share: source it after tools/parse_options.sh. The script has the variables stage and
 # stop_stage; systems, seeds, `conf` (the folder of its configs) and `exp` (how its experiments' names begin); and, where
-# it takes them, corpus, tag and variant.
+# it takes them, corpus, tag, variant and at_once.
 
 stage_is() { # stage_is N TEXT: true if stage N is to be run, which it then announces
     [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"
@@ -21,11 +21,31 @@ given() { # given NAME...: options that the corpus needs
 }
 
 for_each() { # for_each FUNCTION: call it with config, seed and experiment folder of every system
-    local system seed
+    local system seed config
     for system in $systems; do
-        [ -f "$conf/$system.yaml" ] || fail 1 "no config $conf/$system.yaml, see ls $conf"
-        for seed in $seeds; do "$1" "$conf/$system.yaml" "$seed" "$(folder_of "$system" "$seed")"; done
+        config=$(config_of "$system")
+        for seed in $seeds; do "$1" "$config" "$seed" "$(folder_of "$system" "$seed")"; done
     done
+}
+
+at_once_for_each() { # at_once_for_each FUNCTION: the same, `at_once` of them at a time, each on its share of the cores
+    local running=() failed=0 call=$1 threads=$(($(nproc) / at_once))
+    [ "$at_once" -gt 1 ] || { for_each "$call"; return; }
+    start() {
+        if [ ${#running[@]} -ge "$at_once" ]; then wait "${running[0]}" || failed=1; running=("${running[@]:1}"); fi
+        OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))} "$call" "$@" &
+        running+=($!)
+    }
+    for_each start
+    for run in "${running[@]}"; do wait "$run" || failed=1; done # what runs beside one that fails is brought to its end
+    return $failed
+}
+
+config_of() { # config_of SYSTEM: its config in `conf` or in a folder there
+    local config
+    config=$(ls "$conf/$1.yaml" "$conf"/*/"$1.yaml" 2>/dev/null | head -1 || true)
+    [ -n "$config" ] || fail 1 "no config $conf/$1.yaml, see ls $conf"
+    echo "$config"
 }
 
 folder_of() { # folder_of SYSTEM SEED: its experiment's folder; the first of several seeds has the plain name

@@ -13,6 +13,7 @@
 #   --network NAME       resnet18 (default), resnet34, ...;  --margin 0.3^2: of margin and margin_quality
 #   --systems "A B"      configs of recipes/cifar/conf to train and compare
 #   --seeds "1 2 3"      training seeds; several give mean and deviation
+#   --at-once N          systems that run beside each other, each on its share of the cores (default: 1)
 #   --size FILE          laid over each config: conf/size/32.yaml (default), or 224.yaml for the paper's pictures
 #   --set "a.b=c d=e"    settings to change;  --variant TEXT: what the systems are then called, SYSTEM_TEXT
 #   --tag TEXT           keeps runs apart: exp/TEXT-SYSTEM, exp/TEXT.html (default: corpus-network)
@@ -23,7 +24,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 stage=0 stop_stage=4 corpus=cifar100 root=downloads download=false work=.
 teacher=clip weights='' alias='' names='' network=resnet18 margin=''
-systems="baseline margin classifier" seeds=1 size=recipes/cifar/conf/size/32.yaml set='' variant='' tag=''
+systems="baseline margin classifier" seeds=1 at_once=1 size=recipes/cifar/conf/size/32.yaml set='' variant='' tag=''
 robustness=false published=false
 source tools/parse_options.sh
 source tools/recipe.sh
@@ -57,7 +58,7 @@ if stage_is 2 "train: $systems"; then
         speakerkd train "$1" "$size" --exp "$3" --resume $(each_set "${changes[@]}" "$set")
     }
     need 0 "$data/images.json"
-    for_each train
+    at_once_for_each train
 fi
 folders=()
 collect() { need 2 "$3/model.json"; folders+=("$3"); }

@@ -13,6 +13,7 @@
 #   --teacher NAME       resnet32x4 (default), vgg13, ...;  --student NAME: resnet8x4 (default), ShuffleV1, ShuffleV2, ...
 #   --systems "A B"      configs of conf/, conf/combined/ and conf/ablation/ to train and compare
 #   --seeds "1 2 3"      training seeds; several give mean and deviation
+#   --at-once N          systems that run beside each other, each on its share of the cores (default: 1)
 #   --ratio X            the noise's; .1, and .5 for ImageNet;  --reading kept: the share that stays, not that is lost
 #   --size FILE          laid over each config: conf/size/*.yaml; the corpus's own by default
 #   --set "a.b=c d=e"    settings to change in students;  --teacher-set "a.b=c": in the teacher
@@ -22,7 +23,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 stage=0 stop_stage=5 corpus=cifar10 root=downloads download=false classes='' sensors="radar optical" work=.
-teacher=resnet32x4 student=resnet8x4 systems="baseline kd dimensional" seeds=1 ratio='' reading=corrupted size=''
+teacher=resnet32x4 student=resnet8x4 systems="baseline kd dimensional" seeds=1 at_once=1 ratio='' reading=corrupted size=''
 set='' teacher_set='' variant='' tag='' published=false
 source tools/parse_options.sh
 source tools/recipe.sh
@@ -31,6 +32,7 @@ PATH=$PWD/.venv/bin:$PATH
 
 conf=recipes/paired_images/conf data=$work/data/$corpus clean=$work/data/$corpus kind=${corpus/#folder/auto}
 tag=${tag:-$corpus-$teacher-$student} taught_by=$work/exp/$corpus-$teacher-teacher
+exp=$work/exp/$tag
 pixels=32 prepared=() damage=()
 case $corpus in
     stl10) pixels=96 ;;
@@ -45,18 +47,6 @@ size=${size:-$conf/size/$pixels.yaml}
 if [ "$corpus" = imagenet100 ] && [ -z "$classes" ]; then
     fail 2 "imagenet100 is a hundred of ImageNet's classes, name them with --classes FILE"
 fi
-
-for_each() { # as in tools/recipe.sh, with configs of combined/ and ablation/ found by their names alone
-    local system seed several config
-    several=$(wc -w <<<"$seeds")
-    for system in $systems; do
-        config=$(ls "$conf/$system.yaml" "$conf"/{combined,ablation}/"$system.yaml" 2>/dev/null || true)
-        [ -n "$config" ] || fail 1 "no config $conf/$system.yaml, see ls $conf"
-        for seed in $seeds; do
-            "$1" "$config" "$seed" "$work/exp/$tag-$system${variant:+_$variant}$([ "$several" -eq 1 ] || echo "-seed$seed")"
-        done
-    done
-}
 
 if stage_is 0 "pictures"; then
     [ "$download" = true ] && prepared+=(--download)
@@ -74,7 +64,7 @@ if stage_is 2 "students: $student, $systems"; then
         speakerkd train "$1" "$size" --exp "$3" --resume $(each_set "${changes[@]}" "$set")
     }
     need 1 "$taught_by/model.json"
-    for_each train
+    at_once_for_each train
 fi
 folders=()
 collect() { need 2 "$3/model.json"; folders+=("$3"); }

@@ -15,6 +15,7 @@
 #   --musan DIR          noises for the noisy scores (mini makes its own); none: leave them out
 #   --systems "A B"      configs of recipes/voxceleb/conf to train and compare
 #   --seeds "1 2 3"      training seeds; several give mean and deviation: exp/TAG-SYSTEM, exp/TAG-SYSTEM-seed2, ...
+#   --at-once N          systems that run beside each other, each on its share of the cores (default: 1)
 #   --size FILE          a config laid over each system's, such as a smaller network; mini has conf/size/mini.yaml. Over
 #                        face networks (Table 2, Fig. 1) goes the file of that name in the folder face/ beside it
 #   --tag TEXT           keeps runs apart: data/TEXT, exp/TEXT-SYSTEM, exp/TEXT.html (default: the corpus's name)
@@ -30,7 +31,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 stage=0 stop_stage=6 corpus=mini tag='' prefix='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
-systems="baseline margin" seeds=1 size='' people=100 test_speakers=8 folds=0 fold=0 split_seed=0
+systems="baseline margin" seeds=1 at_once=1 size='' people=100 test_speakers=8 folds=0 fold=0 split_seed=0
 rirs='' augment=false lists='' dry_run=false set='' launch='' same_session=false noise_db="15 10 5"
 source tools/parse_options.sh
 source tools/recipe.sh
@@ -111,7 +112,7 @@ if stage_is 3 "train $systems"; then
         ${launch:+$launch --no-python} speakerkd train "$1" $(size_of "$1") --exp "$3" --resume --set seed="$2" \
             --set data.train="$data/train" $(each_set "$set") "${more[@]}"
     }
-    for_each train
+    at_once_for_each train
 fi
 if stage_is 4 "score"; then
     score() {
@@ -120,7 +121,7 @@ if stage_is 4 "score"; then
         [ "${musan:-none}" = none ] || speakerkd score --model "$3" --data "$data/$scored" \
             --trials "$(ls "$data/$scored"/trials_{original,cleaned} 2>/dev/null | head -1)" --noise "$musan" --db $noise_db
     }
-    for_each score
+    at_once_for_each score
 fi
 if stage_is 5 "match voices and faces of people it never saw"; then
     match() {
@@ -128,7 +129,7 @@ if stage_is 5 "match voices and faces of people it never saw"; then
         speakerkd match-test "$data/test" --model "$3" --fit "$data/train" $([ "$same_session" = false ] || echo --same-session) \
             $([ "$corpus" != mini ] || echo --examples "$3/examples.png") # other corpora's faces are not ours to show
     }
-    if ls "$data"/test/teacher*.scp >/dev/null 2>&1; then for_each match
+    if ls "$data"/test/teacher*.scp >/dev/null 2>&1; then at_once_for_each match
     else echo "left out: no matching, $data/test has no faces with a teacher's embeddings"; fi
 fi
 if stage_is 6 "report"; then
