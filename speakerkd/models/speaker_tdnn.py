@@ -1,9 +1,11 @@
-"""Time-delay networks: the frame layers of speechbrain under our pooling and embedding layer.
+"""Time-delay networks: ECAPA-TDNN's frame layers from speechbrain, x-vectors' from torch, under our pooling.
 
 speechbrain's own x-vector pooling adds random noise to the mean, so two runs over one recording differ; ours does not.
 """
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -88,24 +90,28 @@ class XVector(Network):
         norm: str = "mean_variance",
     ) -> None:
         super().__init__()
-        from speechbrain.lobes.models.Xvector import Xvector
-
         last = round(channels * 1500 / 512)
-        parts = Xvector(in_channels=mels, tdnn_channels=[channels] * 4 + [last], lin_neurons=dim)
+        widths = [mels, channels, channels, channels, channels, last]
+        kernels, dilations = (5, 3, 3, 1, 1), (1, 2, 3, 1, 1)
         self.dim = dim
         self.input_norm = NORMS[norm]
-        layers = list(parts.blocks)[:-2]  # without its pooling and linear layer
-        self.frames = nn.ModuleList(nn.Sequential(*layers[i : i + 3]) for i in range(0, len(layers), 3))
+        self.frames = nn.ModuleList(map(_frame_layer, widths, widths[1:], kernels, dilations))
         self.pooling = build_pooling(pooling or "statistics", last, attention)
         self.fc = nn.Linear(self.pooling.dim, dim)
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embed log-Fbank (B, T, F), T at least `shortest`."""
         _check_length(x, self.shortest)
-        x = self.input_norm(x.transpose(1, 2)).transpose(1, 2).to(self.fc.weight.dtype)
+        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)
         outputs = []
         for layer in self.frames:
-            x = layer(x)
+            x = layer(x)  # (B, C, T)
             outputs.append(x)
-        pooled = self.pooling(x.transpose(1, 2))
-        return Output(run_full(self.fc, pooled), maps=[o.transpose(1, 2)[:, :, None] for o in outputs] if maps else [])
+        return Output(run_full(self.fc, self.pooling(x)), maps=[o[:, :, None] for o in outputs] if maps else [])
+
+
+def _frame_layer(inputs: int, outputs: int, kernel: int, dilation: int) -> nn.Sequential:
+    """(B, inputs, T) to (B, outputs, T). Named as speechbrain's, so that its published weights fit key by key."""
+    conv = nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding="same", padding_mode="reflect")
+    named = nn.Sequential(OrderedDict(conv=conv)), nn.Sequential(OrderedDict(norm=nn.BatchNorm1d(outputs)))
+    return nn.Sequential(named[0], nn.LeakyReLU(), named[1])
