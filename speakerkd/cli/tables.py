@@ -2,7 +2,8 @@
 
 Experiments are found below a folder and matched by their names: `margin`, `alpha_0.4`, `cifar100-resnet18-fitnet`,
 `cifar10-resnet32x4-resnet8x4-kd`. Each row says the paper's difference to its own baseline, ours to ours, the seeds and
-what was spent. Those that are stale or not trained to the end are named on standard error.
+what was spent, and on what data ours was tested. Those that are stale or not trained to the end are named on standard
+error. The LaTeX is a longtable (\\usepackage{booktabs,longtable}).
 
 Example: speakerkd tables --exp exp --paper widely_differing_modalities --table 1 4 --format csv --out tables.csv
 """

@@ -123,7 +123,7 @@ def _baseline(row: Published) -> Published | None:
 
 
 def _budget(run: Result) -> str:
-    """What a run was trained on and for how long, as its own records say."""
+    """What a run was trained on, for how long, and what its figures are of, as its own records say."""
     training = read_training(run.path)
     about: dict[str, Any] = training.summary or training.about
     words = []
@@ -132,7 +132,10 @@ def _budget(run: Result) -> str:
     if "steps" in about and "batch" in about:
         words.append(f"{about['steps']:,} steps of {about['batch']}")
     if "seconds" in training.summary:
-        words.append(f"{training.summary['seconds'] / 60:.0f} min on {about.get('device', '?')}")
+        words.append(f"{training.summary['seconds'] / 60:.1f} min on {about.get('device', '?')}")
+    made = [entry.made.get("data") for entry in (*run.raw.scores.values(), *run.raw.match.values())]
+    if tested := [str(data) for data in dict.fromkeys(made) if data]:
+        words.append(f"tested on {' '.join(tested)}")
     return ", ".join(words)
 
 
@@ -152,18 +155,21 @@ def as_format(cells: Sequence[Sequence[str]], name: str) -> str:
 
 
 def _latex(cells: Sequence[Sequence[str]]) -> str:
-    special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})
+    """A longtable, which goes over pages as 753 rows must."""
+    named = {"~": "asciitilde", "^": "asciicircum", "\\": "backslash", "<": "less", ">": "greater", "|": "bar"}
+    special = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"} | {c: f"\\text{name}{{}}" for c, name in named.items()})
     lines = [" & ".join(cell.translate(special) for cell in row) + r" \\" for row in cells]
-    rule = "l" * len(cells[0])
     return "\n".join(
         [
-            rf"\begin{{tabular}}{{{rule}}}",
+            r"% needs \usepackage{booktabs,longtable} and, with pdflatex, \usepackage[T1]{fontenc}",
+            rf"\begin{{longtable}}{{{'l' * len(cells[0])}}}",
             r"\toprule",
             lines[0],
             r"\midrule",
+            r"\endhead",
             *lines[1:],
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{longtable}",
             "",
         ]
     )

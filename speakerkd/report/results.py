@@ -42,7 +42,8 @@ class Result:
         """Why figures are missing, each reason once."""
         if not self.figures:
             return [f"all figures of {self.path.name}, which was not scored yet ({read_training(self.path).state})"]
-        return sorted({entry.left_out for entry in self.raw.match.values() if entry.left_out})
+        undefined = {f"figures of {name}: {entry.undefined}" for name, entry in self.scores.items() if entry.undefined}
+        return sorted(undefined | {entry.left_out for entry in self.raw.match.values() if entry.left_out})
 
     @property
     def scores(self) -> dict[str, ScoredList]:

@@ -59,6 +59,7 @@ class ScoredList(Record):
     histogram: Histogram | None = None
     det_band: DetBand | None = None
     groups: dict[str, GroupFigures] = {}
+    undefined: str | None = None  # why there are no figures
     made: dict[str, str | int | float | None] = {}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -57,6 +59,13 @@ def _detection(groups: Groups, folder: Path) -> Section:
     lists.sort(key=list_order)
     for name in lists:
         curves = [curve for system, runs in groups.items() if (curve := _curve(system, runs[0], name)) is not None]
+        empty = [curve.name for curve in curves if not len(curve.accept)]
+        if empty:
+            section.notes.append(
+                f"No DET curve on {list_name(split_name(name)[0])} of {', '.join(empty)}: the files of its points are "
+                "empty; speakerkd score writes them again."
+            )
+        curves = [curve for curve in curves if len(curve.accept)]
         if curves:
             listed, protocol, _ = split_name(name)
             caption = (
@@ -96,9 +105,12 @@ def _curve(system: str, run: Result, name: str) -> Curve | None:
     if entry is None or not path.is_file():
         return None
     try:
-        accept, reject = np.loadtxt(path, usecols=(1, 2), unpack=True, ndmin=2, encoding="utf-8")
+        with warnings.catch_warnings():  # an empty file is named on the page
+            warnings.filterwarnings("ignore", "loadtxt: input contained no data")
+            points = np.loadtxt(path, usecols=(1, 2), ndmin=2, encoding="utf-8")
     except (ValueError, OSError) as error:
         raise InputError("not the points of a DET curve", path, "remove it and run `speakerkd score` again") from error
+    accept, reject = points.reshape(-1, 2).T
     eer, band = entry.eer_percent, entry.det_band
     return Curve(
         system,
@@ -240,4 +252,6 @@ def list_name(listed: str) -> str:
 
 
 def _file(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
+    """A name as part of a file's and of an SVG's; two different names never give the same."""
+    plain = re.sub(r"[^\w.-]+", "_", name)
+    return plain if plain == name else f"{plain}-{zlib.crc32(name.encode('utf-8', 'surrogateescape')):08x}"

@@ -81,6 +81,32 @@ def test_what_was_not_compared_is_named(tmp_path):
     assert "Not compared yet: classifier" in html
 
 
+def test_an_experiment_named_twice_counts_once(tmp_path):
+    folder = without_pictures(make_experiment(tmp_path / "x"))
+    (tmp_path / "latest").symlink_to("x")
+    assert "±" not in write_report([folder, tmp_path / "latest"])[0]
+
+
+def test_empty_score_files_and_lists_without_targets_are_named(tmp_path):
+    folder = make_experiment(tmp_path / "x")
+    (folder / "spaces.npz").unlink()
+    (folder / "scores" / "trials_own.crops.det").write_text("")
+    results = json.loads((folder / "results.json").read_text())
+    results["scores"]["trials_none.crops"] = {"trials": 3, "undefined": "the list has no target trials"}
+    (folder / "results.json").write_text(json.dumps(results))
+    text, page = write_report([folder])
+    assert "left out: figures of trials_none.crops: the list has no target trials" in text
+    assert "No DET curve on the list trials_own of x" in page.read_text("utf-8")
+
+
+def test_names_that_look_alike_in_a_file_s_name_keep_their_own_pictures(tmp_path):
+    folders = [make_experiment(tmp_path / name) for name in ("a b", "a_b")]
+    for folder in folders:
+        (folder / "spaces.npz").unlink()
+    page = write_report(folders)[1]
+    assert len(list((page.parent / "report_pictures").glob("scores_a_b*.png"))) == 2
+
+
 def test_a_missing_stage_leaves_its_section_out(tmp_path):
     folder = make_experiment(tmp_path / "alone")
     for name in ("log.jsonl", "finished.json", "config.yaml", "spaces.npz"):

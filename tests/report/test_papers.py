@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import pytest
 from experiments import make_experiment
@@ -36,7 +37,10 @@ def test_ours_stands_beside_the_paper_with_both_gains(tmp_path):
     rows = [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
     margin = next(row for row in rows if row["method"] == "Ours (feature)" and row["figure"] == "eer_vox1_o")
     assert margin["published"] == "1.51" and margin["published - its baseline"] == "-0.200"
-    assert margin["seeds"] == "2" and margin["budget"] == "64 samples, 40 steps of 8, 2 min on ?"
+    assert (
+        margin["seeds"] == "2"
+        and margin["budget"] == "64 samples, 40 steps of 8, 2.0 min on ?, tested on data/<b>test</b>"
+    )
     assert float(margin["ours - our baseline"]) < 0
     assert next(row for row in rows if row["method"] == "PKD")["ours"] == ""
     assert notes == []
@@ -48,6 +52,18 @@ def test_unfinished_and_stale_experiments_are_named(tmp_path):
     cells, notes = published_tables(tmp_path)
     assert notes == [f"{folder}: not trained to the end, left out"]
     assert all(row[7] == "" for row in cells[1:])
+
+
+def test_an_experiment_scored_before_its_model_is_named(tmp_path):
+    folder = make_experiment(tmp_path / "x-margin")
+    (folder / "model.safetensors").write_bytes(b"")
+    os.utime(folder / "results.json", (0, 0))
+    assert published_tables(tmp_path)[1] == [f"{folder}: scored before its model was written, score it again"]
+
+
+def test_latex_says_what_its_own_signs_are():
+    text = as_format([["a_b", "50 %"], [r"x\y", "a<b"]], "latex")
+    assert r"a\_b & 50 \% \\" in text and r"x\textbackslash{}y & a\textless{}b \\" in text
 
 
 def test_csv_and_latex_keep_every_row(tmp_path):
