@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,9 +79,10 @@ class Answers:
         if verdict.threshold is None:
             cut = f"{verdict.source[:1].upper()}{verdict.source[1:]}."
         else:
+            source = re.sub(r" \([^()]*\.json\)$", "", verdict.source)  # where it lies here is no reader's business
             cut = (
-                f"At or above the threshold the speakers are taken for one ({verdict.source}). It holds for recordings "
-                "like those it was set on."
+                f"At or above the threshold the speakers are taken for one ({source}). It holds for recordings like "
+                "those it was set on."
             )
         odds = (
             ""
@@ -145,8 +147,8 @@ def _ranking(cosines: list[float], names: list[str], shown: list[str]) -> tuple[
     head = "Undecided: the first two are equal" if tie else f"Nearest: {text(names[order[0]])}{lead}"
     rows = "".join(
         f'<tr class="{"first" if rank == 1 else ""}"><td>{rank}</td><td>{shown[place]}</td>'
-        f"<td>{drawing.bar(cosines[place])}</td><td>{cosines[place]:+.3f}</td></tr>"
+        f'<td><div class="cosine">{cosines[place]:+.3f}{drawing.bar(cosines[place])}</div></td></tr>'
         for rank, place in enumerate(order, 1)
     )
-    table = f"<table><tr><th>rank</th><th>option</th><th></th><th>cosine</th></tr>{rows}</table>"
+    table = f"<table><tr><th>rank</th><th>option</th><th>cosine</th></tr>{rows}</table>"
     return f'<div class="verdict name">{head}</div>', table

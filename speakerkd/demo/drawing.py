@@ -13,21 +13,33 @@ from speakerkd.demo.uploads import Heard, Seen
 
 BINS = 240  # bars of a waveform
 SHOWN = 240  # pixels, the longer side of a picture
-GOOD, BAD, PLAIN = "#15803d", "#b91c1c", "#4f46e5"
+GOOD, BAD, PLAIN = "var(--skd-good)", "var(--skd-bad)", "var(--skd-plain)"  # light and dark, see STYLE
 
 STYLE = """
-.skd { font-size: 15px; line-height: 1.45 }
-.skd table { border-collapse: collapse; width: 100%; margin: 8px 0 }
+.skd { font-size: 15px; line-height: 1.45; --skd-good: #15803d; --skd-bad: #b91c1c; --skd-plain: #4f46e5;
+  --skd-fault: #7f1d1d; --skd-ground: #fef2f2 }
+.dark .skd { --skd-good: #4ade80; --skd-bad: #f87171; --skd-plain: #818cf8; --skd-fault: #fecaca;
+  --skd-ground: #450a0a }
+.skd table { border-collapse: collapse; width: auto; max-width: 100%; margin: 8px 0; border: 0 !important }
+.skd tr { border: 0 !important }
 .skd td, .skd th { padding: 6px 10px !important; text-align: left; vertical-align: middle; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary, #ddd) !important }
 .skd .verdict { font-size: 21px; font-weight: 650; margin: 2px 0 8px }
 .skd .note { color: var(--body-text-color); opacity: .78; font-size: 13.5px }
-.skd .fault { border-left: 5px solid #b91c1c; background: #fef2f2; color: #7f1d1d; padding: 10px 14px;
+.skd .fault { border-left: 5px solid var(--skd-bad); background: var(--skd-ground); padding: 10px 14px;
   border-radius: 4px; overflow-wrap: anywhere }
+.skd .fault, .skd .fault * { color: var(--skd-fault) !important }
 .skd .name { overflow-wrap: anywhere }
 .skd svg { display: block; max-width: 100% }
 .skd .first { font-weight: 650 }
 .skd figure { margin: 0 }
+.skd .cosine { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 12px }
+.skd .bar { min-width: 84px }
+@media (max-width: 640px) {
+  .tab-container button { padding-left: 7px !important; padding-right: 7px !important }
+  .skd .face svg, .skd .face img { width: 84px; height: auto }
+  .skd td, .skd th { padding: 6px 4px !important }
+}
 """
 
 
@@ -67,7 +79,7 @@ def face_found(seen: Seen) -> str:
     others = f", {seen.face.count} faces: the framed one counts" if seen.face.count > 1 else ""
     turned = f", turned by {seen.face.turned} degrees" if seen.face.turned else ""
     return (
-        f'<figure style="display:flex;gap:10px;align-items:end;flex-wrap:wrap">'
+        f'<figure class="face" style="display:flex;gap:10px;align-items:end;flex-wrap:wrap">'
         f'<svg viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" height="{size[1]}" role="img" '
         f'aria-label="{text(seen.name)}"><image href="{_jpeg(seen.picture, size)}" width="{size[0]}" '
         f'height="{size[1]}"/>{boxes}</svg>'
@@ -107,16 +119,16 @@ def scale(score: float, threshold: float | None, low: float, high: float) -> str
         )
         mark = (
             f'<path d="M{cut:.1f} 28V50" stroke="currentColor" stroke-width="2"/>'
-            f'<text x="{_within(cut):.1f}" y="66" font-size="12" text-anchor="middle" fill="currentColor">'
+            f'<text x="{_within(cut):.1f}" y="66" font-size="14" text-anchor="middle" fill="currentColor">'
             f"threshold {threshold:.3f}</text>"
         )
     return (
         f'<svg viewBox="0 0 480 72" width="480" height="72" role="img" aria-label="score {score:.3f}">{ground}{mark}'
         f'<path d="M{place:.1f} 33l-7 -11h14z" fill="currentColor"/>'
-        f'<text x="{_within(place):.1f}" y="16" font-size="14" font-weight="650" text-anchor="middle" '
+        f'<text x="{_within(place):.1f}" y="16" font-size="16" font-weight="650" text-anchor="middle" '
         f'fill="currentColor">score {score:.3f}</text>'
-        f'<text x="20" y="66" font-size="11" fill="currentColor">{low:g}</text>'
-        f'<text x="460" y="66" font-size="11" text-anchor="end" fill="currentColor">{high:g}</text></svg>'
+        f'<text x="20" y="66" font-size="14" fill="currentColor">{low:g}</text>'
+        f'<text x="460" y="66" font-size="14" text-anchor="end" fill="currentColor">{high:g}</text></svg>'
     )
 
 
@@ -129,7 +141,7 @@ def bar(similarity: float) -> str:
     """A cosine in [-1, 1] as a bar from the middle."""
     start, width = 100 + 100 * min(0.0, similarity), 100 * min(1.0, abs(similarity))
     return (
-        f'<svg viewBox="0 0 200 16" width="200" height="16" role="img" aria-label="{similarity:+.3f}">'
+        f'<svg class="bar" viewBox="0 0 200 16" width="200" height="16" role="img" aria-label="{similarity:+.3f}">'
         f'<rect x="{start:.1f}" y="2" width="{width:.1f}" height="12" fill="{PLAIN}"/>'
         '<path d="M100 0V16" stroke="currentColor"/></svg>'
     )

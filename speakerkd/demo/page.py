@@ -11,7 +11,10 @@ FONTS = ("system-ui", "sans-serif")  # of the reader's machine: none is fetched
 
 
 def build_page(answers: Answers) -> Any:
-    """The page as gradio's Blocks; its three tabs are verification and both ways of matching."""
+    """The page as gradio's Blocks; its three tabs are verification and both ways of matching.
+
+    Their names are short, so that a phone shows all three.
+    """
     import gradio as gr
 
     settings, package = answers.settings, answers.model.package
@@ -24,7 +27,7 @@ def build_page(answers: Answers) -> Any:
             "Recordings and pictures stay on the machine that runs this page. They are dropped after ten minutes, and "
             f"when it ends. At most {settings.seconds:g} s and {settings.megabytes} MB a file.</p></div>"
         )
-        with gr.Tab("Two recordings"):
+        with gr.Tab("Two voices"):
             gr.HTML(f'<div class="skd"><p class="note">{MICROPHONE}</p></div>')
             with gr.Row():
                 first, second = (
@@ -33,7 +36,7 @@ def build_page(answers: Answers) -> Any:
                 )
             compare = gr.Button("Compare", variant="primary", elem_id="compare")
             compare.click(answers.verify, [first, second], gr.HTML(elem_id="verified"), **private)
-        with gr.Tab("A voice, several faces"):
+        with gr.Tab("Find a face"):
             if answers.no_faces:
                 gr.HTML(f'<div class="skd"><p>{text(answers.no_faces)}</p></div>')
             else:
@@ -42,7 +45,7 @@ def build_page(answers: Answers) -> Any:
                     faces = gr.File(file_count="multiple", label=f"Pictures, up to {settings.files}", elem_id="faces")
                 find = gr.Button("Find the face", variant="primary", elem_id="find-face")
                 find.click(answers.faces_of_voice, [voice, faces], gr.HTML(elem_id="found-face"), **private)
-        with gr.Tab("A face, several voices"):
+        with gr.Tab("Find a voice"):
             if answers.no_faces:
                 gr.HTML(f'<div class="skd"><p>{text(answers.no_faces)}</p></div>')
             else:

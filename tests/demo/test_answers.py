@@ -1,5 +1,6 @@
 """What the page answers about uploads: scores as `speakerkd` gives them, faults in words, and text that stays text."""
 
+import json
 import re
 import shutil
 
@@ -74,11 +75,21 @@ def test_two_recordings_get_the_score_and_verdict_that_python_gives(answers, tau
     assert "minus the mean distance" in page
 
 
+def test_where_the_threshold_comes_from_is_said_without_its_folder(taught, voices, tmp_path):
+    folder = shutil.copytree(taught, tmp_path / "exp")
+    model = speakerkd.load(folder, "cpu")
+    made = {"model": model.package.digest}
+    entry = {"eer_threshold": -0.5, "trials": 9, "protocol": "crops", "made": made}
+    (folder / "results.json").write_text(json.dumps({"scores": {"our_list.crops": entry}}))
+    page = Answers(model, DemoSettings()).verify(voices[0], voices[1])
+    assert "EER threshold of our_list)" in page and str(tmp_path) not in page
+
+
 def test_every_face_is_shown_with_its_frame_and_ranked_as_match_ranks(answers, taught, voices, pictures):
     files = [str(pictures / name) for name in ("one.png", "three.png", "red.png")]
     page = answers.faces_of_voice(voices[0], files)
     ranked = speakerkd.load(taught, "cpu").match(audio=voices[0], faces=files).candidates
-    places = [page.index(f"{c.similarity:+.3f}</td>") for c in ranked]
+    places = [page.index(f"{c.similarity:+.3f}<svg") for c in ranked]
     assert places == sorted(places)
     assert page.count("<rect") - page.count('y="2"') == 5  # three subjects and two beside one of them
     assert "3 faces: the framed one counts" in page and page.count('alt="the face, aligned"') == 3
