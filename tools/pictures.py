@@ -1,4 +1,5 @@
-"""Makes the pictures of all READMEs: what the papers printed, with ours beside where it was run, and mini's own.
+"""Makes the pictures of all READMEs: what the papers printed, with ours beside where it was run, mini's own, and what
+tables of the READMEs say.
 
 .venv/bin/python tools/pictures.py [--exp exp] [--out .]
 
@@ -7,17 +8,22 @@ Mini's picture needs its experiments (`bash egs/mini/run.sh`); without them the 
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import typer
 
 from speakerkd.report.papers import our_runs
+from speakerkd.report.pictures.canvas import Picture
+from speakerkd.report.pictures.matching import Bar, matching_bars
 from speakerkd.report.pictures.published import published_dots
 from speakerkd.report.published import all_published
 from speakerkd.report.results import read_result
 from speakerkd.report.sections import matching_picture
 from speakerkd.report.summary import grouped
 
+ROOT = Path(__file__).parents[1]
 EER = "EER, % (less is better)"
 TOP1 = "top-1 accuracy, % (more is better)"
 F1 = "weighted F1, % (more is better)"
@@ -60,9 +66,48 @@ def main(exp: Path = Path("exp"), out: Path = Path()) -> None:
         ours = {name: [run.figures[figure] for run in of if figure in run.figures] for name, of in runs.items()}
         path = out / "recipes" / recipe / "published.png"
         print(published_dots(rows, ours, path, title, unit).png)
+    print(people_matching(out / "recipes/folder/matching.png").png)
+    print(challenge_baseline(out / "recipes/mavceleb/baseline.png").png)
     mini = [read_result(file.parent) for file in sorted(exp.glob("mini-*/results.json"))]
     picture = matching_picture(grouped(mini), out / "egs/mini/matching.png") if mini else None
     print(picture.png if picture else f"egs/mini/matching.png stays: no mini in {exp}, run `bash egs/mini/run.sh`")
+
+
+def people_matching(path: Path) -> Picture:
+    """What matching finds on SUR-2021's people, from the table in the README of recipes/voxceleb."""
+    groups: dict[str, dict[str, Bar]] = {}
+    for row in readme_table("voxceleb", "A-F, linear map %"):
+        system = row[""].strip("`")
+        if system in ("baseline", "margin", "margin_classifier"):
+            groups[system] = {name.removesuffix(" %"): _bar(row[name]) for name in row if name[:3] in ("A-F", "F-A")}
+    return matching_bars(groups, list(groups["baseline"]), 50.0, path, "Matching of 31 real people, by system")
+
+
+def challenge_baseline(path: Path) -> Picture:
+    """EERs of the FAME challenge's baseline, from the table in the README of recipes/mavceleb."""
+    groups: dict[str, dict[str, Bar]] = {"test in the heard language": {}, "test in the other": {}}
+    for row in readme_table("mavceleb", "trained on"):
+        of_language = [float(row["English"]), float(row["the other"])]
+        heard, unheard = of_language if row["trained on"] == "English" else reversed(of_language)
+        for group, value in zip(groups.values(), (heard, unheard), strict=True):
+            group[f"{row['version']}, trained on {row['trained on']}"] = value, None
+    questions = list(groups["test in the other"])
+    return matching_bars(groups, questions, 50.0, path, "EER of the challenge's baseline", axis=EER)
+
+
+def readme_table(recipe: str, column: str) -> list[dict[str, str]]:
+    """Rows, {heading: cell}, of the first table in a recipe's README that has this column."""
+    lines = (ROOT / "recipes" / recipe / "README.md").read_text("utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] if line[:1] == "|" else [] for line in lines]
+    head = next(number for number, row in enumerate(cells) if column in row)
+    body = itertools.takewhile(bool, cells[head + 2 :])
+    return [dict(zip(cells[head], row, strict=True)) for row in body]
+
+
+def _bar(cell: str) -> Bar:
+    """`74.1 (66.6-79.8)` as a figure and its interval."""
+    value, low, high = re.findall(r"[\d.]+", cell)
+    return float(value), (float(low), float(high))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ def matching_bars(
     path: Path,
     caption: str,
     systems: Sequence[str] | None = None,
+    axis: str = "right answers, %",
 ) -> Picture:
     """A dot with its interval a system and question, a row each, so that it reads on a phone too.
 
@@ -41,17 +42,20 @@ def matching_bars(
                 axes.plot(interval, [y, y], color=style["color"], linewidth=2, gid=mark(position))
             axes.plot([value], [y], "o", color=style["color"], markersize=6, label=label, gid=mark(position))
     axes.axvline(chance, color=INK, linewidth=1, linestyle=":")
+    low, high = axes.get_xlim()
+    left = chance < (low + high) / 2  # then its name goes to the right, within the picture
     axes.annotate(
         f"chance, {chance:g} %",
         (chance, 1),
         xycoords=("data", "axes fraction"),
-        xytext=(3, 2),
+        xytext=(3 if left else -3, 2),
         textcoords="offset points",
+        ha="left" if left else "right",
         fontsize=8,
         color=INK,
     )
     axes.set_yticks(np.arange(len(questions)), questions)
     axes.set_ylim(len(questions) - 0.4, -0.6)
-    axes.set_xlabel("right answers, %")
+    axes.set_xlabel(axis)
     figure.legend(frameon=False, labelcolor=INK, loc="outside lower center", ncols=3, fontsize="small")
     return save(figure, path, caption)
