@@ -7,50 +7,14 @@ import math
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from speakerkd.media.files import MediaFile
-from speakerkd.media.formats import frame_length, tag_length
+from speakerkd.media.files import MediaFile, Window
+from speakerkd.media.formats import frame_length, frame_seconds, tag_length
 
 # Sizes that programs write into a wav whose end they do not know: 0 (recorders that lost power), 0x7ffff000 (SoX),
 # 0x80000000 (ALSA's arecord), and all ones (FFmpeg), some less the header. All mean "to the end of the file".
 UNKNOWN = (range(0, 1), range(0x7FFFF000, 0x7FFFF001), range(0x7FFFFF00, 0x80000001), range(0xFFFFFF00, 1 << 32))
 BLOCK = 1 << 22  # bytes searched at once
-
-
-class Window(io.RawIOBase):
-    """A part of a stream as a file of its own, with a few of its bytes replaced: {place in the part: bytes}."""
-
-    def __init__(self, stream: BinaryIO, start: int, stop: int, patches: dict[int, bytes] | None = None) -> None:
-        self._stream, self._start, self._length, self._patches = stream, start, stop - start, patches or {}
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = max(0, offset + (0, self._place, self._length)[whence])
-        return self._place
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._length - self._place)
-        self._stream.seek(self._start + self._place)
-        data = bytearray(self._stream.read(left if size is None or size < 0 else min(size, left)))
-        for place, value in self._patches.items():
-            at = place - self._place
-            if -len(value) < at < len(data):
-                data[max(at, 0) : at + len(value)] = value[max(-at, 0) :][: len(data) - max(at, 0)]
-        self._place += len(data)
-        return bytes(data)
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of a page of Ogg
 
 
 def parts(file: MediaFile) -> list[tuple[int, int]]:
@@ -87,6 +51,8 @@ def missing_share(file: MediaFile) -> float:
     if name in ("mp4", "matroska", "avi"):
         promised = {"mp4": _mp4_end, "matroska": _matroska_end, "avi": _riff_end}[name](file)
         return max(0, promised - file.size) / file.size
+    if name in ("ogg", "ogv"):
+        return max(0, _last_page_end(file) - file.size) / file.size
     span = data_span(file)
     if span is None or span[1] is None:
         return 0.0
@@ -158,18 +124,18 @@ def _wav_span(file: MediaFile, begin: int = 0) -> tuple[int, int | None] | None:
 
 
 def _wav_starts(file: MediaFile) -> Iterator[int]:
-    """Where another wav was joined to the first, right behind its samples."""
+    """Where another wav was joined to the first, behind its samples and whatever chunks follow them."""
     span = data_span(file)
     while span is not None and span[1] is not None:
-        start = span[0] + span[1] + span[1] % 2
-        if start + 12 > file.size:
-            return
-        file.stream.seek(start)
-        head = file.stream.read(12)
-        if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
-            return
-        yield start
-        span = _wav_span(file, start)
+        behind = span[0] + span[1] + span[1] % 2
+        span = None
+        for name, place, _ in _chunks(file, behind, 4, "little"):
+            if name in (b"RIFF", b"RIFX", b"RF64"):
+                file.stream.seek(place)
+                if file.stream.read(4) == b"WAVE":
+                    yield place - 8
+                    span = _wav_span(file, place - 8)
+                break
 
 
 def _whole_chunks(file: MediaFile, place: int) -> bool:
@@ -302,6 +268,16 @@ def _ogg_links(file: MediaFile) -> Iterator[int]:
         place += 27 + head[26] + sum(head[27 : 27 + head[26]])
 
 
+def _last_page_end(file: MediaFile) -> int:
+    """Where the last page of an Ogg ends, by its own head; 0 where none is found (RFC 3533, 6)."""
+    begin = max(0, file.size - 2 * LONGEST_PAGE)
+    file.stream.seek(begin)
+    tail = file.stream.read(2 * LONGEST_PAGE)
+    at = tail.rfind(b"OggS")
+    sizes = tail[at + 27 : at + 27 + tail[at + 26]] if at >= 0 and at + 26 < len(tail) else b""
+    return begin + at + 27 + len(sizes) + sum(sizes) if sizes else 0
+
+
 def _flac_starts(file: MediaFile) -> Iterator[int]:
     place = 0
     while (place := _next(file, place + 4, b'fLaC\0\0\0"')) < file.size:
@@ -335,13 +311,16 @@ def _next(file: MediaFile, place: int, pattern: bytes) -> int:
     return file.size
 
 
-def states_length(file: MediaFile) -> bool:
-    """Whether an mp3's first frame states how many there are (a Xing or Info header)."""
+def mp3_seconds(file: MediaFile) -> float:
+    """Seconds that an mp3's first frame states (its Xing or Info header); 0 where it states none."""
     if file.format is None or file.format.name != "mp3":
-        return False
+        return 0.0
     file.stream.seek(tag_length(file.head))
     head = file.stream.read(512)
-    return any(0 <= (at := head.find(name)) <= len(head) - 8 and head[at + 7] & 1 for name in (b"Xing", b"Info"))
+    for name in (b"Xing", b"Info"):
+        if 0 <= (at := head.find(name)) <= len(head) - 12 and head[at + 7] & 1:
+            return int.from_bytes(head[at + 8 : at + 12]) * frame_seconds(head)
+    return 0.0
 
 
 def flac_seconds(head: bytes) -> float:

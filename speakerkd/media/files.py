@@ -14,6 +14,7 @@ from speakerkd.media.formats import FORMATS, HEAD, Format, format_of, tag_length
 from speakerkd.work.reading import open_file
 
 FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+UNTAGGED = ("wav", "aiff", "ogg", "mp4", "caf")  # formats that no ID3v2 tag belongs before
 MOST_STREAMED = 1 << 31  # bytes taken from a file object that cannot seek
 
 
@@ -50,6 +51,43 @@ class CalmStream:
         raise OSError("opened for reading")
 
 
+class Window(io.RawIOBase):
+    """A part of a stream as a file of its own, with a few of its bytes replaced: {place in the part: bytes}."""
+
+    def __init__(self, stream: BinaryIO, start: int, stop: int, patches: dict[int, bytes] | None = None) -> None:
+        self._stream, self._start, self._length, self._patches = stream, start, stop - start, patches or {}
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._place = max(0, offset + (0, self._place, self._length)[whence])
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._length - self._place)
+        self._stream.seek(self._start + self._place)
+        data = bytearray(self._stream.read(left if size is None or size < 0 else min(size, left)))
+        for place, value in self._patches.items():
+            at = place - self._place
+            if -len(value) < at < len(data):
+                data[max(at, 0) : at + len(value)] = value[max(-at, 0) :][: len(data) - max(at, 0)]
+        self._place += len(data)
+        return bytes(data)
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 @contextlib.contextmanager
 def open_media(source: FileSource, what: str) -> Iterator[MediaFile]:
     """Open what was given, read from its beginning; what: "recording", "picture" or "video", for messages.
@@ -81,6 +119,11 @@ def _opened(stream: BinaryIO, name: str, what: str) -> MediaFile:
         stream.seek(0)
         head = stream.read(HEAD)
         form = _format(stream, head, size) if isinstance(head, bytes) else None
+        if (
+            form and form.name in UNTAGGED and (length := tag_length(head))
+        ):  # a tagger's mistake: what it wrote on is whole
+            stream, size = io.BufferedReader(Window(stream, length, size)), size - length
+            head = stream.read(HEAD)
         stream.seek(0)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -97,4 +140,4 @@ def _format(stream: BinaryIO, head: bytes, size: int) -> Format | None:
         return format_of(head, size)
     stream.seek(length)  # a tag with a cover picture is longer than what was read
     form = format_of(stream.read(HEAD), size)
-    return form if form and form.name in ("aac", "flac") else FORMATS["mp3"]
+    return form if form and form.name in ("aac", "flac", *UNTAGGED) else FORMATS["mp3"]

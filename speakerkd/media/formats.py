@@ -232,3 +232,12 @@ def frame_length(header: bytes) -> int:
     if layer == 1:
         return (12 * speed // hertz + padding) * 4
     return (72 if layer == 3 and version != 3 else 144) * speed // hertz + padding
+
+
+def frame_seconds(header: bytes) -> float:
+    """Seconds of an MPEG audio frame by its header of four bytes; 0 where it is none."""
+    if not frame_length(header):
+        return 0.0
+    version, layer, rate = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3), header[2] >> 2 & 3
+    samples = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
+    return samples / ((44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version])

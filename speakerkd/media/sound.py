@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from speakerkd.errors import InputError
-from speakerkd.media.declared import Window, flac_seconds, is_whole_wav, missing_share, parts, repaired, states_length
+from speakerkd.media.declared import Window, flac_seconds, is_whole_wav, missing_share, mp3_seconds, parts, repaired
 from speakerkd.media.files import MediaFile
 from speakerkd.media.formats import HEAD, Format
 from speakerkd.media.library import Account, DecodingError
@@ -186,10 +186,10 @@ def _missing(file: MediaFile, seconds: float, account: Account) -> float:
         lost = max(account.lost, account.failed / max(1, account.packets) * seconds, 0.001)
     if file.format.name == "flac":
         return max(lost, _beyond(flac_seconds(file.head) - seconds, NOTHING))
-    if states_length(file):
-        return max(lost, _beyond(account.declared - seconds, PADDING))
+    if stated := mp3_seconds(file):
+        return max(lost, _beyond(min(stated, account.declared) - seconds, PADDING))  # FFmpeg leaves out the padding
     share = missing_share(file)
-    if share and seconds < account.declared < LONGEST:
+    if share and file.format.kind == "video" and seconds < account.declared < LONGEST:
         return max(lost, _beyond(account.declared - seconds, PADDING))
     gap = share * seconds if seconds else share
     return max(lost, gap if gap > NOTHING else 0.0)

@@ -95,6 +95,37 @@ def test_recordings_joined_end_to_end_are_read_to_the_end(tmp_path, form):
     assert duration(tmp_path / f"joined.{form}") == pytest.approx(len(samples) / 16000, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    "between", [b"LIST" + struct.pack("<I", 10) + b"INFOISFT\0\0", b"note" + struct.pack("<I", 3) + b"abc\0"]
+)
+def test_wavs_joined_behind_their_other_chunks_are_read_to_the_end(between):
+    one = wav(tone(), after=between)
+    assert len(read_audio(one + one)) == 32000
+    assert len(read_audio(one)) == 16000
+
+
+def test_an_mp3_joined_to_one_that_counts_its_frames_is_whole():
+    """FFmpeg takes the first one's count, 1 s, over the file's bytes for a length that is never reached."""
+    one = coded(np.random.default_rng(0).normal(0, 0.1, 48000), "MP3", "MPEG_LAYER_III")
+    assert len(read_audio(one + one)) == pytest.approx(96000, abs=4000)
+    with pytest.raises(InputError, match=r"truncated: 1\.\d\d s read, 1\.\d\d s missing"):
+        read_audio(one[: len(one) // 2])
+
+
+@pytest.mark.parametrize("form, subtype", [("CAF", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS")])
+def test_a_file_cut_short_is_truncated_whichever_library_reads_it(form, subtype):
+    whole = coded((0.1 * np.random.default_rng(0).normal(size=64000)).astype(np.float32), form, subtype)
+    assert len(read_audio(whole)) == 64000
+    with pytest.raises(InputError, match=r"truncated: [12]\.\d\d s read, \d\.\d\d s missing"):
+        read_audio(whole[: len(whole) * 6 // 10])
+
+
+def test_a_tag_before_a_format_that_has_none_hides_nothing():
+    tag = b"ID3\3\0\0" + bytes([0, 0, 40, 0]) + bytes(40 * 128)
+    assert len(read_audio(tag + wav(tone()))) == 16000
+    assert len(read_audio(tag + coded(tone(), "OGG", "VORBIS"))) == 16000
+
+
 def test_an_mp3_without_a_count_of_its_frames_is_read_to_the_end(tmp_path):
     """libsndfile guesses its length from the first frames: quiet ones, of few bytes, made it lose half."""
     quiet = np.concatenate([tone(4.0, level=1e-4), tone(4.0)])
