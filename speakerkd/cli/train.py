@@ -140,7 +140,7 @@ class _Report:
 def _terms(row: dict[str, Any]) -> str:
     terms = " ".join(f"{name} {value:.3f}" for name, value in row["terms"].items())
     taught = f" taught {row['taught']:.0%}" if 0 < row["taught"] < 1 else ""
-    return f"{terms}{taught} | {row['utterances_per_second']:.0f} utt/s | {_duration(row['seconds_left'])} left"
+    return f"{terms}{taught} | {row['utterances_per_second']:.0f} samples/s | {_duration(row['seconds_left'])} left"
 
 
 def _duration(seconds: float) -> str:
