@@ -313,7 +313,7 @@ class Model:
         from speakerkd.teachers.load import find_teacher, load_teacher
 
         record = self.package.teacher
-        if record is None:
+        if record is None or record.kind == "speech":
             what = "this model has no face teacher, so it cannot be matched with faces"
             raise InputError(what, self.directory, "use one that a face network taught")
         weights = self.teacher_weights or record.weights

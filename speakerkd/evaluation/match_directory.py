@@ -36,6 +36,7 @@ from speakerkd.evaluation.protocol import Protocol, vectors
 from speakerkd.evaluation.recordings import ArchivedRecordings, AudioRecordings, open_recordings
 from speakerkd.evaluation.settings import ProtocolName
 from speakerkd.maths import unit
+from speakerkd.models.trained_model import face_taught
 from speakerkd.teachers.record import read_cached_teacher
 from speakerkd.version import __version__
 from speakerkd.work.files import whole_file
@@ -117,7 +118,7 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
 
 def _faces(package: TrainedModel, stored: NDArray[np.float32]) -> NDArray[np.float32]:
     """Faces as the model compares them; as the teacher gives them where no face taught the model."""
-    if package.teacher is None and package.head is None:
+    if not face_taught(package):
         return stored / np.linalg.norm(stored, axis=1, keepdims=True)
     return package.project(torch.from_numpy(stored)).cpu().numpy()
 
@@ -127,8 +128,9 @@ def _table(path: Path) -> dict[str, str]:
 
 
 def _teacher_archive(directory: Path, package: TrainedModel) -> Path:
-    """Of the directory's teacher.scp and teacher.NAME.scp the one whose teacher taught the model."""
+    """Of the directory's teacher.scp and teacher.NAME.scp the faces' whose teacher taught the model."""
     found = [p for p in (directory / "teacher.scp", *sorted(directory.glob("teacher.*.scp"))) if p.is_file()]
+    found = [p for p in found if not _is_speech(p.with_suffix(".json"))]
     if not found:
         raise InputError("no face embeddings (teacher.scp)", directory, "make them with `speakerkd embed-teacher`")
     faults = [_not_the_teacher(path.with_suffix(".json"), package) for path in found]
@@ -139,9 +141,13 @@ def _teacher_archive(directory: Path, package: TrainedModel) -> Path:
     raise InputError(what, found[0].with_suffix(".json"), fix)
 
 
+def _is_speech(record: Path) -> bool:
+    return record.is_file() and read_cached_teacher(record).kind == "speech"
+
+
 def _not_the_teacher(record: Path, package: TrainedModel) -> str | None:
     """How the record of an archive contradicts the model's; None where it does not."""
-    if package.teacher is None or not record.is_file():
+    if package.teacher is None or not face_taught(package) or not record.is_file():
         return None
     theirs = read_cached_teacher(record)
     for name in ("digest", "name"):
@@ -186,7 +192,7 @@ def match_directory(
     gender where it can be, whatever the answers.
     Returns {name: entry} with percentages, beside chance and the verification AUC.
     """
-    untaught = package.teacher is None and package.head is None
+    untaught = not face_taught(package)
     if untaught and fit is None:
         what = "no face taught this model, so its cosines with faces say nothing"
         fix = "give --fit and the training data: a linear map from voices to faces is then fitted there"

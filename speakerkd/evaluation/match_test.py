@@ -17,7 +17,7 @@ from speakerkd.evaluation.done import (
 from speakerkd.evaluation.match_directory import match_directory
 from speakerkd.evaluation.model import find_model, load_speaker_model
 from speakerkd.evaluation.results import update_results
-from speakerkd.models.trained_model import read_description
+from speakerkd.models.trained_model import face_taught, read_description
 from speakerkd.work.made import origin_digest
 
 SPACES, OUTCOMES = "spaces.npz", "outcomes"  # for the report and `compare`
@@ -65,8 +65,7 @@ def match_test(
 
 
 def _is_taught(model: Path) -> bool:
-    described = read_description(model)
-    return described.teacher is not None or described.projection is not None
+    return face_taught(read_description(model))
 
 
 def _record(directory: Path, model: Path, options: dict[str, Any]) -> str:

@@ -50,6 +50,7 @@ class TeacherRecord(Settings):
     dim: int = Field(ge=1, description="size of its embeddings")
     weights: str | None = Field(None, description="path of its weights when it was run")
     digest: str | None = Field(None, description="digest of that file")
+    kind: str = Field("face", description="what it embeds: speech, or else faces (or text)")
 
     def elsewhere(self) -> TeacherRecord:
         """The record for other machines: the weights' name, without the folder that they lie in here."""
@@ -262,6 +263,12 @@ def load_trained_model(
 
 def _parts(package: TrainedModel) -> dict[str, nn.Module]:
     return {"student": package.student} | ({"head": package.head} if package.head is not None else {})
+
+
+def face_taught(model: Description | TrainedModel) -> bool:
+    """Whether a model's own cosines with faces mean anything: none taught it, or only speech, and they do not."""
+    head = model.projection if isinstance(model, Description) else model.head
+    return head is not None if model.teacher is None else model.teacher.kind != "speech"
 
 
 def is_speech_model(directory: Path | str) -> bool:

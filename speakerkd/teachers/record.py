@@ -16,6 +16,7 @@ class CachedTeacher(BaseModel):
     dim: int = Field(ge=1, description="size of its embeddings")
     weights: str | None = Field(None, description="path of its weights when it was run")
     digest: str | None = Field(None, description="digest of that file")
+    kind: str = Field("face", description="what it embeds: speech, or else faces (or text)")
 
 
 def read_cached_teacher(path: Path | str) -> CachedTeacher:

@@ -121,6 +121,6 @@ def teacher_record(parts: Parts, folder: Path) -> dict[str, Any] | None:
     for directory in experiment.data.directories:
         path = (Path(directory) / archive).with_suffix(".json")
         if path.is_file():
-            record |= read_cached_teacher(path).model_dump(include={"name", "weights", "digest"}, exclude_none=True)
+            record |= read_cached_teacher(path).model_dump(exclude={"dim"}, exclude_none=True)
             break
     return record

@@ -7,6 +7,7 @@ import pytest
 import torch
 from feature_corpus import MELS, make_corpus, small
 
+import speakerkd
 from speakerkd.data.datadir import write_table
 from speakerkd.data.vectors import write_vectors
 from speakerkd.distill import build, parse_specs
@@ -57,7 +58,7 @@ def test_a_speech_network_is_cached_as_it_embeds_whole_recordings(taught):
     keys, vectors, row = read_shared_vectors(corpus / "teacher.speech.scp")
     archive = FeatureArchive(corpus / "feats.scp")
     assert list(keys) == archive.keys
-    model = load_trained_model(large, dtype=torch.float32)
+    model = load_trained_model(large)  # in bf16 where the processor has it, as the cache is made
     features = archive.whole(0)
     features = features if len(features) >= 100 else features[np.arange(100) % len(features)]
     expected = model.outputs(torch.from_numpy(features)[None]).embedding[0].numpy()
@@ -75,6 +76,21 @@ def test_two_teachers_teach_each_their_own_samples(taught, tmp_path):
     described = json.loads((tmp_path / "run/model.json").read_text())
     assert described["teacher"]["name"] == "ir50" and described["teacher"]["dim"] == 8  # the face's head is published
     assert load_trained_model(tmp_path / "run").project(torch.randn(2, 8)).shape == (2, 8)
+
+
+def test_what_speech_alone_taught_is_not_matched_with_faces_by_its_own_cosines(taught, tmp_path):
+    from speakerkd.evaluation.match_directory import _teacher_archive, match_directory
+
+    corpus, _ = taught
+    speech = {"teachers": {"speech": {}}, "distill": [{"name": "fitnet", "teacher": "speech"}]}
+    train(experiment(corpus, **speech), tmp_path / "run")
+    model = load_trained_model(tmp_path / "run", dtype=torch.float32)
+    assert model.teacher.kind == "speech"
+    with pytest.raises(InputError, match="no face taught this model"):
+        match_directory(corpus, model)
+    assert _teacher_archive(corpus, model).name == "teacher.scp"  # the faces', from which --fit learns
+    with pytest.raises(InputError, match="no face teacher"):
+        speakerkd.load(tmp_path / "run", "cpu").check_faces()
 
 
 def test_an_objective_sees_its_own_teacher_alone():
