@@ -23,6 +23,11 @@ PATH=$PWD/.venv/bin:$PATH
 
 tag=$version-$heard data=${work:+$work/}data/mavceleb/$version-$heard exp=${work:+$work/}exp/mavceleb-$version-$heard
 given root
+case $version-$heard in
+    v1-English) unheard=Urdu ;; v2-English) unheard=Hindi ;; v3-English) unheard=German ;;
+    v1-Urdu | v2-Hindi | v3-German) unheard=English ;;
+    *) fail 2 "no language '$heard' in $version: v1 has English and Urdu, v2 English and Hindi, v3 English and German" ;;
+esac
 
 if stage_is 1 "data directories of $tag"; then
     speakerkd prepare mavceleb "$data" --root "$root" ${lists:+--lists "$lists"} --version "$version" --heard "$heard" --jobs "$jobs"
@@ -37,17 +42,18 @@ if stage_is 2 "Fbank, faces, teacher"; then
 fi
 if stage_is 3 "train"; then
     for system in $systems; do
-        speakerkd train "recipes/mavceleb/conf/$system.yaml" ${init:+"$init/finetune.yaml"} --exp "$exp-$system" \
+        speakerkd train "recipes/mavceleb/conf/$system.yaml" ${init:+"$init/finetune.yaml"} --exp "$exp-$system" --resume \
             --set "data.train=$data/train" $(each_set "$set")
     done
 fi
 if stage_is 4 "score files"; then
     for system in $systems; do
-        for part in heard unheard; do
+        for part in "heard $heard" "unheard $unheard"; do # the files' names are those of the baseline's computeScore.py
+            read -r part language <<<"$part"
             [ -f "$data/test_$part/wav.scp" ] || continue
             known=${labels:+$labels/test_$part.txt}
             speakerkd fame "$data/test_$part" --model "$exp-$system" ${known:+--labels "$known"} \
-                --out "$exp-$system/sub_score_${version}_${heard}_$part.txt"
+                --out "$exp-$system/sub_score_${version}_${language}_$part.txt"
         done
     done
 fi

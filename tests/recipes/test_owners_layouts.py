@@ -1,4 +1,4 @@
-"""The recipes on VoxCeleb and CN-Celeb as their owners ship them, in small: through every stage, and through kills."""
+"""The recipes on VoxCeleb, CN-Celeb and MAV-Celeb as owners ship them, in small: every stage, and kills."""
 
 import os
 import re
@@ -24,6 +24,7 @@ def disk(tmp_path_factory):
     subprocess.run(command, check=True, capture_output=True)
     trees.voxceleb(root / "mini", root, 6)
     trees.cnceleb(root / "mini", root, 6)
+    trees.mavceleb(root / "mini", root / "mavceleb", 6)
     trees.ir50(root / "ir50.pth")
     return root
 
@@ -93,3 +94,29 @@ def test_cnceleb_goes_through_every_stage(disk, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "left out" not in done.stdout and "EER (CN-Celeb, joined) %" in done.stdout
+
+
+@pytest.mark.slow
+def test_mavceleb_gives_score_files_as_the_challenge_takes_them(disk, tmp_path):
+    """Their names are those of its baseline's computeScore.py, their lines in the lists' order, as its README shows."""
+    given = [
+        "--root",
+        disk / "mavceleb/v3",
+        "--lists",
+        disk / "mavceleb/v3_lists",
+        "--version",
+        "v3",
+        "--heard",
+        "English",
+    ]
+    given += ["--weights", disk / "ir50.pth", "--labels", disk / "mavceleb/labels", "--systems", "fop"]
+    small = "student.width=0.1 train.epochs=2 train.speakers=6 train.compile=false"
+    words = ["bash", "recipes/mavceleb/run.sh", *given, "--work", tmp_path, "--jobs", 1, "--set", small]
+    done = subprocess.run([str(w) for w in words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for part, language in (("heard", "English"), ("unheard", "German")):
+        lines = (tmp_path / f"exp/mavceleb-v3-English-fop/sub_score_v3_{language}_{part}.txt").read_text().splitlines()
+        listed = (disk / f"mavceleb/v3_lists/{language}_test.txt").read_text().splitlines()
+        assert [line.split(" ")[0] for line in lines] == [line.split(" ")[0] for line in listed]
+        assert all(re.fullmatch(r"\w+ [0-2]\.\d+", line) for line in lines)
+    assert done.stdout.count("EER") == 3  # of the teacher's faces in training, and of both languages

@@ -1,4 +1,4 @@
-"""Small trees in the exact layouts of VoxCeleb and CN-Celeb, made of the mini corpus."""
+"""Small trees in the exact layouts of VoxCeleb, CN-Celeb and MAV-Celeb, made of the mini corpus."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from PIL import Image
 
 from speakerkd.frontend.audio import read_audio
+from speakerkd.frontend.faces import seen_face
 from speakerkd.models.face import FaceSettings, build_face
 
 
@@ -77,6 +79,41 @@ def cnceleb(mini: Path, root: Path, people: int) -> None:
         (first / name).parent.mkdir(parents=True, exist_ok=True)
         (first / name).write_text("".join(lists[key]))
     (second / "spk.lst").write_text("".join(lists["spk"]))
+
+
+def mavceleb(mini: Path, root: Path, people: int) -> None:
+    """`v3` and `v3_lists` below root: voices and faces of English training, and pairs of both languages to judge.
+
+    Of the judged pairs every other one is of one person, which `labels/test_*.txt` say; the challenge does not.
+    """
+    for name in ("v3_lists", "labels"):
+        (root / name).mkdir(parents=True)
+    lines = []
+    for person in sorted((mini / "vox2/dev/aac").iterdir())[:people]:
+        for take, voice in enumerate(sorted(person.rglob("*.m4a"))[:2]):
+            place = f"{person.name}/English/video/{take:05d}"
+            lines.append(_pair(root / "v3", f"key{len(lines):05d}", place, voice, person.name, mini / "vox2/dev/mp4"))
+    (root / "v3_lists/English_train.txt").write_text("".join(lines))
+    judged = sorted((mini / "vox2/test/aac").iterdir())[:people]
+    for part, language in (("heard", "English"), ("unheard", "German")):
+        lines, truth = [], []
+        for number, person in enumerate(judged):
+            shown = judged[(number + number % 2) % len(judged)].name
+            voice = min(person.rglob("*.m4a"))
+            key = f"{language.lower()}{number:03d}"
+            faces = mini / "vox2/test/mp4"
+            lines.append(_pair(root / "v3", key, f"{language}/{number:05d}", voice, shown, faces))
+            truth.append(f"{key} {int(shown == person.name)}\n")
+        (root / f"v3_lists/{language}_test.txt").write_text("".join(lines))
+        (root / f"labels/test_{part}.txt").write_text("".join(truth))
+
+
+def _pair(root: Path, key: str, place: str, voice: Path, shown: str, faces: Path) -> str:
+    """A voice and a face where a list's line, which is returned, names them."""
+    _flac(root / f"voices/{place}.wav", [voice])
+    (root / f"faces/{place}.jpg").parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(seen_face(min((faces / shown).rglob("*.mp4")))[1]).save(root / f"faces/{place}.jpg")
+    return f"{key} voices/{place}.wav faces/{place}.jpg\n"
 
 
 def _takes(person: Path, genres):
