@@ -105,6 +105,8 @@ class Loader:
     def _move(self, tensor: Tensor) -> Tensor:
         if self._device.type == "cpu" or tensor.device.type != "cpu":
             return tensor
+        if self._device.type != "cuda":
+            return tensor.to(self._device)
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
     def _run(self, number: int) -> None:

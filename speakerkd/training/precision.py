@@ -47,6 +47,8 @@ def worth_compiling(setting: bool | str, device: torch.device, operations: float
     """Whether to compile; `auto` decides by the run's forward operations alone, so a resumed run decides the same."""
     if setting != "auto":
         return bool(setting)
+    if device.type not in WORTH_COMPILING:  # Apple's GPU: nobody has measured when it pays
+        return False
     if device.type == "cpu" and (ranks > 1 or not any(map(shutil.which, ("g++", "clang++", "c++")))):
         return False
     units = torch.get_num_threads() if device.type == "cpu" else ranks
