@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from speakerkd.corpora.build import Built, Recording, Work, build
@@ -13,7 +13,7 @@ from speakerkd.corpora.parts import packed_below
 from speakerkd.data.names import encode_key
 from speakerkd.data.text import numbered_lines
 from speakerkd.errors import InputError
-from speakerkd.media.folders import media_below, need_folder, stem
+from speakerkd.media.folders import Walk, media_below, need_folder, stem, walk_unused
 from speakerkd.media.formats import AUDIO
 
 LAYOUT1 = "it holds data/<id>/*.flac, dev/dev.lst and eval/{enroll,test,lists}"
@@ -41,6 +41,7 @@ def prepare_cnceleb(
         raise InputError("no corpus named", "prepare cnceleb", "give --cn1 DIR, --cn2 DIR or both")
     recordings: list[Recording] = []
     lists: list[Path] = []
+    walks: list[Walk] = []
     for root, name, listed, layout in (
         (cn1, "CN-Celeb1", "dev/dev.lst", LAYOUT1),
         (cn2, "CN-Celeb2", "spk.lst", LAYOUT2),
@@ -49,12 +50,17 @@ def prepare_cnceleb(
             continue
         home = need_folder(root, name, layout)
         lists.append(home / listed)
-        recordings += _of_speakers(_data(home, name, layout), home / listed)
+        found = _of_speakers(data := _data(home, name, layout), home / listed)
+        recordings += found
+        walks.append(_unused(data, found, "recordings of speakers that the training list does not name"))
     built = []
     if train:
         if join > 0:
             recordings = join_short(recordings, Path(output).absolute() / "joined", join, work)
-        built.append(build(Path(output) / "train", recordings, work, made_from=lists, join=join))
+        refused = [one for walk in walks for one in walk.refused]
+        told = "\n".join(filter(None, (walk.account() for walk in walks)))
+        train_set = Path(output) / "train"
+        built.append(build(train_set, recordings, work, refused=refused, left_out=told, made_from=lists, join=join))
     if cn1 is not None:
         built.append(_prepare_eval(Path(output) / "eval", Path(cn1), work))
     return built
@@ -74,6 +80,10 @@ def left_out(cn1: Path | str | None, cn2: Path | str | None, train: bool = True)
         found["CN-Celeb2"] = None if cn2 else "no CN-Celeb2 (--cn2), training is on CN-Celeb1's 797 speakers alone"
         found["CN-Celeb1"] = None if cn1 else "no CN-Celeb1 (--cn1), and so without its test: no trials are written"
     return found
+
+
+def _unused(folder: Path, used: Iterable[Recording], why: str, lists: Iterable[Path] = ()) -> Walk:
+    return walk_unused(folder, [*(one.audio for one in used), *lists], AUDIO, lambda name: why)
 
 
 def _data(home: Path, name: str, layout: str) -> Path:
@@ -113,10 +123,13 @@ def _prepare_eval(output: Path, root: Path, work: Work) -> Built:
     joined = _joined(lists["enroll.lst"], found)
     models = _models(lists["enroll.map"], root / "data", found) if lists["enroll.map"].is_file() else dict(joined)
     check_named(names_of_trials(lists["trials.lst"]), {*models, *found}, lists["trials.lst"])
+    walk = _unused(home, found.values(), "recordings beside one of their name", lists.values())
     return build(
         output,
         list(found.values()),
         work,
+        refused=walk.refused,
+        left_out=walk.account(),
         texts={
             "enroll.map": (f"{model} {' '.join(keys.split())}" for model, keys in sorted(models.items())),
             "utt2genre": (f"{encode_key(r.key)} {genre(r.key, r.speaker)}" for r in _by_key(found)),

@@ -12,7 +12,7 @@ from speakerkd.data.bands import SUFFIXES
 from speakerkd.data.made_sensor import Made
 from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
-from speakerkd.media.folders import Walk, need_folder
+from speakerkd.media.folders import Walk, need_folder, stem, walk_unused
 from speakerkd.media.folders import subfolders as folders_of
 
 T = TypeVar("T")
@@ -78,6 +78,21 @@ class ImageCorpus:
             splits[name] = rows_of(split, rows)
             splits[name].labels = [number[label] for label in splits[name].labels]
         return replace(self, classes=classes, splits=splits, folders=[])
+
+
+def left_out(corpus: ImageCorpus, *roots: Path | str) -> list[str]:
+    """What lies below the corpus's folders and is not in it, by reason, a line each; of corpora of files."""
+    splits = corpus.splits.values()
+    used = [path for split in splits for path in (*split.files, *split.paired_files)]
+    listed = {stem(name) for name, _ in corpus.refused}
+
+    def why(name: str) -> str:
+        parts = stem(name).split("/")  # of two sensors' folders in one tree, the names are without them
+        names = {"/".join(parts), *("/".join(parts[:at] + parts[at + 1 :]) for at in range(len(parts)))}
+        return "pictures without a partner (listed)" if names & listed else "pictures of no class that is taken"
+
+    accounts = [walk_unused(root, used, SUFFIXES, why).account() for root in roots] if used else []
+    return [text for text in accounts if text]
 
 
 def readable(name: str) -> str:

@@ -12,6 +12,8 @@ from speakerkd.config import Settings
 from speakerkd.corpora.build import Built, Recording, Work, build
 from speakerkd.data.text import fields_of, numbered_lines
 from speakerkd.errors import InputError, nearest
+from speakerkd.media.folders import walk_unused
+from speakerkd.media.formats import AUDIO, PICTURE
 
 LANGUAGES = {"v1": ("English", "Urdu"), "v2": ("English", "Hindi"), "v3": ("English", "German")}
 PAIRS = "fame_pairs"  # a test directory's list: the challenge's key of every line, in its order
@@ -49,17 +51,20 @@ def prepare_mavceleb(output: Path | str, settings: MavCelebSettings, work: Work)
     """
     output, lists = Path(output), settings.lists or settings.root
     train = _recordings(lists / f"{settings.heard}_train.txt", settings.root, known=True)
-    built = [build(output / "train", train, work, version=settings.version, heard=settings.heard)]
-    for name, language in (("test_heard", settings.heard), ("test_unheard", settings.unheard)):
-        path = lists / f"{language}_test.txt"
-        if not path.is_file():
-            continue
-        test = _recordings(path, settings.root, known=False)
+    languages = {"test_heard": settings.heard, "test_unheard": settings.unheard}
+    paths = {name: lists / f"{language}_test.txt" for name, language in languages.items()}
+    tests = {name: _recordings(path, settings.root, known=False) for name, path in paths.items() if path.is_file()}
+    if not tests:
+        raise InputError("no test list", paths["test_heard"], "give the challenge's lists with --lists")
+    used = [path for found in (train, *tests.values()) for one in found for path in (one.audio, one.face)]
+    used += [str(path) for path in lists.glob("*_t*.txt")]
+    walk = walk_unused(settings.root, used, AUDIO | PICTURE, lambda name: "recordings and pictures that no list names")
+    told = {"version": settings.version, "heard": settings.heard}
+    built = [build(output / "train", train, work, refused=walk.refused, left_out=walk.account(), **told)]
+    for name, test in tests.items():
         texts = {PAIRS: [f"{recording.key}\n" for recording in test]}
-        built.append(build(output / name, test, work, texts=texts, made_from=[path], language=language))
-    if len(built) == 1:
-        first = lists / f"{settings.heard}_test.txt"
-        raise InputError("no test list", first, "give the challenge's lists with --lists")
+        language = languages[name]
+        built.append(build(output / name, test, work, texts=texts, made_from=[paths[name]], language=language))
     return built
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speakerkd.corpora.build import Built, Recording, Work, build
 from speakerkd.errors import InputError
-from speakerkd.media.folders import media_below, need_folder, stem
+from speakerkd.media.folders import media_below, need_folder, stem, walk_unused
 from speakerkd.media.formats import AUDIO
 
 CATEGORIES = ("noise", "music", "speech")
@@ -27,4 +27,6 @@ def prepare_musan(output: Path | str, root: Path | str, work: Work) -> Built:
     ]
     if not recordings:
         raise InputError("no noises", root, LAYOUT)
-    return build(output, recordings, work)
+    used = [one.audio for one in recordings]
+    walk = walk_unused(root, used, AUDIO, lambda name: f"recordings outside of {', '.join(CATEGORIES)}")
+    return build(output, recordings, work, refused=walk.refused, left_out=walk.account())

@@ -13,7 +13,7 @@ from speakerkd.corpora.voxceleb_parts import FACES2, LISTS, META1, META2, SOUND1
 from speakerkd.data.names import plain_name
 from speakerkd.data.text import numbered_lines
 from speakerkd.errors import InputError
-from speakerkd.media.folders import ending, media_below, need_folder, stem
+from speakerkd.media.folders import ending, media_below, need_folder, stem, walk_unused
 from speakerkd.media.formats import AUDIO, IMAGE, PICTURE, SOUND_ALONE, VIDEO
 
 CONTAINERS = VIDEO | set(SOUND_ALONE)
@@ -36,27 +36,36 @@ def prepare_vox2(output: Path | str, root: Path | str, work: Work, lists: Path |
     """
     root = need_folder(root, "VoxCeleb2", LAYOUT2)
     meta = next(iter(first_file(_homes(lists, root), META2)), None)
-    built = []
+    found: dict[str, tuple[list[Recording], list[tuple[str, str]]]] = {}
     for part, name in PARTS.items():
-        sounds = folders_below(root, SOUND2[part])
-        if not sounds:
-            continue
-        recordings, refused = _pairs(sounds, folders_below(root, FACES2[part]))
-        if not recordings:
-            raise InputError("no recordings", sounds[0], LAYOUT2)
+        if sounds := folders_below(root, SOUND2[part]):
+            found[name] = _pairs(sounds, folders_below(root, FACES2[part]))
+            if not found[name][0]:
+                raise InputError("no recordings", sounds[0], LAYOUT2)
+    if not found:
+        raise InputError("neither dev nor test of VoxCeleb2", root, _unpack(root) or LAYOUT2)
+    used = [path for recordings, _ in found.values() for one in recordings for path in (one.audio, one.face) if path]
+    walk = walk_unused(root, [*used, *([meta] if meta else [])], AUDIO | PICTURE, _unused2)
+    built: list[Built] = []
+    for name, (recordings, refused) in found.items():
         built.append(
             build(
                 Path(output) / name,
                 recordings,
                 work,
                 gender=read_gender(meta) if meta else None,
-                refused=refused,
+                refused=refused if built else [*refused, *walk.refused],
+                left_out="" if built else walk.account(),
                 made_from=[meta] if meta else [],
             )
         )
-    if not built:
-        raise InputError("neither dev nor test of VoxCeleb2", root, _unpack(root) or LAYOUT2)
     return built
+
+
+def _unused2(name: str) -> str:
+    if ending(name) in PICTURE:
+        return "pictures and videos of no recording, or beside the one that is taken"
+    return "recordings in other places, or beside one of their name"
 
 
 def _unpack(root: Path) -> str:
@@ -138,12 +147,21 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
     for path, names in named.items():
         check_named(names, recordings.keys(), path)
     meta = next(iter(first_file(homes, META1)), None)
+    listed = [*found.values(), *([meta] if meta else [])]
+    walk = walk_unused(
+        root,
+        [*(one.audio for one in recordings.values()), *listed],
+        AUDIO,
+        lambda name: "recordings that no list names, or beside one of their name",
+    )
     kept = {name: path for name, path in found.items() if path in named}
     return build(
         Path(output) / "vox1",
         list(recordings.values()),
         work,
         gender=read_gender(meta) if meta else None,
+        refused=walk.refused,
+        left_out=walk.account(),
         texts={f"trials_{name}": (line for _, line in numbered_lines(path)) for name, path in kept.items()},
         made_from=[*([meta] if meta else []), *kept.values()],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -102,6 +102,9 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
     seen = np.full(len(stored), -1, np.int64)
     seen[row] = [scene.get(key, -1) for key in keys]
     heard = np.array([scene.get(key, -1) for key in recordings.keys], np.int64)
+    made = {"data": str(directory), "model": f"{package.directory} {package.digest}", "speakerkd": __version__}
+    if told := _left_out(recordings.keys, keys, speakers):
+        made["left_out"] = told
     return TestSet(
         recordings,
         Items(voices, heard if sessions else None),
@@ -112,8 +115,18 @@ def open_test_set(directory: Path | str, package: TrainedModel, *, same_session:
         np.array([genders.get(person, "") for person in people]),
         keys,
         row,
-        {"data": str(directory), "model": f"{package.directory} {package.digest}", "speakerkd": __version__},
+        made,
     )
+
+
+def _left_out(heard: Sequence[str], seen: Sequence[str], speakers: Mapping[str, str]) -> str:
+    """What of a directory is asked about on one side alone, or not at all, by reason; empty where nothing is."""
+    counts = {
+        "recordings without a face": len(set(heard) - set(seen)),
+        "faces without a recording": len(set(seen) - set(heard)),
+        "of nobody in utt2spk": len((set(heard) | set(seen)) - speakers.keys()),
+    }
+    return "; ".join(f"{count} {reason}" for reason, count in counts.items() if count)
 
 
 def _faces(package: TrainedModel, stored: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 
 from speakerkd.errors import InputError
@@ -128,6 +128,31 @@ class Walk:
 def media_below(root: Path | str, endings: Set[str]) -> Iterator[str]:
     """Paths relative to `root` of the files with one of the endings, at any depth, each file once (see Walk)."""
     return Walk(root).files(endings)
+
+
+def walk_unused(root: Path | str, used: Iterable[Path | str], endings: Set[str], why: Callable[[str], str]) -> Walk:
+    """A walk through all of a root that has counted what is not used, whatever the reason.
+
+    used: the files that are, lists and tables too. why: the reason for a file, by its path relative to the root, with
+    one of the endings that is not used; those of other endings are counted by them.
+    """
+    folders: dict[str, str] = {}
+
+    def real(path: str) -> str:  # whatever links lead to its folder; its own is no matter, the walk gives it once
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return f"{folders[folder]}/{name}"
+
+    walk = Walk(root)
+    top = f"{walk._real_root}/"
+    taken = {real(os.fspath(path)) for path in used}
+    for name in walk.files(endings):
+        if real(f"{walk.root}/{name}") not in taken:
+            walk.left_out[why(name)] += 1
+    others = Counter(ending(path) for path in taken if path.startswith(top) and ending(path) not in endings)
+    walk.unread -= others
+    return walk
 
 
 def is_leftover(name: str) -> bool:

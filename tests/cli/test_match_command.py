@@ -99,6 +99,21 @@ class TestFiles:
         found = {c["path"]: c["similarity"] for c in json.loads(out)["candidates"]}
         np.testing.assert_allclose([found[str(v)] for v in voices], expected, atol=2e-3)
 
+    def test_a_folder_of_faces_says_what_it_leaves_out(self, speakerkd, with_teacher, corpus, pictures, tmp_path):
+        shutil.copytree(pictures, tmp_path / "album/below")
+        (tmp_path / "album/notes.txt").write_text("no picture")
+        voice = corpus.root / f"{corpus.keys[1]}.wav"
+        common = ("match", "--model", with_teacher, "--audio", voice, "--faces", tmp_path / "album")
+        status, out, err = speakerkd(*common)
+        assert status == 0 and len(out.splitlines()) == 4
+        assert err.splitlines() == [
+            f"left out: no face found, {tmp_path}/album/below/sky.png, "
+            "give one in which the face is clear and large enough",
+            f"left out of {tmp_path}/album: 1 whose ending is not read (.txt 1)",
+        ]
+        (tmp_path / "empty").mkdir()
+        assert "nothing to choose from" in speakerkd(*common[:-1], tmp_path / "empty")[2]
+
     def test_equal_options_are_undecided(self, speakerkd, with_teacher, corpus, pictures):
         voice, face = corpus.root / f"{corpus.keys[1]}.wav", pictures / "face 0é.png"
         common = ("match", "--model", with_teacher, "--audio", voice, "--faces", face, face)

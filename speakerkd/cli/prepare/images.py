@@ -70,6 +70,7 @@ class ImagesOptions(Rejection, Output):
 @verb("output", cost="output")
 def images(settings: ImagesOptions) -> None:
     """Make the image directory and say what it holds."""
+    from speakerkd.corpora.image_corpus import left_out
     from speakerkd.corpora.image_store import store_images
     from speakerkd.corpora.images import find_corpus
 
@@ -99,6 +100,8 @@ def images(settings: ImagesOptions) -> None:
     counts = ", ".join(f"{len(split.labels)} {name}{unit}" for name, split in corpus.splits.items())
     done = "is up to date" if rejected is None else str(rejected)
     print(f"images {settings.output}: {corpus.kind}, {len(corpus.classes)} classes, {counts}; {done}")
+    for text in left_out(corpus, *(root for root in (settings.root, settings.teacher_root) if root is not None)):
+        print(text)
 
 
 def _shares(text: str) -> list[float]:
