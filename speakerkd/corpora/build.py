@@ -16,7 +16,7 @@ from speakerkd.frontend.truncation import Truncated
 from speakerkd.work import shards
 from speakerkd.work.files import naming
 from speakerkd.work.lock import locked
-from speakerkd.work.made import Stamp
+from speakerkd.work.made import Stamp, state
 from speakerkd.work.rejected import Rejected
 
 CHUNK = 200  # recordings that a process takes at a time
@@ -214,16 +214,12 @@ def _probe(
 
 
 def _fingerprint(recordings: Iterable[Recording], refused: Iterable[tuple[str, str]]) -> str:
-    """A digest of names, sizes and times of change, so that a second run need not open the files again."""
+    """A digest of names and of the files as they are, so that a second run need not open them again."""
     digest = hashlib.sha256()
     for one in recordings:
         digest.update(f"{one.key}\0{one.speaker}\0{one.session}\0".encode())
-        for path in (one.audio, one.face):
-            try:
-                state = Path(path).stat() if path else None
-            except OSError:
-                state = None
-            digest.update(f"{path}\0{state and (state.st_size, state.st_mtime_ns)}\0".encode())
+        for path in filter(None, (one.audio, one.face)):
+            digest.update(f"{path}\0{state(path)}\0".encode())
     for name, reason in refused:
         digest.update(f"{name}\0{reason}\0".encode())
     return digest.hexdigest()[:16]

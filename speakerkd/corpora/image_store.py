@@ -21,8 +21,9 @@ from speakerkd.data.raster import read_measured
 from speakerkd.errors import InputError
 from speakerkd.work import shards
 from speakerkd.work.arrays import RowWriter, whole_array
-from speakerkd.work.files import whole_dir, write_json
-from speakerkd.work.made import Stamp
+from speakerkd.work.files import naming, whole_dir, write_json
+from speakerkd.work.lock import locked
+from speakerkd.work.made import Stamp, state
 from speakerkd.work.rejected import Rejected
 
 LARGEST = 256  # pixels a side where pictures differ in size and none was asked for: enough for crops of 224
@@ -71,7 +72,9 @@ def store_images(
     rejected = Rejected(output, max_rejected)
     for key, reason in corpus.refused:
         rejected.refuse(key, reason)
-    with whole_dir(output) as folder:
+    with naming(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    with locked(output.with_name(f".{output.name}.lock"), "speakerkd prepare images"), whole_dir(output) as folder:
         sides = [_Side(folder, corpus.kind, size, as_array)]
         if corpus.paired:
             sides.append(_Side(folder / PAIRED, corpus.kind, size, as_array))
@@ -301,7 +304,7 @@ def _every_class(classes: list[str], labels: list[int], where: Path) -> None:
 
 
 def _listing(corpus: ImageCorpus) -> str:
-    """Digest of what went in: names, labels, and each file's length and time, or the pixels themselves."""
+    """Digest of what went in: names, labels, and each file as it is, or the pixels themselves."""
     digest = hashlib.sha256(repr(corpus.classes).encode())
     for name, split in sorted(corpus.splits.items()):
         digest.update(repr((name, split.keys, split.labels)).encode())
@@ -310,11 +313,7 @@ def _listing(corpus: ImageCorpus) -> str:
         if split.paired_pixels is not None:
             digest.update(np.ascontiguousarray(split.paired_pixels).data)
         for path in (*split.files, *split.paired_files):
-            try:
-                status = path.stat()
-            except OSError:
-                continue  # refused, with its reason, when it is read
-            digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+            digest.update(state(path).encode())
     return digest.hexdigest()[:16]
 
 

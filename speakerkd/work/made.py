@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,17 @@ def identity(path: Path | str) -> str:
 
 
 def signature(paths: Sequence[Path | str]) -> str:
-    """Many files as they are now, at the price of a look each: names, sizes and times of change."""
-    parts = []
-    for path in paths:
-        try:
-            state = Path(path).stat()
-            parts.append(f"{path}\0{state.st_size}\0{state.st_mtime_ns}")
-        except (OSError, ValueError):
-            parts.append(f"{path}\0missing")
-    return _short(parts)
+    """Many files as they are now, at the price of a look each: names and what `state` says."""
+    return _short(f"{path}\0{state(path)}" for path in paths)
+
+
+def state(path: Path | str) -> str:
+    """Size, time of change, and whether it may not be read: what was refused is tried again once one changes."""
+    try:
+        found = os.stat(path)
+        return f"{found.st_size}\0{found.st_mtime_ns}" + ("" if os.access(path, os.R_OK) else "\0unreadable")
+    except (OSError, ValueError):
+        return "missing"
 
 
 def summary(signatures: Mapping[str, str]) -> str:

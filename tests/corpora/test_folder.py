@@ -1,6 +1,8 @@
 """Anyone's own files: a wrong picture beside a voice, or a speaker on both sides of a split, ruins a study."""
 
+import os
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +12,8 @@ from speakerkd.corpora.folder import FolderSettings, prepare_folder
 from speakerkd.data.datadir import DataDir
 from speakerkd.data.validate import validate
 from speakerkd.errors import InputError
+from speakerkd.frontend.extract import extract_fbank
+from speakerkd.work import reading
 from speakerkd.work.lock import locked
 
 DEEP = r"^(?P<speaker>[^/]+)/(?P<session>[^/]+)/(?P<utterance>[^/]+)$"
@@ -227,3 +231,28 @@ def test_two_that_prepare_one_directory_do_not_mix_it(tmp_path):
     with locked(tmp_path / ".train.lock", "speakerkd prepare"), pytest.raises(InputError, match="another process is"):
         build(tmp_path / "train", [], Work(jobs=1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_refused_is_tried_again_once_it_may_be_read(media, tmp_path, work, monkeypatch):
+    """Owner and mode leave size and time of change alone: only the right to read tells."""
+    work = replace(work, max_rejected=0.9)
+    for name in ("p0/s0/a", "p0/s0/b", "p1/s0/a"):
+        media.sound(f"rec/{name}.wav", 0.6)
+    access, locked = os.access, {str(tmp_path / "rec/p0/s0/b.wav")}
+
+    def refusing(path, *words):
+        if str(path) in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(path, *words)
+
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in locked and access(path, mode))
+    monkeypatch.setattr(reading, "open", refusing, raising=False)
+    assert prepare_folder(tmp_path / "data", tmp_path / "rec", None, settings(), work)[0].utterances == 2
+    assert "Permission denied" in (tmp_path / "data/train.rejected").read_text()
+    locked.clear()
+    assert prepare_folder(tmp_path / "data", tmp_path / "rec", None, settings(), work)[0].utterances == 3
+    assert not (tmp_path / "data/train.rejected").exists()
+    locked.add(str(tmp_path / "rec/p0/s0/b.wav"))
+    assert len(extract_fbank(tmp_path / "data/train", jobs=1, max_rejected=0.9)) == 1
+    locked.clear()
+    assert len(extract_fbank(tmp_path / "data/train", jobs=1, max_rejected=0.9)) == 0

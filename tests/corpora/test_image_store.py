@@ -8,6 +8,7 @@ from speakerkd.corpora.image_store import store_images
 from speakerkd.corpora.images import find_corpus
 from speakerkd.data.images import read_images
 from speakerkd.errors import InputError
+from speakerkd.work.lock import locked
 
 COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
 
@@ -110,3 +111,11 @@ def test_two_processes_make_the_same_directory(tree, tmp_path):
     one, two = read_images(tmp_path / "one"), read_images(tmp_path / "two")
     assert one.keys == two.keys
     np.testing.assert_array_equal(one.pixels, two.pixels)
+
+
+def test_two_writers_of_one_image_directory_are_kept_apart(tree, tmp_path):
+    with locked(tmp_path / ".out.lock", "speakerkd prepare images"):
+        with pytest.raises(InputError, match="another process is at work there .*prepare images, process"):
+            store_images(find_corpus(tree), tmp_path / "out")
+    assert store_images(find_corpus(tree), tmp_path / "out") is not None
+    assert sorted(path.name for path in tmp_path.glob(".out*")) == []
