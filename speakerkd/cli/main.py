@@ -54,6 +54,9 @@ COMPLETION = "_SPEAKERKD_COMPLETE"  # set by the shells' completion scripts
 DEBUG = "SPEAKERKD_DEBUG"
 
 
+_asked: list[tuple[str, int]] = []  # how the process was asked to end, and the status that says so
+
+
 class Terminated(BaseException):
     """The process was asked to end."""
 
@@ -70,27 +73,35 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     Status 0: all was done. 1: bad input, or a bug, with one line. 2: bad usage. 130, 143: interrupted, terminated.
     """
     tolerant_streams()
+    _asked.clear()
     if arguments is None and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
+    if arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         status = _run(list(sys.argv[1:] if arguments is None else arguments))
-    except InputError as error:
-        status = _fail(error.what, error.where, error.fix)
-    except MemoryError as error:
-        status = _fail("out of memory", str(error), "give smaller batches or fewer processes")
-    except OSError as error:
-        what = (error.strerror or str(error)).lower()
-        where = str(error.filename or "")
-        status = _fail(what, where, "check the path, its rights and the free disk space")
     except KeyboardInterrupt:
         status = _end("interrupted", 130)
     except Terminated:
         status = _end("terminated", 143)
-    except ModuleNotFoundError as error:
-        status = _lacking(error)
-    except Exception as error:
-        status = _report(error)
+    except Exception as error:  # a library's import may catch what a signal raised, and fail in another way
+        status = _end(*_asked[0]) if _asked else _fault(error)
     raise SystemExit(status)
+
+
+def _fault(error: Exception) -> int:
+    match error:
+        case InputError():
+            return _fail(error.what, error.where, error.fix)
+        case MemoryError():
+            return _fail("out of memory", str(error), "give smaller batches or fewer processes")
+        case OSError():
+            what = (error.strerror or str(error)).lower()
+            where = str(error.filename or "")
+            return _fail(what, where, "check the path, its rights and the free disk space")
+        case ModuleNotFoundError():
+            return _lacking(error)
+    return _report(error)
 
 
 def _run(arguments: list[str]) -> int:
@@ -118,7 +129,13 @@ def _run(arguments: list[str]) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
+    _asked.append(("terminated", 143))
     raise Terminated
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _asked.append(("interrupted", 130))
+    raise KeyboardInterrupt
 
 
 def _fail(what: str, where: str, fix: str) -> int:

@@ -186,11 +186,13 @@ def test_a_reader_that_has_gone_does_not_fail_a_finished_job(valid):
 @pytest.mark.parametrize(
     ("number", "status", "word"), [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")]
 )
-def test_a_signal_ends_with_its_line_and_status(number, status, word):
+@pytest.mark.parametrize("caught", [False, True])  # as the import of a library may
+def test_a_signal_ends_with_its_line_and_status(number, status, word, caught):
+    waiting = "try: time.sleep(60)\n    except BaseException: raise AttributeError" if caught else "time.sleep(60)"
     code = (
         "import signal, sys, time; from speakerkd.cli import main, validate\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # as a terminal starts it, whoever runs the tests
-        "def wait(settings):\n    print('here', flush=True); time.sleep(60)\n"
+        f"def wait(settings):\n    print('here', flush=True)\n    {waiting}\n"
         "validate.validate.function = wait; sys.argv = ['speakerkd', 'validate', 'x']; main.run()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -114,8 +114,8 @@ def test_two_processes_make_the_same_directory(tree, tmp_path):
 
 
 def test_two_writers_of_one_image_directory_are_kept_apart(tree, tmp_path):
-    with locked(tmp_path / ".out.lock", "speakerkd prepare images"):
-        with pytest.raises(InputError, match="another process is at work there .*prepare images, process"):
-            store_images(find_corpus(tree), tmp_path / "out")
+    held = locked(tmp_path / ".out.lock", "speakerkd prepare images")
+    with held, pytest.raises(InputError, match="another process is at work there .*prepare images, process"):
+        store_images(find_corpus(tree), tmp_path / "out")
     assert store_images(find_corpus(tree), tmp_path / "out") is not None
     assert sorted(path.name for path in tmp_path.glob(".out*")) == []
