@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from speakerkd.distill.hooks import HookSettings, hook_needs, hooked, hooked_shapes
+from speakerkd.distill.hooks import HookSettings, hook_needs, hooked, hooked_shapes, vector_projector
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.maths import unit
 from speakerkd.tensors import Output, Samples
@@ -62,19 +62,6 @@ def log_mean_kernel(u: Tensor, v: Tensor, sigma: float) -> Tensor:
     return (-square.clamp(min=0) / sigma**2).flatten().logsumexp(0) - math.log(square.numel())
 
 
-def projector(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Three linear layers with BatchNorm and ReLU between."""
-    return nn.Sequential(
-        nn.Linear(inputs, hidden, bias=False),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden, bias=False),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, outputs),
-    )
-
-
 class Dimensional(Objective[DimensionalSettings]):
     """gamma (SEM + DCM), Eq. 12; the projectors of both sides are trained, the teacher is not."""
 
@@ -86,8 +73,8 @@ class Dimensional(Objective[DimensionalSettings]):
         hidden, teacher_dim = settings.hidden or settings.dim, pair.teacher_dim
         if settings.project:
             teacher_dim = pair.student_dim
-        self.of_student = projector(pair.student_dim, hidden, settings.dim)
-        self.of_teacher = projector(teacher_dim, hidden, settings.dim)
+        self.of_student = vector_projector(pair.student_dim, hidden, settings.dim)
+        self.of_teacher = vector_projector(teacher_dim, hidden, settings.dim)
         if settings.freeze_teacher_projector:
             self.of_teacher.requires_grad_(False)
         student, teacher = hooked_shapes(settings, pair, "maps" in self.needs)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from speakerkd.distill.objective import Objective, ObjectiveSettings, Pair
 from speakerkd.errors import InputError
@@ -104,3 +104,16 @@ def pooled(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     size = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
     first, second = (x if x.shape[2:] == size else F.adaptive_avg_pool2d(x, size) for x in (a, b))
     return first, second
+
+
+def vector_projector(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Three linear layers with BatchNorm and ReLU between, (B, inputs) to (B, outputs)."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, outputs),
+    )

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from speakerkd.distill.hooks import HookSettings, hook_needs, hooked, hooked_shapes, pooled
+from speakerkd.distill.hooks import HookSettings, hook_needs, hooked, hooked_shapes, pooled, vector_projector
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.tensors import Output, Samples
 
@@ -39,20 +39,6 @@ def projector(student: int, teacher: int, factor: int) -> nn.Sequential:
     )
 
 
-def vector_projector(student: int, teacher: int, factor: int) -> nn.Sequential:
-    """The same for embeddings, with linear layers; the last is bare, since teacher embeddings may be negative."""
-    middle = max(teacher // factor, 1)
-    return nn.Sequential(
-        nn.Linear(student, middle, bias=False),
-        nn.BatchNorm1d(middle),
-        nn.ReLU(),
-        nn.Linear(middle, middle, bias=False),
-        nn.BatchNorm1d(middle),
-        nn.ReLU(),
-        nn.Linear(middle, teacher),
-    )
-
-
 class SimKD(Objective[SimKDSettings]):
     """mean((P(pool F_s) - pool F_t)^2)."""
 
@@ -63,7 +49,10 @@ class SimKD(Objective[SimKDSettings]):
         super().__init__(settings, pair)
         maps = "maps" in self.needs
         student, teacher = hooked_shapes(settings, pair, maps)
-        self.projector = (projector if maps else vector_projector)(student[0], teacher[0], settings.factor)
+        if maps:
+            self.projector = projector(student[0], teacher[0], settings.factor)
+        else:  # the last layer is bare, since a teacher's embeddings may be negative
+            self.projector = vector_projector(student[0], max(teacher[0] // settings.factor, 1), teacher[0])
 
     @classmethod
     def requirements(cls, settings: SimKDSettings, pair: Pair) -> frozenset[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 from speakerkd.models.network import Network
@@ -39,6 +41,14 @@ class ImageNetwork(Network):
         outputs, embedding = self.features(x.to(next(self.parameters()).dtype))
         logits = run_full(self.head, embedding) if isinstance(self.head, nn.Linear) else None
         return Output(embedding, logits, (outputs if self.stem_map else outputs[1:]) if maps else [])
+
+
+def stage_maps(x: Tensor, stages: Iterable[nn.Module]) -> list[Tensor]:
+    """The stem's output (B, C, H, W) and that of each stage, every one fed by the one before."""
+    outputs = [x]
+    for stage in stages:
+        outputs.append(stage(outputs[-1]))
+    return outputs
 
 
 def global_mean(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from speakerkd.models.blocks import BasicBlock, kaiming, residual_stage
-from speakerkd.models.image_network import ImageNetwork, global_mean, shrinking_pool, shrinking_stem
+from speakerkd.models.image_network import ImageNetwork, global_mean, shrinking_pool, shrinking_stem, stage_maps
 
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 
@@ -42,9 +42,9 @@ class NarrowResNet(ImageNetwork):
         return self.fc
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = [self.pool(functional.relu(self.bn1(self.conv1(x))))]
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            outputs.append(stage(outputs[-1]))
+        outputs = stage_maps(
+            self.pool(functional.relu(self.bn1(self.conv1(x)))), (self.layer1, self.layer2, self.layer3, self.layer4)
+        )
         return outputs, global_mean(outputs[-1])
 
 
@@ -71,9 +71,9 @@ class TorchvisionResNet(ImageNetwork):
         return self.fc
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = [self.pool(functional.relu(self.bn1(self.conv1(x))))]
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            outputs.append(stage(outputs[-1]))
+        outputs = stage_maps(
+            self.pool(functional.relu(self.bn1(self.conv1(x)))), (self.layer1, self.layer2, self.layer3, self.layer4)
+        )
         return outputs, global_mean(outputs[-1])
 
 
@@ -106,9 +106,9 @@ class CifarResNet(ImageNetwork):
         return self.fc
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = [self.pool(functional.relu(self.bn1(self.conv1(x))))]
-        for stage in (self.layer1, self.layer2, self.layer3):
-            outputs.append(stage(outputs[-1]))
+        outputs = stage_maps(
+            self.pool(functional.relu(self.bn1(self.conv1(x)))), (self.layer1, self.layer2, self.layer3)
+        )
         return outputs, global_mean(outputs[-1])
 
 
@@ -161,9 +161,7 @@ class WideResNet(ImageNetwork):
         return self.fc
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = [self.pool(self.conv1(x))]
-        for stage in (self.block1, self.block2, self.block3):
-            outputs.append(stage(outputs[-1]))
+        outputs = stage_maps(self.pool(self.conv1(x)), (self.block1, self.block2, self.block3))
         return outputs, global_mean(functional.relu(self.bn1(outputs[-1])))
 
 

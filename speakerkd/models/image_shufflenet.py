@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speakerkd.models.image_network import ImageNetwork, global_mean, shrinking_pool, shrinking_stem
+from speakerkd.models.image_network import ImageNetwork, global_mean, shrinking_pool, shrinking_stem, stage_maps
 
 relu = functional.relu
 STEM = 24
@@ -71,9 +71,7 @@ class ShuffleNetV1(ImageNetwork):
         return self.linear
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = [self.pool(relu(self.bn1(self.conv1(x))))]
-        for stage in (self.layer1, self.layer2, self.layer3):
-            outputs.append(stage(outputs[-1]))
+        outputs = stage_maps(self.pool(relu(self.bn1(self.conv1(x)))), (self.layer1, self.layer2, self.layer3))
         return outputs, global_mean(outputs[-1])
 
 
@@ -139,7 +137,5 @@ class ShuffleNetV2(ImageNetwork):
         return self.linear
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = [self.pool(relu(self.bn1(self.conv1(x))))]
-        for stage in (self.layer1, self.layer2, self.layer3):
-            outputs.append(stage(outputs[-1]))
+        outputs = stage_maps(self.pool(relu(self.bn1(self.conv1(x)))), (self.layer1, self.layer2, self.layer3))
         return outputs, global_mean(relu(self.bn2(self.conv2(outputs[-1]))))

@@ -20,6 +20,14 @@ from speakerkd.teachers.module import Teacher, TeacherSettings
 Embed = Callable[[Tensor], Tensor]
 
 
+# of tasks over pictures
+Split = Annotated[str, Field(description="split that is trained on")]
+Fraction = Annotated[float, Field(gt=0, le=1, description="share of every class's pictures that is used")]
+Resident = Annotated[
+    Literal["auto", True, False], Field(description="keep the pictures in the GPU's memory; auto: where they fit")
+]
+
+
 class TrainingData(Settings):
     """What the `data:` of every task has; a task's own settings add the rest."""
 

@@ -20,7 +20,7 @@ from speakerkd.models.face_network import FaceNetwork
 from speakerkd.models.network import Network
 from speakerkd.tasks.base import DataSettings, Embed, Task
 from speakerkd.tasks.dev_eer import EarlyTrials
-from speakerkd.tasks.source import Source
+from speakerkd.tasks.source import PlainSource, Source
 from speakerkd.teachers.inputs import TeacherInput, read_teacher
 from speakerkd.teachers.module import Teacher, build_teacher
 
@@ -119,7 +119,7 @@ class FaceTask(Task[DataSettings, FaceSettings]):
         return student, self.settings
 
 
-class CropSource:
+class CropSource(PlainSource):
     """Aligned faces as a face network's input, one sample a picture.
 
     preprocess: uint8 (B, 112, 112, 3) to the network's input. shift: a view moves by up to this many pixels; flip: it
@@ -152,15 +152,6 @@ class CropSource:
 
     def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
         return None if self._teacher is None else self._teacher.take(indices)
-
-    def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
-        return None
-
-    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
-        return None
-
-    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
-        return raw, None
 
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         plain = shift_and_flip(raw, draws, self._shift, self._flip)

@@ -28,7 +28,8 @@ from speakerkd.frontend.prompts import prompt_set
 from speakerkd.models.image import ImageSettings, build_image
 from speakerkd.models.image_network import ImageNetwork
 from speakerkd.models.network import Network
-from speakerkd.tasks.base import Embed, Task, TrainingData
+from speakerkd.tasks.base import Embed, Fraction, Resident, Split, Task, TrainingData
+from speakerkd.tasks.source import PlainSource
 from speakerkd.teachers.module import Teacher, build_teacher
 from speakerkd.teachers.text_table import TextTable, read_text_table
 
@@ -39,14 +40,12 @@ class ImageDataSettings(TrainingData):
     """Where the pictures are and how they are seen."""
 
     train: str = Field(description="image directory, made by `speakerkd prepare images`")
-    split: str = Field("train", description="split that is trained on")
+    split: Split = "train"
     dev: str | None = Field("test", description="split for the figures after an epoch; null: none")
-    fraction: float = Field(1.0, gt=0, le=1, description="share of every class's pictures that is used")
+    fraction: Fraction = 1.0
     view: ImageViewSettings = Field(default_factory=ImageViewSettings, description="crops, size and normalisation")
     prompts: str | None = Field(None, description="prompt set that the teacher's table must hold; null: all it holds")
-    resident: Literal["auto", True, False] = Field(
-        "auto", description="keep the pictures in the GPU's memory; auto: where they fit"
-    )
+    resident: Resident = "auto"
 
     @property
     def directories(self) -> list[str]:
@@ -133,7 +132,7 @@ class ImageTask(Task[ImageDataSettings, ImageStudentSettings]):
         return with_classifier(student, classifier, settings), settings
 
 
-class ImageSource:
+class ImageSource(PlainSource):
     """Random crops of the chosen pictures, and for each the text of its class in a prompt drawn anew.
 
     pictures: of which the rows `chosen` (N,) are trained on. table: the teacher's, None without one. device: keep the
@@ -173,12 +172,6 @@ class ImageSource:
 
     def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
         return picture_draws(seed, turn, self._identity[indices], self.draws, self._settings)
-
-    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
-        return None
-
-    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
-        return raw, None
 
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         x = normalise_as(train_view(raw, draws[:, :DRAWS], self._settings), self._settings)

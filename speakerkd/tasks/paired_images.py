@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from speakerkd.frontend.strong_view import DRAWS as STRONG_DRAWS
 from speakerkd.frontend.strong_view import strong_view
 from speakerkd.models.image import build_image
 from speakerkd.models.network import Network
-from speakerkd.tasks.base import Embed, Task, TrainingData
+from speakerkd.tasks.base import Embed, Fraction, Resident, Split, Task, TrainingData
 from speakerkd.tasks.image import (
     ImageStudentSettings,
     PictureRows,
@@ -35,6 +35,7 @@ from speakerkd.tasks.image import (
     resolved_view,
     with_classifier,
 )
+from speakerkd.tasks.source import PlainSource
 from speakerkd.teachers.image import ImageTeacher, load_image_teacher, teacher_sensor
 from speakerkd.teachers.module import Teacher
 from speakerkd.teachers.output_cache import OutputCache, Unpacked, cached_outputs
@@ -47,15 +48,13 @@ class PairedImageDataSettings(TrainingData):
     """
 
     train: str = Field(description="image directory; of two sensors, or of one with view.degrade")
-    split: str = Field("train", description="split that is trained on")
+    split: Split = "train"
     dev: str | None = Field("test", description="split for the figures after an epoch; null: none")
-    fraction: float = Field(1.0, gt=0, le=1, description="share of every class's pictures that is used")
+    fraction: Fraction = 1.0
     view: ImageViewSettings = Field(
         default_factory=ImageViewSettings, description="the student's damage, crops, size and normalisation"
     )
-    resident: Literal["auto", True, False] = Field(
-        "auto", description="keep the pictures in the GPU's memory; auto: where they fit"
-    )
+    resident: Resident = "auto"
 
     @property
     def directories(self) -> list[str]:
@@ -191,7 +190,7 @@ class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
         return with_classifier(student, classifier, settings), settings
 
 
-class PairedImageSource:
+class PairedImageSource(PlainSource):
     """Pairs of pictures of the same scenes, both under the same crop, mirror and strong view.
 
     poor, clean: the student's and the teacher's pictures, row by row. chosen: rows (N,) that are trained on. view,
@@ -235,9 +234,6 @@ class PairedImageSource:
 
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         return self._both(raw, draws, self._view)
-
-    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
-        return None
 
     def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.clean_view is None or raw.ndim == 2:  # outputs, ready made

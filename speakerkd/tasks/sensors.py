@@ -26,7 +26,7 @@ from speakerkd.frontend.images import DRAWS, ImageViewSettings, normalise_as, tr
 from speakerkd.models.disentangled import DisentangledBranch, OtherBranches, Uses, build_disentangled
 from speakerkd.models.image import ImageSettings, build_image
 from speakerkd.models.network import Network
-from speakerkd.tasks.base import Embed, Package, Task, TrainingData
+from speakerkd.tasks.base import Embed, Fraction, Package, Resident, Split, Task, TrainingData
 from speakerkd.tasks.image import (
     ImageStudentSettings,
     PictureRows,
@@ -49,18 +49,16 @@ class SensorDataSettings(TrainingData):
         description="image directory of two sensors, or a list of directories: one a modality, two and more"
     )
     names: list[str] = Field(default_factory=list, description="of the modalities; []: as the directories have them")
-    split: str = Field("train", description="split that is trained on")
+    split: Split = "train"
     dev: str | None = Field("val", description="split for the figures after an epoch; null: none")
-    fraction: float = Field(1.0, gt=0, le=1, description="share of every class's pictures that is used")
+    fraction: Fraction = 1.0
     paired: bool = Field(
         False, description="a step's pictures are of the same scenes in all modalities; false: batches of their own"
     )
     view: ImageViewSettings = Field(
         default_factory=ImageViewSettings, description="crops and size; mean and std are each modality's own"
     )
-    resident: Literal["auto", True, False] = Field(
-        "auto", description="keep the pictures in the GPU's memory; auto: where they fit"
-    )
+    resident: Resident = "auto"
 
     @property
     def directories(self) -> list[str]:

@@ -9,6 +9,19 @@ import numpy as np
 from torch import Tensor
 
 
+class PlainSource:
+    """What a source answers whose views are drawn by the loop, and whose teacher is given what the source has."""
+
+    def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
+        return raw, None
+
+
 class Source(Protocol):
     """N training samples.
 

@@ -26,7 +26,7 @@ from speakerkd.models.trained_model import front_end_of, is_speech_model
 from speakerkd.tasks.base import DataSettings, Embed, Package, Task
 from speakerkd.tasks.dev_eer import EarlyTrials
 from speakerkd.tasks.online_speech import OnlineSpeech, TaughtAtOwnSpeed
-from speakerkd.tasks.source import Source
+from speakerkd.tasks.source import PlainSource, Source
 from speakerkd.teachers.inputs import CachedTeacher, JoinedTeachers, OnlineFaces, SameCrop, TeacherInput, read_teacher
 from speakerkd.teachers.module import Teacher, build_branches, build_several, build_teacher
 from speakerkd.work.records import read_json
@@ -198,7 +198,7 @@ def frontend_of(directories: Sequence[str]) -> dict[str, Any] | None:
     return None if found is None else found[1]
 
 
-class FbankSource:
+class FbankSource(PlainSource):
     """Random crops of `length` frames of every utterance, as a speech network's input.
 
     device: keep the features in this device's memory and crop there; "cpu" crops the memory map.
@@ -250,15 +250,6 @@ class FbankSource:
         if isinstance(self._teacher, SameCrop):
             return self.student(indices, draws)
         return None if self._teacher is None else self._teacher.take(indices)
-
-    def drawn(self, seed: int, turn: int, indices: np.ndarray) -> np.ndarray | None:
-        return None
-
-    def teacher_labels(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray | None:
-        return None
-
-    def teacher_view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
-        return raw, None
 
     def view(self, raw: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         time, band = self._masks
