@@ -61,8 +61,17 @@ def fit(
 ) -> Calibration:
     """Fit by prior-weighted logistic regression (Brümmer and du Preez 2006) on a labelled development list.
 
-    scores: (n,) or (n, systems). qualities: {name: (n,) of the enrolment side, (n,) of the test side}. record: further
-    fields of the result. Raises InputError where the list has no labels, one class only, or a score that is not finite.
+    Parameters
+    ----------
+    scores: (n,), or (n, systems) to fuse.
+    trials: the n trials of the development list.
+    qualities: {name: (n,) of the enrolment side, (n,) of the test side}, such as durations.
+    prior: of a target trial, in (0, 1).
+    record: further fields of the result.
+
+    Raises
+    ------
+    InputError: where the list has no labels or one class only, or a score is not finite.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -10,7 +10,15 @@ from speakerkd.errors import InputError
 def top_k(logits: np.ndarray, label: np.ndarray, k: int = 1) -> float:
     """Percentage of samples whose label is among the k largest logits; of equal logits the wrong class counts first.
 
-    logits: (N, K). label: (N,) in [0, K).
+    Parameters
+    ----------
+    logits: (N, K).
+    label: (N,) in [0, K).
+
+    >>> top_k(np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), np.array([1, 1]))
+    50.0
+    >>> top_k(np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), np.array([1, 1]), k=2)
+    100.0
     """
     own = np.take_along_axis(logits, label[:, None], 1)
     ahead = (logits >= own).sum(1) - 1
@@ -32,9 +40,20 @@ def macro_f1(label: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error in percent: |accuracy - confidence| of equal-width bins, weighted by their share.
+    """Expected calibration error (Guo et al. 2017, Eq. 3): |accuracy - confidence| of bins, weighted by their share.
 
-    probability: (N, K), rows summing to 1. Guo et al. 2017, Eq. 3.
+    Parameters
+    ----------
+    probability: (N, K), rows summing to 1.
+    label: (N,) in [0, K).
+    bins: of confidence over [0, 1].
+
+    Returns
+    -------
+    In percent.
+
+    >>> calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1]))  # three of four right, as it says
+    0.0
     """
     confidence = probability.max(1)
     right = probability.argmax(1) == label
@@ -64,9 +83,16 @@ def text_similarity(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
 
 
 def retrieval(similarity: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Pictures found by a class's text: mean average precision and precision of the first, in percent.
+    """Pictures found by a class's text.
 
-    similarity: (N, K). Classes without a picture are left out.
+    Parameters
+    ----------
+    similarity: (N, K) of N pictures and K texts.
+    label: (N,) in [0, K); classes without a picture are left out.
+
+    Returns
+    -------
+    Mean average precision and precision of the first, in percent.
     """
     from sklearn.metrics import average_precision_score
 
@@ -91,9 +117,17 @@ def classification_figures(logits: np.ndarray, label: np.ndarray) -> dict[str, f
 
 
 def matching_figures(images: np.ndarray, texts: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Image-to-text matching among all classes (top 1 and 5) and text-to-image retrieval, in percent, beside chance.
+    """Image-to-text matching among all classes (top 1 and 5) and text-to-image retrieval, beside chance.
 
-    images: (N, D) student embeddings. texts: (K, P, D) the teacher's, as the student was taught them.
+    Parameters
+    ----------
+    images: (N, D) student embeddings.
+    texts: (K, P, D), the teacher's, as the student was taught them.
+    label: (N,) in [0, K).
+
+    Returns
+    -------
+    {figure: value in percent}.
     """
     similarity = text_similarity(images, class_texts(texts))
     figures = {"image_to_text_top1": top_k(similarity, label)}

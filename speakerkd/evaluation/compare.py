@@ -54,14 +54,26 @@ class Difference:
 def compare(
     experiments: Sequence[Path], baseline: Sequence[Path], *, replicates: int = 1000, seed: int = 0
 ) -> dict[str, Difference]:
-    """Differences of the figures that all experiments have: one experiment a seed of either system.
+    """Differences of the figures that all experiments have, with paired intervals over the test's people.
 
-    In cross-validation there is one a fold and seed, the seeds of a fold in the same order. Keys are paths in
-    results.json: `scores/trials_original.crops/eer_percent`, `match/acc_match_audio_to_face_o_fit/accuracy_percent`.
     "better" and "worse" are said where the interval leaves out a difference of nought. Written as `differences` into
     each experiment's results.json under the baseline's name, unless they are of several folds.
 
-    Raises InputError where there is nothing to compare, or lists and questions are not the same.
+    Parameters
+    ----------
+    experiments: folders of one system, one a seed; in cross-validation one a fold and seed, the seeds of a fold in the
+        same order.
+    baseline: those of the system that it is compared with.
+    replicates: of the bootstrap.
+
+    Returns
+    -------
+    {path in results.json: difference}, such as `scores/trials_original.crops/eer_percent` and
+    `match/acc_match_audio_to_face_o_fit/accuracy_percent`, in the figures' own units.
+
+    Raises
+    ------
+    InputError: where there is nothing to compare, or lists and questions are not the same.
     """
     folders = [*experiments, *baseline]
     all_results = [_results(folder) for folder in folders]

@@ -46,12 +46,26 @@ def embed(
     refuse: Callable[[str, InputError], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Embeddings:
-    """Embeddings of recordings under a protocol: (N, D) for `whole`, else (N, crops, D); not normalised, float32.
+    """Embed recordings under a protocol; crops of a batch do not see each other, so an embedding depends on its own
+    recording alone.
 
-    places: which recordings, all by default. compile: None decides by the time that is left after the first batches.
-    refuse: called with key and reason for a recording that cannot be read or whose embedding is not finite; without it
-    that raises InputError. progress: called with recordings done and in all. Crops of a batch do not see each other,
-    so an embedding depends on its recording alone.
+    Parameters
+    ----------
+    package: the model, on the device that computes.
+    recordings: N of them, by key; features or sound.
+    protocol: `whole` gives one embedding a recording, `crops` and `mean` one a crop.
+    places: which of the recordings, by position in [0, N); all by default.
+    compile: torch.compile the network; None decides by the time that is left after the first batches.
+    refuse: called with key and reason for a recording that cannot be read or whose embedding is not finite.
+    progress: called with recordings done and in all.
+
+    Returns
+    -------
+    Embeddings, float32, not normalised: (N, D) for `whole`, else (N, crops, D).
+
+    Raises
+    ------
+    InputError: for such a recording, where there is no `refuse`.
     """
     places = list(range(len(recordings.keys))) if places is None else list(places)
     count = protocol.crops if protocol.name != "whole" else 1

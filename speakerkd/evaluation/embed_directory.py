@@ -34,9 +34,26 @@ def embed_directory(
 ) -> tuple[Path, Rejected | None]:
     """Embed what feats.scp holds, else what wav.scp (and segments) name, into one file, whole or not at all.
 
+    Parameters
+    ----------
+    directory: a Kaldi data directory.
+    out: the file to write, .npz, .ark or .scp; what was refused stands in `<out>.rejected`.
+    model: an experiment's folder; None: $SPEAKERKD_MODEL, then exp/latest.
+    protocol: None takes the model's own.
+    device: `auto`, `cpu`, `cuda` or `mps`.
+    max_rejected: share of the recordings, in [0, 1], that may be refused.
+    truncated: what is done with a file that ends before its header says.
     vad: leave out what is not speech; the recordings are then heard, whether there are features or not.
-    Returns the file and the account of what was refused (also in `<out>.rejected`), None where an earlier run embedded
-    the same recordings with the same model, settings and code. Raises InputError.
+    progress: called with a label, returns what is told recordings done and in all.
+
+    Returns
+    -------
+    The file, and the account of what was refused: None where an earlier run embedded the same recordings with the same
+    model, settings and code.
+
+    Raises
+    ------
+    InputError: for a directory or model that cannot be read, and where more than `max_rejected` is refused.
     """
     directory, out = Path(directory), Path(out)
     if out.suffix not in FORMATS:

@@ -180,7 +180,15 @@ def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
 def average_models(models: Mapping[str, Sequence[str]], recordings: Embeddings, where: object = "") -> Embeddings:
     """One embedding an enrolment model: the mean of its recordings' L2-normalised embeddings, crop by crop.
 
-    Raises InputError naming the model and the first recording without an embedding.
+    Parameters
+    ----------
+    models: {model: its recordings}.
+    recordings: embeddings (N, D) or (N, crops, D).
+    where: what an error names.
+
+    Raises
+    ------
+    InputError: naming the model and the first recording without an embedding.
     """
     names = [name for recordings_of in models.values() for name in recordings_of]
     rows = recordings.locate(names)

@@ -30,11 +30,20 @@ class FaceEer:
 
 
 def face_eer(directory: Path | str, archive: str = "teacher.scp", count: int = 40_000, seed: int = 0) -> FaceEer | None:
-    """The EER by cosine of up to `count` trials over the stored embeddings of a directory, half of them targets.
+    """The EER by cosine over the stored embeddings of a directory, half of the trials targets.
 
-    Every distinct embedding is a face. Targets pair two faces of one person, and so two sessions. None where no trial
-    of either kind can be drawn: one person, or one face a person. The first paper states .64 % for IR-50 and 11.91 %
-    for its weak teacher, without saying on which faces.
+    Every distinct embedding is a face. Targets pair two faces of one person, and so two sessions. The first paper
+    states .64 % for IR-50 and 11.91 % for its weak teacher, without saying on which faces.
+
+    Parameters
+    ----------
+    directory: a data directory with a teacher's embeddings.
+    archive: their index in it.
+    count: of trials, at most.
+
+    Returns
+    -------
+    EER and the number of trials; None where no trial of either kind can be drawn: one person, or one face a person.
     """
     directory = Path(directory)
     keys, vectors, row = read_shared_vectors(directory / archive)

@@ -67,7 +67,19 @@ def score_lists(settings: ScoreSettings, progress: Callable[[str], Progress] | N
     """Score every list (under every noise), write the scores and `results.json`, and return the figures.
 
     Lists that an earlier run scored from the same inputs, with the same settings and code, are not scored again.
-    progress: called with a label, returns what is told recordings done and in all. Raises InputError.
+
+    Parameters
+    ----------
+    settings: lists, model or embeddings, protocol, back-end, noises and where the scores go.
+    progress: called with a label, returns what is told recordings done and in all.
+
+    Returns
+    -------
+    An entry a list and noise, in the order of the settings.
+
+    Raises
+    ------
+    InputError: naming the list, line or recording that cannot be scored.
     """
     check(settings)
     if settings.scores and len(settings.trials) > 1:

@@ -40,10 +40,20 @@ class LinearMap:
 
 
 def fit_linear_map(voices: NDArray, faces: NDArray, people: NDArray) -> LinearMap:
-    """Fit the map to n recordings: voices (n, D) and faces (n, E) of length 1, people (n,) their speakers.
+    """Fit the map from voices to faces by ridge regression.
 
     The penalty is the one whose maps, fitted without a fifth of the people, point best at these people's faces (mean
-    cosine about the mean face). Raises InputError for fewer than 5 people.
+    cosine about the mean face).
+
+    Parameters
+    ----------
+    voices: (n, D) of length 1.
+    faces: (n, E) of length 1, of the same recordings.
+    people: (n,), the speakers.
+
+    Raises
+    ------
+    InputError: for fewer than 5 people.
     """
     known, number = np.unique(people, return_inverse=True)
     if len(known) < FEWEST:

@@ -62,10 +62,23 @@ def draw(
 ) -> Draws:
     """Draw questions: an identity, one of its probes, one of its options, and options of choices - 1 other identities.
 
-    Everything is drawn uniformly and follows from the seed. group: (identities,) such as gender; wrong options are then
-    of the probe's group (the hard set). Where the items have sessions, the probe and its right option are never of one:
-    a recording and the picture of that very video share more than a person.
-    Raises InputError where there are too few identities.
+    Everything is drawn uniformly and follows from the seed. Where the items have sessions, the probe and its right
+    option are never of one: a recording and the picture of that very video share more than a person.
+
+    Parameters
+    ----------
+    probes, options: the items of both sides, with identities and, where known, sessions.
+    count: of questions n.
+    choices: options a question N, from 2; chance is 1 / N.
+    group: (identities,) such as gender; wrong options are then of the probe's group (the hard set).
+
+    Returns
+    -------
+    Rows of the probes (n,), of the options (n, N), the right one first, and the options' identities (n, N).
+
+    Raises
+    ------
+    InputError: where there are too few identities.
     """
     identities = int(max(probes.identity.max(initial=-1), options.identity.max(initial=-1))) + 1
     own, first, many = options.by_identity(identities)
@@ -161,7 +174,18 @@ class Matched:
 
 
 def evaluate(draws: Draws, probes: NDArray, options: NDArray, *, replicates: int = 1000, seed: int = 0) -> Matched:
-    """Accuracy of draws; the AUC is that of telling the pairs of one identity from all others among them."""
+    """Accuracy of questions, and the AUC of telling the pairs of one identity from all others among them.
+
+    Parameters
+    ----------
+    draws: n questions of N options each.
+    probes, options: embeddings (P, D) and (O, D) of length 1.
+    replicates: of the bootstrap over identities that gives the interval; 0: no interval.
+
+    Returns
+    -------
+    Accuracy, chance, AUC and the interval's ends as shares in [0, 1].
+    """
     scores = draw_scores(draws, probes, options)
     right = found(scores)
     pairs = metrics.sort_scores(scores.ravel(), np.tile([1] + [0] * (scores.shape[1] - 1), len(scores)))

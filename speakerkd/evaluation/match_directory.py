@@ -76,8 +76,15 @@ class TestSet:
 def open_test_set(directory: Path | str, package: TrainedModel, *, same_session: bool = False) -> TestSet:
     """Read features (or audio), teacher embeddings and people of a data directory, and project the faces.
 
+    Parameters
+    ----------
+    directory: a data directory with a teacher's embeddings.
+    package: the model; its projection head takes faces (D_T,) to (D,).
     same_session: do not tell sessions (utt2session) apart.
-    Raises InputError where one is missing, or the teacher is not the one that taught the model.
+
+    Raises
+    ------
+    InputError: where one of them is missing, or the teacher is not the one that taught the model.
     """
     directory = Path(directory)
     speakers = read_table(directory / "utt2spk")
@@ -192,18 +199,35 @@ def match_directory(
 ) -> dict[str, dict[str, Any]]:
     """Matching accuracies in both directions, original (`_o`) and, where spk2gender tells it, same gender (`_h`).
 
+    Parameters
+    ----------
+    directory: the data directory whose people are asked about.
+    package: the model; voices are embedded under `protocol`, those only that a question asks for.
     hard: refuse a directory without spk2gender; else an entry without a figure says why (`left_out`), and people whose
-    gender is not known are left out of the same-gender sets. same_session: let a probe and its right option be of one
-    session; else they never are, where utt2session tells sessions apart. choices: options a question; 2 is the papers'.
-    lists: published lists as (direction, path), pairs: a verification list; both on top. Voices are embedded under
-    `protocol`, those only that a question asks for. centre: a data directory, the training one say, whose mean voice
-    and mean face are taken off (what is common to a modality says nothing about a person); those entries' names end in
-    `_centred`. fit: a data directory of training people, on whose voices and faces a linear map between the two is
-    fitted (`linear_map`); its entries' names end in `_fit`, and a model that no face taught has no others. outcomes:
-    folder for one file an entry, of the questions answered right, for `compare`. spaces: where the two modalities'
-    embeddings go, for the report's map of them. examples: a picture of the first questions, voices to faces and of one
-    gender where it can be, whatever the answers.
-    Returns {name: entry} with percentages, beside chance and the verification AUC.
+        gender is not known are left out of the same-gender sets.
+    same_session: let a probe and its right option be of one session; else they never are, where utt2session tells
+        sessions apart.
+    triples: questions a set.
+    choices: options a question, several for several sets; 2 is the papers'.
+    lists: published lists as (direction, path), on top.
+    pairs: a published verification list, on top.
+    replicates: of the bootstrap over people that gives the 95 % intervals.
+    centre: a data directory, the training one say, whose mean voice and mean face are taken off (what is common to a
+        modality says nothing about a person); those entries' names end in `_centred`.
+    fit: a data directory of training people, on whose voices and faces a linear map between the two is fitted
+        (`linear_map`); its entries' names end in `_fit`, and a model that no face taught has no others.
+    spaces: file for the two modalities' embeddings, for the report's map of them.
+    examples: PNG of the first questions, voices to faces and of one gender where it can be, whatever the answers.
+    outcomes: folder for one file an entry, of the questions answered right, for `compare`.
+    progress: called with recordings done and in all.
+
+    Returns
+    -------
+    {name: entry}, with percentages, chance, interval, the verification AUC, numbers of questions, options and people.
+
+    Raises
+    ------
+    InputError: for a directory that lacks what is asked for, and for people of `fit` who are tested too.
     """
     untaught = not face_taught(package)
     if untaught and fit is None:

@@ -165,7 +165,17 @@ def min_dcf(s: SortedScores, prior: float, c_miss: float = 1.0, c_fa: float = 1.
 
 
 def min_dcf_threshold(s: SortedScores, prior: float, c_miss: float = 1.0, c_fa: float = 1.0) -> float:
-    """A threshold at which `min_dcf` is reached; infinity where rejecting all is best."""
+    """A threshold at which `min_dcf` is reached.
+
+    Parameters
+    ----------
+    prior: p of a target trial, in (0, 1).
+    c_miss, c_fa: costs of a miss and of a false accept, above 0.
+
+    Returns
+    -------
+    In the scores' unit; infinity where rejecting all is best.
+    """
     return _least_cost(s, prior, c_miss, c_fa)[1]
 
 
@@ -200,9 +210,16 @@ def _least_cost(s: SortedScores, prior: float, c_miss: float, c_fa: float) -> tu
 
 
 def act_dcf(s: SortedScores, prior: float, c_miss: float = 1.0, c_fa: float = 1.0) -> float:
-    """Normalised detection cost at Bayes' threshold log(c_fa (1-p) / (c_miss p)).
+    """Normalised detection cost at Bayes' threshold log(c_fa (1-p) / (c_miss p)), for natural log likelihood ratios.
 
-    The scores are natural log likelihood ratios.
+    Parameters
+    ----------
+    prior: p of a target trial, in (0, 1).
+    c_miss, c_fa: costs of a miss and of a false accept, above 0.
+
+    Returns
+    -------
+    From 0; above 1 where always rejecting, or always accepting, would cost less. nan where a class is empty.
     """
     w_miss, w_fa = _unit_cost(prior, c_miss, c_fa)
     if not s.defined:
@@ -212,9 +229,15 @@ def act_dcf(s: SortedScores, prior: float, c_miss: float = 1.0, c_fa: float = 1.
 
 
 def threshold_at_false_accept(s: SortedScores, rate: float) -> OperatingPoint:
-    """The lowest threshold at a score whose false-accept rate is at most `rate` in [0, 1].
+    """The lowest threshold at a score whose false-accept rate is at most `rate`.
 
-    It is infinity where only rejecting everything will do.
+    Parameters
+    ----------
+    rate: in [0, 1].
+
+    Returns
+    -------
+    Threshold and both error rates there; infinity where only rejecting everything will do.
     """
     if not s.defined:
         return OperatingPoint(math.nan, math.nan, math.nan)

@@ -31,10 +31,25 @@ def figures(
     seed: int = 0,
     utt2spk: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Every figure of a list's scores (n,), as plain numbers for JSON; None where one is undefined.
+    """Every figure of a list's scores, as plain numbers for JSON; None where one is undefined.
 
-    EER and its threshold, minDCF, actDCF (at Bayes' threshold, for scores read as log likelihood ratios) and Cllr,
-    minimum Cllr, thresholds at false-accept rates, 95 % intervals by speaker. Raises InputError for nan scores.
+    Parameters
+    ----------
+    scores: (n,), higher is more alike; natural log likelihood ratios, where actDCF and Cllr are to mean something.
+    trials: the n trials, labelled or not.
+    priors: of a target trial, in (0, 1), for minDCF and actDCF.
+    false_accepts: rates in [0, 1] for which thresholds are given.
+    replicates: of the bootstrap by speaker that gives 95 % intervals and the DET band; 0: none.
+    utt2spk: speakers of the recordings; None reads them off the names.
+
+    Returns
+    -------
+    EER in percent and its threshold, minDCF, actDCF (at Bayes' threshold), Cllr and least Cllr in bits, thresholds,
+    histogram, intervals; of a list without labels the number of trials and `undefined`, the reason.
+
+    Raises
+    ------
+    InputError: for a score that is nan.
     """
     entry: dict[str, Any] = {"trials": len(trials), "labels": trials.label is not None}
     if trials.label is None:
@@ -100,10 +115,18 @@ def histogram(s: SortedScores, bins: int = 60) -> dict[str, Any]:
 
 
 def by_group(scores: NDArray, trials: TrialList, group: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """{group: trials, targets, EER, minDCF(p=.01)} over the trials (n,) whose test recording is of that group.
+    """Figures of the trials whose test recording is of one group, such as a genre, a group each.
 
-    group: {recording: group}; recordings that it does not name are of group `-`. EER and minDCF are None where a group
-    has targets alone, or none.
+    Parameters
+    ----------
+    scores: (n,), higher is more alike.
+    trials: the n trials; without labels there are no figures.
+    group: {recording: group}; recordings that it does not name are of group `-`.
+
+    Returns
+    -------
+    {group: trials, targets, EER in percent, minDCF(p=.01)}; EER and minDCF are None where a group has targets alone, or
+    none.
     """
     if trials.label is None:
         return {}

@@ -19,8 +19,12 @@ MAKE = "make it with `speakerkd score`"
 
 
 def write_scores(path: Path | str, trials: TrialList, scores: NDArray, header: Mapping[str, object]) -> None:
-    """Write the scores (n,) of a list, every digit that its type holds, whole or not at all.
+    """Write the scores of a list, every digit that their type holds, whole or not at all.
 
+    Parameters
+    ----------
+    trials: the n trials.
+    scores: (n,).
     header: written as `# name: value` lines above (protocol, model, data, version, ...).
     """
     digits = "%.9g" if scores.dtype == np.float32 else "%.17g"
