@@ -52,10 +52,20 @@ TWO_BYTE = 3  # kaldiio's number for CM2 with the range of each matrix
 
 
 def write_ark(path: Path | str, items: Iterable[tuple[str, np.ndarray]]) -> dict[str, str]:
-    """Write (key, float32 (T, F)) items into one ark of CM2 matrices, whole or not at all.
+    """Write float32 matrices into one ark of CM2 matrices, whole or not at all.
 
-    Returns {key: `file:offset`}, the lines of its scp. Raises InputError for a matrix that is empty or not finite, and
-    for a key given twice or with whitespace.
+    Parameters
+    ----------
+    path: the ark.
+    items: (key, (T, F) float32), each key once and without white space.
+
+    Returns
+    -------
+    {key: `file:offset`}, the lines of its scp.
+
+    Raises
+    ------
+    InputError: for a matrix that is empty or not finite, and for a key given twice or with white space.
     """
     import kaldiio
 
@@ -81,10 +91,20 @@ def write_ark(path: Path | str, items: Iterable[tuple[str, np.ndarray]]) -> dict
 def write_features(
     directory: Path | str, name: str, items: Iterable[tuple[str, np.ndarray]], shard: int = 20_000
 ) -> None:
-    """Write (key, float32 (T, F)) items as `<name>.scp` over `<name>.<n>.ark`, `shard` matrices an ark.
+    """Write matrices as `<name>.scp` over `<name>.<n>.ark`.
 
-    The scp appears only when all arks are whole; an older one of the name is removed first, so it never names
-    records that have moved. Raises InputError as `write_ark` does.
+    The scp appears only when all arks are whole; an older one of the name is removed first, so it never names records
+    that have moved.
+
+    Parameters
+    ----------
+    directory, name: where, and how the files' names begin.
+    items: (key, (T, F) float32): T frames, F bands.
+    shard: matrices an ark.
+
+    Raises
+    ------
+    InputError: as `write_ark`.
     """
     directory = Path(directory)
     scp = directory / f"{name}.scp"

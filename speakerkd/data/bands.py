@@ -19,12 +19,22 @@ MOST = 512  # channels; more means that the axes are in another order
 
 
 def read_channels(path: Path | str, size: int | None = None, channels: int | None = None) -> np.ndarray:
-    """Decode a picture (H, W, C) of uint8, uint16 or float32.
+    """Decode a picture of any number of bands.
 
-    channels: that it must have; None takes RGB of an ordinary picture, and all there are of .npy (H, W) or (H, W, C)
-    and of a TIFF with more bands than a colour picture. 1 makes an ordinary picture grey. size: pixels a side of the
-    centre square that is kept, as `read_image`.
-    Raises InputError for a file that is missing, damaged, of another shape or type, or not finite.
+    Parameters
+    ----------
+    path: PNG, JPEG, TIFF, .npy of (H, W) or (H, W, C), or another picture.
+    size: pixels a side of the centre square that is kept, as `read_image`.
+    channels: that it must have; None takes RGB of an ordinary picture, and all there are of .npy and of a TIFF with
+        more bands than a colour picture. 1 makes an ordinary picture grey.
+
+    Returns
+    -------
+    (H, W, C) of uint8, uint16 or float32.
+
+    Raises
+    ------
+    InputError: for a file that is missing, damaged, of another shape or type, or not finite.
     """
     path = Path(path)
     found = _bands(path)

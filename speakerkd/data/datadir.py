@@ -113,10 +113,16 @@ class DataDir:
 def write_datadir(
     path: Path | str, tables: Mapping[str, Mapping[str, str]], texts: Mapping[str, Iterable[str]] | None = None
 ) -> DataDir:
-    """Write the tables (spk2utt is made from utt2spk; empty tables are left out) and other text files, line by line.
+    """Write a data directory's tables and other text files.
 
     A new directory appears whole or not at all. In one that is already there each file is replaced whole, after all of
     them could be written, and files that others added (archives, alignments) stay.
+
+    Parameters
+    ----------
+    path: the directory.
+    tables: {file: {key: value}}, sorted as they are written; spk2utt is made from utt2spk, and empty ones are left out.
+    texts: {file: lines}.
     """
     path = Path(path)
     tables = {**tables, "spk2utt": invert(tables["utt2spk"])}

@@ -88,9 +88,16 @@ def read_classes(directory: Path | str) -> list[str]:
 
 
 def read_images(directory: Path | str, split: str = "train") -> ImageSet:
-    """Open one split of an image directory.
+    """Open one split of an image directory; pictures are read when they are asked for.
 
-    Raises InputError where the directory, the split or a file of it is missing, or where files disagree.
+    Parameters
+    ----------
+    directory: made by `speakerkd prepare images`.
+    split: `train`, `test` or another that is there.
+
+    Raises
+    ------
+    InputError: where the directory, the split or a file of it is missing, or where files disagree.
     """
     directory = Path(directory)
     about = _about(directory)
@@ -132,9 +139,16 @@ def read_pair(directory: Path | str, split: str = "train") -> tuple[ImageSet, Im
 
 
 def read_sensor(directory: Path | str, split: str = "train", sensor: Sensor = "first") -> ImageSet:
-    """One sensor's pictures of a split, or both sensors' stacked: the channels of the first, then of the second.
+    """One sensor's pictures of a split, or both sensors' stacked.
 
-    Raises InputError as `read_images` does, and for `second` or `both` of a directory of one sensor.
+    Parameters
+    ----------
+    directory, split: as in `read_images`.
+    sensor: `first`, `second`, or `both`: the channels of the first, then of the second.
+
+    Raises
+    ------
+    InputError: as `read_images`, and for `second` or `both` of a directory of one sensor.
     """
     if sensor == "first":
         return read_images(directory, split)

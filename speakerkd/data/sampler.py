@@ -113,15 +113,35 @@ def rank_rows(size: int, unit: int, rank: int, ranks: int) -> slice:
 
 
 def uniform_draws(seed: int, number: int, size: int, width: int) -> np.ndarray:
-    """Uniform numbers (size, width) in [0, 1) for the random views of one batch: a row a sample, whatever the ranks."""
+    """Uniform numbers for the random views of one batch: a row a sample, whatever the ranks.
+
+    Parameters
+    ----------
+    seed, number: the run's seed and the batch's number; the same two give the same numbers.
+    size, width: samples B, and numbers a sample's view takes.
+
+    Returns
+    -------
+    (size, width) float64 in [0, 1).
+    """
     return np.random.default_rng([seed, number, 0xC4A2]).random((size, width))
 
 
 def sample_draws(seed: int, turn: int, identity: np.ndarray, width: int) -> np.ndarray:
-    """Uniform numbers (B, width) in [0, 1) that follow from seed, pass and each sample's identity (B,) uint64 alone.
+    """Uniform numbers that follow from seed, pass and each sample's identity alone.
 
     The same sample has the same numbers in a pass whatever batch, row or process it falls into. A counter-based
     generator: splitmix64 (Steele et al. 2014) of the four numbers.
+
+    Parameters
+    ----------
+    seed, turn: the run's seed and the pass over the data, from 0.
+    identity: (B,) uint64, as `identities` gives them.
+    width: numbers a sample.
+
+    Returns
+    -------
+    (B, width) in [0, 1).
     """
     with np.errstate(over="ignore"):
         state = _splitmix(identity ^ _splitmix(np.array(np.uint64(seed) + (np.uint64(turn) << np.uint64(32)))))
@@ -194,7 +214,17 @@ def _deal(owner: np.ndarray, batches: int, speakers: int, rng: np.random.Generat
 
 
 def fraction_of(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Ascending positions of a share of every class's samples, at least two; smaller shares lie within larger ones."""
+    """Positions of a share of every class's samples; smaller shares lie within larger ones.
+
+    Parameters
+    ----------
+    labels: (N,), the classes.
+    fraction: in (0, 1]; at least two samples of a class stay.
+
+    Returns
+    -------
+    Ascending positions in [0, N).
+    """
     order = np.random.default_rng([seed, 0xF7AC]).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     sorted_labels = labels[by_class]

@@ -23,10 +23,16 @@ Fault = Callable[[int, str, str], None]  # line, rule, detail
 
 
 def read_table(path: Path | str) -> dict[str, str]:
-    """Read `key value...` lines as {key: rest of the line}, in file order; names composed (NFC).
+    """Read `key value...` lines.
 
-    Raises InputError with file and line for an empty value, a duplicate key, a NUL byte or bytes that are not UTF-8,
-    and where there is no such regular file.
+    Returns
+    -------
+    {key: rest of the line}, in file order; names composed (NFC).
+
+    Raises
+    ------
+    InputError: with file and line for an empty value, a duplicate key, a NUL byte or bytes that are not UTF-8, and
+        where there is no such regular file.
     """
 
     def refuse(line: int, rule: str, detail: str) -> NoReturn:

@@ -55,7 +55,13 @@ class Utterances:
 def read_utterances(directories: Sequence[Path | str]) -> Utterances:
     """Open the features and speakers of training directories.
 
-    Raises InputError where a directory lacks feats.scp or utt2spk, an utterance has no speaker, or bands differ.
+    Parameters
+    ----------
+    directories: one or more; speakers of different directories count as different people.
+
+    Raises
+    ------
+    InputError: where a directory lacks feats.scp or utt2spk, an utterance has no speaker, or bands differ.
     """
     keys: list[str] = []
     names: list[str] = []

@@ -22,10 +22,18 @@ def write_vectors(
     vectors: np.ndarray,
     alias: Mapping[str, str] | None = None,
 ) -> None:
-    """Write vectors (N, D) float32 of N keys as `<name>.ark` and `<name>.scp`.
+    """Write vectors as `<name>.ark` and `<name>.scp`.
 
-    alias: {key: stored key}, further keys of the scp that point at a stored vector. Raises InputError for a vector that
-    is not finite, a duplicate key, or an alias of a key that is not stored.
+    Parameters
+    ----------
+    directory, name: where, and the files' name.
+    keys: N, each once.
+    vectors: (N, D) float32.
+    alias: {key: stored key}, further keys of the scp that point at a stored vector.
+
+    Raises
+    ------
+    InputError: for a vector that is not finite, a duplicate key, or an alias of a key that is not stored.
     """
     import kaldiio
 
@@ -57,8 +65,13 @@ def write_vectors(
 def read_shared_vectors(scp: Path | str) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Read an scp of float vectors without repeating those that several keys share.
 
-    Returns keys (N), vectors (M, D) float32 with M <= N, and row (N,) int64, so that key n has vectors[row[n]].
-    Raises InputError with file and line for a record that is truncated, not a float vector, or of another dimension.
+    Returns
+    -------
+    Keys (N), vectors (M, D) float32 with M <= N, and row (N,) int64: key n has vectors[row[n]].
+
+    Raises
+    ------
+    InputError: with file and line for a record that is truncated, not a float vector, or of another dimension.
     """
     table = read_scp(scp)
     places, first, row = np.unique(
