@@ -26,9 +26,17 @@ class ALKDSettings(LogitSettings):
 
 
 def likelihood(answer: Tensor, real: bool, label: Tensor) -> Tensor:
-    """0.5 (log P(real or fake) + log P(y)), mean over rows, of discriminator outputs (B, K + 2).
+    """0.5 (log P(real or fake) + log P(y)), mean over rows, of a discriminator.
 
-    The first K are class scores, the last two score fake (0) and real (1).
+    Parameters
+    ----------
+    answer: (B, K + 2): K class scores, then the scores of fake and of real.
+    real: which of the last two is asked for.
+    label: y, (B,) in [0, K).
+
+    Returns
+    -------
+    A scalar, at most 0.
     """
     origin = torch.full_like(label, int(real))
     return -0.5 * (F.cross_entropy(answer[:, -2:], origin) + F.cross_entropy(answer[:, :-2], label))

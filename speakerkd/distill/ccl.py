@@ -26,10 +26,20 @@ class CCLSettings(ObjectiveSettings):
 
 
 def contrast(a: Tensor, b: Tensor, label: Tensor, temperature: float) -> Tensor:
-    """Contrastive loss with several positives, one way; (B, D), (B, D), (B,) -> scalar.
+    """Contrastive loss with several positives, one way.
 
     P = softmax_j(cos(a_i, b_j) / tau); per row the mean of -log P_ij over its class, and of -log(1 - P_ij) over the
     others; no others give 0.
+
+    Parameters
+    ----------
+    a, b: (B, D).
+    label: (B,), the class of a row in both.
+    temperature: tau, above 0.
+
+    Returns
+    -------
+    A scalar.
     """
     p = (unit(a) @ unit(b).T / temperature).softmax(1)
     same = (label[:, None] == label).to(p.dtype)

@@ -37,9 +37,21 @@ class DimensionalSettings(HookSettings):
 
 
 def column_cosines(z_s: Tensor, z_t: Tensor, center: bool = False, eps: float = 0.0) -> Tensor:
-    """C_ij = cos of column i of z_s (B, d) and column j of z_t (B, d), Eq. 6; a zero column gives 0.
+    """C_ij = cos of column i of the student's and column j of the teacher's features, Eq. 6.
 
-    eps is added to each column's mean square, as BatchNorm does in Barlow Twins.
+    Parameters
+    ----------
+    z_s, z_t: (B, d).
+    center: take each column's mean off first.
+    eps: added to each column's mean square, as BatchNorm does in Barlow Twins.
+
+    Returns
+    -------
+    (d, d) in [-1, 1]; a zero column gives 0.
+
+    >>> from torch import tensor
+    >>> column_cosines(tensor([[1.0, 0.0], [0.0, 2.0]]), tensor([[0.0, 3.0], [4.0, 0.0]])).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
     """
     if center:
         z_s, z_t = z_s - z_s.mean(0), z_t - z_t.mean(0)

@@ -26,9 +26,17 @@ class DKDSettings(SoftenedSettings):
 
 
 def decoupled(student: Tensor, teacher: Tensor, label: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """T^2 times the mean KL of target against rest, and of the K - 1 others among themselves.
+    """The two parts of decoupled distillation (Zhao et al. 2022), times T^2, means over rows.
 
-    student, teacher: logits (B, K), K at least 2; label (B,).
+    Parameters
+    ----------
+    student, teacher: logits (B, K), K at least 2.
+    label: (B,) in [0, K).
+    temperature: T, above 0.
+
+    Returns
+    -------
+    KL of the target class against all others, and KL of the K - 1 others among themselves; scalars.
     """
     own = label[:, None]
     rest = torch.arange(student.shape[1] - 1, device=label.device)

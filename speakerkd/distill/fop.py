@@ -41,7 +41,17 @@ class GatedFusion(nn.Module):
 def orthogonal_projection(features: Tensor, label: Tensor, apart: float = 0.7) -> Tensor:
     """1 - mean cosine of pairs of one class + `apart` times the mean absolute cosine of pairs of two.
 
-    features (B, D), label (B,); a mean over no pair is 0 (Ranasinghe et al. 2021).
+    Ranasinghe et al. 2021.
+
+    Parameters
+    ----------
+    features: (B, D).
+    label: (B,).
+    apart: factor of the second mean.
+
+    Returns
+    -------
+    A scalar; a mean over no pair is 0.
     """
     cosines = unit(features) @ unit(features).T
     same = label[:, None] == label

@@ -71,7 +71,21 @@ def _parse(text: str, distance: Distance, reading: str) -> float:
 
 
 def distances(student: Tensor, teacher: Tensor, kind: Distance) -> Tensor:
-    """Distance of corresponding rows, (B, D), (B, D) -> (B,): cos in [0, 2], l2n in [0, 4], l2raw and mse from 0 up."""
+    """Distance of corresponding rows.
+
+    Parameters
+    ----------
+    student, teacher: (B, D).
+    kind: `cos` in [0, 2]; `l2n`, squared of unit vectors, in [0, 4]; `l2raw` and `mse` from 0 up.
+
+    Returns
+    -------
+    (B,).
+
+    >>> from torch import tensor
+    >>> distances(tensor([[1.0, 0.0], [0.0, 3.0]]), tensor([[0.0, 2.0], [0.0, 1.0]]), "cos").tolist()
+    [1.0, 0.0]
+    """
     if kind == "cos":
         return 1 - cosine(student, teacher)
     if kind == "l2n":
@@ -100,7 +114,23 @@ class Margin(Objective[MarginSettings]):
 
 
 def hinge(apart: Tensor, weights: Tensor, margin: float, where: Literal["sample", "batch"] = "sample") -> Tensor:
-    """Weighted mean of max(d_i - m, 0), or max(weighted mean of d_i - m, 0); (B,), (B,) -> scalar."""
+    """What of the distances lies beyond the margin.
+
+    Parameters
+    ----------
+    apart: distances (B,).
+    weights: (B,).
+    margin: m, in the distances' unit.
+    where: `sample`: weighted mean of max(d_i - m, 0); `batch`: max(weighted mean of d_i - m, 0).
+
+    Returns
+    -------
+    A scalar.
+
+    >>> from torch import ones, tensor
+    >>> [hinge(tensor([0.75, 0.25]), ones(2), 0.375, where).item() for where in ("sample", "batch")]
+    [0.1875, 0.125]
+    """
     if where == "batch":
         return ((weights * apart).mean() - margin).relu()
     return (weights * (apart - margin).relu()).mean()

@@ -81,7 +81,16 @@ METHODS: Table[type[Objective]] = Table(
 
 
 def parse_specs(specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str]) -> list[ObjectiveSettings]:
-    """The settings of a config's `distill:` list. Raises InputError that names the item and the nearest right name."""
+    """The settings of a config's `distill:` list.
+
+    Parameters
+    ----------
+    specs: a name, a mapping with `name`, or settings each.
+
+    Raises
+    ------
+    InputError: that names the item and the nearest right name.
+    """
     if isinstance(specs, (str, Mapping)) or not isinstance(specs, Iterable):
         raise InputError("not a list of objectives", "distill", "write `distill: [{name: margin}]`")
     found = []
@@ -184,9 +193,20 @@ def build(
 ) -> ObjectiveList:
     """The objectives of a config's `distill:` list for a pair of networks.
 
-    projection: settings of the head that the objectives with `project: true` share; null: its defaults. views: of
-    several teachers by name; each then has a head of its own, and the first that has one is the list's.
-    Raises InputError, with the reason and the nearest remedy, where a setting is wrong or the pair does not fit.
+    Parameters
+    ----------
+    specs: the list, as `parse_specs` takes it.
+    pair: what the networks can give.
+    projection: settings of the head that the objectives with `project: true` share; None: its defaults.
+    views: of several teachers by name; each then has a head of its own, and the first that has one is the list's.
+
+    Returns
+    -------
+    One module, whose `forward` gives the named, weighted terms of all of them.
+
+    Raises
+    ------
+    InputError: with the reason and the nearest remedy, where a setting is wrong or the pair does not fit.
     """
     settings = parse_specs(specs)
     if views:

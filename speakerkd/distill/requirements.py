@@ -7,7 +7,18 @@ from speakerkd.errors import InputError
 
 
 def check_fit(method: type[Objective], settings: ObjectiveSettings, pair: Pair, where: str) -> None:
-    """Raise InputError with the reason and the nearest remedy where `pair` cannot feed `method`."""
+    """Refuse a pair of networks that cannot feed a method.
+
+    Parameters
+    ----------
+    method, settings: the objective and its settings.
+    pair: what the networks can give.
+    where: what an error names, such as `distill[0]`.
+
+    Raises
+    ------
+    InputError: with the reason and the nearest remedy.
+    """
     needs = method.requirements(settings, pair)
     if settings.project and "embedding" not in needs:
         raise InputError(f"{settings.name} does not look at teacher embeddings here", where, "leave out project: true")

@@ -20,5 +20,11 @@ class _Scaled(torch.autograd.Function):
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
-    """`x` itself; its gradient is multiplied by `factor`, so -1 reverses it."""
+    """The input itself, whose gradient is scaled (Ganin and Lempitsky 2015).
+
+    Parameters
+    ----------
+    x: of any shape.
+    factor: of the gradient; -1 reverses it.
+    """
     return _Scaled.apply(x, factor)

@@ -36,9 +36,15 @@ def squared_distances(x: Tensor) -> Tensor:
 
 
 def relative_distances(square: Tensor) -> Tensor:
-    """Distances (B, B) from their squares, divided by their mean over the B(B - 1) pairs.
+    """Distances divided by their mean over the B(B - 1) pairs.
 
-    Points that coincide are 1e-6 apart and give no gradient.
+    Parameters
+    ----------
+    square: squared distances (B, B).
+
+    Returns
+    -------
+    (B, B), 0 on the diagonal. Points that coincide are 1e-6 apart and give no gradient.
     """
     count = len(square)
     apart = square.clamp(min=1e-12).sqrt()
@@ -47,9 +53,15 @@ def relative_distances(square: Tensor) -> Tensor:
 
 
 def angles(square: Tensor) -> Tensor:
-    """cos of the angle at i between j and k, by the law of cosines from squared distances, (B, B) -> (B, B, B).
+    """Cosine of the angle at i between j and k, by the law of cosines.
 
-    0 where j or k coincides with i.
+    Parameters
+    ----------
+    square: squared distances (B, B).
+
+    Returns
+    -------
+    (B, B, B) in [-1, 1]; 0 where j or k coincides with i.
     """
     apart = square > 0
     inverse = torch.where(apart, torch.where(apart, square, 1.0).rsqrt(), 0.0)
