@@ -168,7 +168,7 @@ def _models(path: Path, data: Path, found: dict[str, Recording]) -> dict[str, st
     for number, line in numbered_lines(path):
         model, *names = line.split()
         if not names:
-            raise InputError(f"a model without recordings {model!r}", f"{path}:{number}", "mend the list")
+            raise InputError(f"a model without recordings {model!r}", f"{path}:{number}", "write `model recording ...`")
         keys = [stem(name) for name in names]
         model = model if model.endswith("-enroll") else f"{model}-enroll"
         if model in models:

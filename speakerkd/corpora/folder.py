@@ -56,7 +56,7 @@ def prepare_folder(
     sounds, refused = _matching(walk, AUDIO, settings)
     if not sounds:
         some = f" ({len(refused)} do not, such as {refused[0][0]})" if refused else ""
-        raise InputError(f"no recording matches {settings.pattern!r}{some}", audio_root, "mend --pattern")
+        raise InputError(f"no recording matches {settings.pattern!r}{some}", audio_root, "correct --pattern")
     faces: dict[tuple[str, ...], str] = {}
     left_out = []
     if image_root is not None:
@@ -123,7 +123,7 @@ def _faces(
             walk.left_out[f"pictures beside the first of their {settings.pair}"] += 1
     if not faces:
         what = f"no picture belongs to a recording ({len(pictures)} pictures match the pattern)"
-        raise InputError(what, walk.root, f"mend --pattern or --pair, which is {settings.pair}")
+        raise InputError(what, walk.root, f"correct --pattern or --pair, which is {settings.pair}")
     return faces, refused
 
 
@@ -166,7 +166,7 @@ def _genders(names: Sequence[Name]) -> dict[str, str]:
     gender: dict[str, str] = {}
     for one in names:
         if one.gender and gender.setdefault(one.speaker, one.gender) != one.gender:
-            raise InputError(f"speaker '{one.speaker}' is of two genders", one.path, "mend the names or --pattern")
+            raise InputError(f"speaker '{one.speaker}' is of two genders", one.path, "correct the names or --pattern")
     return gender
 
 

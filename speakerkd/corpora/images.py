@@ -151,7 +151,7 @@ def _folder(source: Path, test_share: float = 0.2, seed: int = 0) -> ImageCorpus
         for folder in subfolders(test_root):
             if folder.name not in names:
                 raise InputError(
-                    f"class '{folder.name}' has no training pictures", folder, "remove it, or mend its name"
+                    f"class '{folder.name}' has no training pictures", folder, "remove it, or correct its name"
                 )
             take(test, source, folder, names.index(folder.name))
     return ImageCorpus("folder", distinct(names, train_root or source), {"train": train, "test": test})

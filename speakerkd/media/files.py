@@ -38,7 +38,7 @@ class CalmStream:
     -1, as C does, instead of an exception that a library would print and drop."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.read, self.readinto, self.tell = stream.read, stream.readinto, stream.tell  # type: ignore[attr-defined]
+        self.read, self.readinto, self.tell = stream.read, stream.readinto, stream.tell  # type: ignore[attr-defined]  # files have it
         self._seek = stream.seek
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

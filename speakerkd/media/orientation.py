@@ -29,7 +29,7 @@ def _from_exif(exif: bytes | bytearray) -> int:
     order = "little" if data[:2] == b"II" else "big"
 
     def number(at: int, size: int) -> int:
-        return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
+        return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]  # a str of two
 
     start = number(4, 4)
     for entry in range(start + 2, min(start + 2 + 12 * number(start, 2), len(data) - 11), 12):

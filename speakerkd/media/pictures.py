@@ -48,8 +48,8 @@ def read_picture(source: PictureSource) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if is_decoded(source):
-        return _pixels(source, "picture")  # type: ignore[arg-type]
-    with open_media(source, "picture") as file:  # type: ignore[arg-type]
+        return _pixels(source, "picture")  # type: ignore[arg-type]  # is_decoded says so
+    with open_media(source, "picture") as file:  # type: ignore[arg-type]  # not decoded, so a file
         return decode_picture(file)
 
 
@@ -189,7 +189,7 @@ def _raw_profile(info: dict[Any, Any]) -> bytes:
 
 def _tiff_orientation(image: PilImage) -> int:
     try:
-        value = image.tag_v2.get(0x0112, 1)  # type: ignore[attr-defined]
+        value = image.tag_v2.get(0x0112, 1)  # type: ignore[attr-defined]  # TIFFs have it
     except Exception:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -32,7 +32,7 @@ def frames_of(source: PictureSource, most: int) -> Iterator[np.ndarray]:
     if is_decoded(source):
         yield read_picture(source)
         return
-    with open_media(source, "picture") as file:  # type: ignore[arg-type]
+    with open_media(source, "picture") as file:  # type: ignore[arg-type]  # not decoded, so a file
         if check_format(file) == "picture":
             yield decode_picture(file)
             return

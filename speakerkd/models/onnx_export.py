@@ -113,8 +113,8 @@ def export_onnx(
     """
     directory = Path(directory)
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
+        import onnx  # noqa: F401  (both are wanted before anything is done)
+        import onnxruntime  # noqa: F401  (the same)
     except ImportError as error:
         raise InputError("onnx and onnxruntime are not installed", "--onnx", "pip install 'speakerkd[onnx]'") from error
     settings = parse(FbankSettings, package.frontend or {}, "the model's front end")

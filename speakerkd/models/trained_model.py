@@ -117,7 +117,7 @@ class TrainedModel:
         """Move to a device, there to compute in `dtype`: by default bf16 where that is fast, else float32."""
         self.device = torch.device(device)
         self.dtype = dtype or inference_dtype(self.device)
-        self.student.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.student.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # stub lacks it
         self.head = None if self.head is None else self.head.to(self.device).eval()
         # in float32 the network stays as it was trained; in bf16 a BatchNorm folded in is one rounding less
         fast = self.dtype != torch.float32

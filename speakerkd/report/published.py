@@ -148,7 +148,7 @@ def _first(table: str, setting: str, method: str) -> str:
     if table in ("1", "3", "4"):
         return FIRST.get(method, "")
     if table == "2":
-        share, teacher = re.fullmatch(r"data (\d+)%, teacher (.+)", setting).groups()  # type: ignore[union-attr]
+        share, teacher = re.fullmatch(r"data (\d+)%, teacher (.+)", setting).groups()  # type: ignore[union-attr]  # Table 2's settings all read so
         name = FIRST.get(method, "")
         weak = "weak_" if teacher == "ResNet34" else ""
         return ("quarter_" if share == "25" else "") + weak + name

@@ -68,7 +68,7 @@ class FaceTask(Task[DataSettings, FaceSettings]):
                     raise InputError(f"no speaker for '{key}'", Path(directory) / "utt2spk", "run `speakerkd validate`")
                 other = speaker[first.setdefault(position, key)]
                 if other != speaker[key]:
-                    raise InputError(f"one face of both {other} and {speaker[key]}", key, "mend aligned.scp")
+                    raise InputError(f"one face of both {other} and {speaker[key]}", key, "correct aligned.scp")
             keys.append([first[position] for position in range(len(crops))])
             local, label = np.unique([speaker[key] for key in keys[-1]], return_inverse=True)
             labels.append(label.astype(np.int64) + len(names))

@@ -56,7 +56,7 @@ def fit_classifier(directory: Path | str, decay: float = DECAY, base: str = "tea
         mine = number[speaker[key]]
         if label[place] not in (-1, mine):
             names = f"{labels[label[place]]} and {labels[mine]}"
-            raise InputError(f"{names} share a face", scp, "mend utt2spk or utt2session")
+            raise InputError(f"{names} share a face", scp, "correct utt2spk or utt2session: a face is of one speaker")
         label[place] = mine
     if len(np.unique(label)) < 2:
         raise InputError("faces of fewer than two speakers", scp, "give more speakers")

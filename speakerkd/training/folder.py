@@ -90,7 +90,7 @@ def begin_folder(folder: Path, experiment: Experiment, held: contextlib.ExitStac
 def _unwritable(folder: Path, error: OSError) -> InputError:
     reason = error.strerror or str(error)
     return InputError(
-        f"cannot write to the experiment folder ({reason})", folder, "mend its rights or space, or choose another --exp"
+        f"cannot write to the experiment folder ({reason})", folder, "see its rights and space, or choose another --exp"
     )
 
 

@@ -151,7 +151,7 @@ def _read_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, n
 def _read_values(stream: IO[bytes], shape: tuple[int, ...], column_order: bool, dtype: np.dtype) -> NDArray:
     content = memoryview(bytearray(math.prod(shape) * dtype.itemsize))  # of our own, so that it can be written to
     place = 0
-    while place < len(content) and (count := stream.readinto(content[place:])):  # type: ignore[attr-defined]
+    while place < len(content) and (count := stream.readinto(content[place:])):  # type: ignore[attr-defined]  # files have it
         place += count
     if place < len(content):
         raise ValueError(f"{len(content) - place} bytes are missing")

@@ -60,5 +60,5 @@ class Rejected:
             raise InputError(
                 f"{len(self)} of {count} refused, the first because of: {self.records[0][1]}",
                 self.path,
-                f"read that list, then mend the input or allow more than {self.limit:g} with --max-rejected",
+                f"read that list, then correct the input or allow more than {self.limit:g} with --max-rejected",
             )
