@@ -54,9 +54,9 @@ class ALKD(Objective[ALKDSettings]):
 
     def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         z_s, z_t = self.settings.prepare(student.scores), self.settings.prepare(teacher.scores)
-        found = {}
+        terms = {}
         if self.settings.l1:
-            found["alkd_l1"] = self.settings.l1 * (z_s - z_t).abs().mean()
+            terms["alkd_l1"] = self.settings.l1 * (z_s - z_t).abs().mean()
         if self.settings.adversarial:
             fixed_s, fixed_t = z_s.detach(), z_t.detach()
 
@@ -66,5 +66,5 @@ class ALKD(Objective[ALKDSettings]):
 
             self.discriminator.improve(loss)
             fooled = likelihood(self.discriminator(z_s), True, samples.label)
-            found["alkd_adversarial"] = -self.settings.adversarial * fooled
-        return found
+            terms["alkd_adversarial"] = -self.settings.adversarial * fooled
+        return terms

@@ -45,10 +45,10 @@ class AT(Objective[ATSettings]):
 
     def by_layer(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:
         """One scalar a layer."""
-        found = []
+        losses = []
         for f_s, f_t in zip(student, teacher, strict=True):
             apart = [attention(x, self.settings.p) for x in pooled(f_s, f_t)]
             difference = apart[0] - apart[1]
             square = self.settings.distance == "square"
-            found.append(difference.pow(2).mean() if square else norm(difference).mean())
-        return found
+            losses.append(difference.pow(2).mean() if square else norm(difference).mean())
+        return losses

@@ -63,13 +63,13 @@ class CC(Objective[CCSettings]):
 
     def compare(self, z_s: Tensor, z_t: Tensor) -> Tensor:
         """The loss of embeddings (B, d) of both sides."""
-        chosen = self.settings
-        if chosen.kernel == "reference":
+        settings = self.settings
+        if settings.kernel == "reference":
             return neighbours(z_s, z_t)
         k_s, k_t = (
-            correlation(unit(z) if chosen.normalise else z, chosen.kernel, chosen.gamma, chosen.order)
+            correlation(unit(z) if settings.normalise else z, settings.kernel, settings.gamma, settings.order)
             for z in (z_s, z_t)
         )
         difference = (k_s - k_t).flatten()
-        size = difference.pow(2).sum() if chosen.distance == "square" else norm(difference)
+        size = difference.pow(2).sum() if settings.distance == "square" else norm(difference)
         return size / len(difference)

@@ -99,7 +99,7 @@ class CCL(Objective[CCLSettings]):
         """Every part of the two losses, 0 where switched off: entropy, vm, vt, mt, divergence."""
         m = self.compose(f_v, f_t)
         logits_m = self.fc(m)
-        chosen = self.settings
+        settings = self.settings
 
         def both(a: Tensor, b: Tensor, on: bool) -> Tensor:
             if not on:
@@ -107,13 +107,13 @@ class CCL(Objective[CCLSettings]):
             return self.contrast(a, b, label) + self.contrast(b, a, label)
 
         apart = f_v.new_zeros(())
-        if chosen.divergence:
+        if settings.divergence:
             assert logits is not None  # `requirements` asks for them then
-            apart = chosen.divergence * jeffreys(logits, logits_m)
+            apart = settings.divergence * jeffreys(logits, logits_m)
         return {
             "entropy": F.cross_entropy(logits_m, label),
-            "vm": both(f_v, m, chosen.student_composition),
-            "vt": both(f_v, f_t, chosen.student_teacher),
-            "mt": both(m, f_t, chosen.composition_teacher),
+            "vm": both(f_v, m, settings.student_composition),
+            "vt": both(f_v, f_t, settings.student_teacher),
+            "mt": both(m, f_t, settings.composition_teacher),
             "divergence": apart,
         }

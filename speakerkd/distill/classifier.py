@@ -68,9 +68,9 @@ class Classifier(Objective[ClassifierSettings]):
         entropy = F.cross_entropy(of_teacher, samples.label, reduction="none")
         if self.settings.count_student_ce == "literal":
             entropy = entropy + F.cross_entropy(of_student, samples.label, reduction="none")
-        found = {"classifier": (weights * 0.5 * entropy).mean()}
+        terms = {"classifier": (weights * 0.5 * entropy).mean()}
         if self.settings.beta:
             square = (of_student - of_teacher).pow(2)
             apart = square.mean(1) if self.settings.logits_distance == "mean" else square.sum(1)
-            found["classifier_logits"] = self.settings.beta * (weights * apart).mean()
-        return found
+            terms["classifier_logits"] = self.settings.beta * (weights * apart).mean()
+        return terms

@@ -72,8 +72,8 @@ class OtherClasses(nn.Module):
         drawn_class = torch.searchsorted(self.start, place, right=True) - 1
         return self._samples_at(place), drawn_class != label[:, None]
 
-    def _samples_at(self, place: Tensor) -> Tensor:
-        return place if self.order is None else self.order[place].long()
+    def _samples_at(self, position: Tensor) -> Tensor:
+        return position if self.order is None else self.order[position].long()
 
 
 @dataclass(slots=True)

@@ -102,27 +102,27 @@ class Dimensional(Objective[DimensionalSettings]):
         return {**self._sem(student, teacher), **self._dcm(student, teacher)}
 
     def _sem(self, student: Output, teacher: Output) -> dict[str, Tensor]:
-        chosen = self.settings
-        if not (chosen.sem_1 or chosen.sem_2) or not chosen.gamma_sem:
+        settings = self.settings
+        if not (settings.sem_1 or settings.sem_2) or not settings.gamma_sem:
             return {}
         z_s = self.of_student(student.embedding)
         z_t = self.of_teacher(self.teacher_view(teacher.embedding))
-        on, off = on_and_off_diagonal(column_cosines(z_s, z_t, chosen.center))
-        parts = {"sem_1": on, "sem_2": chosen.off_diagonal * off}
-        return {name: chosen.gamma_sem * value for name, value in parts.items() if getattr(chosen, name)}
+        on, off = on_and_off_diagonal(column_cosines(z_s, z_t, settings.center))
+        parts = {"sem_1": on, "sem_2": settings.off_diagonal * off}
+        return {name: settings.gamma_sem * value for name, value in parts.items() if getattr(settings, name)}
 
     def _dcm(self, student: Output, teacher: Output) -> dict[str, Tensor]:
-        chosen = self.settings
-        if not (chosen.dcm_1 or chosen.dcm_2) or not chosen.gamma_dcm:
+        settings = self.settings
+        if not (settings.dcm_1 or settings.dcm_2) or not settings.gamma_dcm:
             return {}
         t_s, t_t = hooked(self, student, teacher)
         t_s, t_t = (t.mean((2, 3)) if t.ndim == 4 else t for t in (t_s, t_t))
         t_s = self.widen(t_s)
-        if chosen.normalise:
+        if settings.normalise:
             t_s, t_t = unit(t_s), unit(t_t)
-        found = {}
-        if chosen.dcm_1:
-            found["dcm_1"] = chosen.gamma_dcm * log_mean_kernel(t_s, t_s, chosen.sigma)
-        if chosen.dcm_2:
-            found["dcm_2"] = chosen.gamma_dcm * chosen.cross_sign * log_mean_kernel(t_s, t_t, chosen.sigma)
-        return found
+        terms = {}
+        if settings.dcm_1:
+            terms["dcm_1"] = settings.gamma_dcm * log_mean_kernel(t_s, t_s, settings.sigma)
+        if settings.dcm_2:
+            terms["dcm_2"] = settings.gamma_dcm * settings.cross_sign * log_mean_kernel(t_s, t_t, settings.sigma)
+        return terms

@@ -82,31 +82,32 @@ class Disentangled(Objective[DisentangledSettings]):
 
     def losses(self, *networks: Parts) -> dict[str, Tensor]:
         """The five terms of the networks' parts, those with factor 0 left out."""
-        chosen = self.settings
-        reduce = _sum_of_means if chosen.targets == "paper" else _mean_of_all
-        tell = _hard if chosen.targets == "paper" else _soft
+        settings = self.settings
+        reduce = _sum_of_means if settings.targets == "paper" else _mean_of_all
+        tell = _hard if settings.targets == "paper" else _soft
 
         def entropy(scores: list[Tensor]) -> Tensor:
             return reduce(
                 [F.cross_entropy(z, p.label, reduction="none") for z, p in zip(scores, networks, strict=True)]
             )
 
-        def told(head: nn.Linear, parts: list[Tensor]) -> Tensor:
+        def by_class(head: nn.Linear, parts: list[Tensor]) -> Tensor:
             return reduce([tell(head(z), which) for which, z in enumerate(parts)])
 
-        half = 1.0 if chosen.targets == "paper" else 0.5
+        half = 1.0 if settings.targets == "paper" else 0.5
         terms = {
             "task": lambda: entropy([p.logits for p in networks]),
-            "adversarial": lambda: told(self.of_inv, [scale_gradient(p.inv, -chosen.reversal) for p in networks]),
+            "adversarial": lambda: by_class(self.of_inv, [scale_gradient(p.inv, -settings.reversal) for p in networks]),
             "modality": lambda: (
-                half * (told(self.of_inf, [p.inf for p in networks]) + told(self.of_irr, [p.irr for p in networks]))
+                half
+                * (by_class(self.of_inf, [p.inf for p in networks]) + by_class(self.of_irr, [p.irr for p in networks]))
             ),
             "auxiliary": lambda: (
                 entropy([self.of_class(p.inv) for p in networks]) + entropy([self.of_class(p.inf) for p in networks])
             ),
             "orthogonal": lambda: reduce([cosine(p.inv, p.inf) + cosine(p.inf, p.irr) for p in networks]),
         }
-        factors = {name: getattr(chosen, name) for name in terms}
+        factors = {name: getattr(settings, name) for name in terms}
         return {f"disentangled_{name}": factors[name] * term() for name, term in terms.items() if factors[name]}
 
 

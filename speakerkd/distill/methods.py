@@ -93,11 +93,11 @@ def parse_specs(specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str]) ->
     """
     if isinstance(specs, (str, Mapping)) or not isinstance(specs, Iterable):
         raise InputError("not a list of objectives", "distill", "write `distill: [{name: margin}]`")
-    found = []
+    parsed = []
     for position, spec in enumerate(specs):
         where = f"distill.{position}"
         if isinstance(spec, ObjectiveSettings):
-            found.append(spec)
+            parsed.append(spec)
             continue
         values = {"name": spec} if isinstance(spec, str) else spec
         name = values.get("name") if isinstance(values, Mapping) else None
@@ -105,8 +105,8 @@ def parse_specs(specs: Iterable[Mapping[str, Any] | ObjectiveSettings | str]) ->
             raise InputError("an objective is a mapping with a name", where, "write `- {name: margin}`")
         if name not in METHODS:
             raise InputError(f"unknown objective '{name}'", where, nearest(name, METHODS))
-        found.append(parse(METHODS[name].Settings, dict(values), f"{where} ({name})"))
-    return found
+        parsed.append(parse(METHODS[name].Settings, dict(values), f"{where} ({name})"))
+    return parsed
 
 
 class ObjectiveList(nn.Module):

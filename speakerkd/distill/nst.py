@@ -40,8 +40,8 @@ class NST(Objective[NSTSettings]):
 
     def by_layer(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:
         """One scalar a layer."""
-        found = []
+        losses = []
         for f_s, f_t in zip(student, teacher, strict=True):
             u_s, u_t = (unit(x.flatten(2)) for x in pooled(f_s, f_t))
-            found.append(kernel_mean(u_t, u_t) + kernel_mean(u_s, u_s) - 2 * kernel_mean(u_s, u_t))
-        return found
+            losses.append(kernel_mean(u_t, u_t) + kernel_mean(u_s, u_s) - 2 * kernel_mean(u_s, u_t))
+        return losses

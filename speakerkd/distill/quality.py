@@ -72,8 +72,8 @@ class Quality(nn.Module):
             if seen.any():
                 change[seen] = self.settings.h * self._score(1, quality[seen])
             return self._bounded(change)
-        chosen = {"student": [(0, student)], "teacher": [(1, teacher)], "mean": [(0, student), (1, teacher)]}
-        scores = [self._score(which, norm(x)) for which, x in chosen[self.settings.source]]
+        sources = {"student": [(0, student)], "teacher": [(1, teacher)], "mean": [(0, student), (1, teacher)]}
+        scores = [self._score(which, norm(x)) for which, x in sources[self.settings.source]]
         return self._bounded(self.settings.h * torch.stack(scores).mean(0))
 
     def _bounded(self, change: Tensor) -> Tensor:

@@ -78,11 +78,11 @@ class RKD(Objective[RKDSettings]):
     def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         apart_s = squared_distances(student.embedding.flatten(1))
         apart_t = squared_distances(self.teacher_view(teacher.embedding).flatten(1))
-        found = {}
+        terms = {}
         for name, factor, relation in (
             ("rkd_distance", self.settings.distance, relative_distances),
             ("rkd_angle", self.settings.angle, angles),
         ):
             if factor:
-                found[name] = factor * F.smooth_l1_loss(relation(apart_s), relation(apart_t))
-        return found
+                terms[name] = factor * F.smooth_l1_loss(relation(apart_s), relation(apart_t))
+        return terms

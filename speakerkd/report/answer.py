@@ -57,10 +57,10 @@ def answers(groups: Mapping[str, Sequence[Result]]) -> list[str]:
 
 def _judged(figures: Mapping[str, Difference]) -> str:
     """The figures that differ first, each with its size, then all that do not; in the order of the table's columns."""
-    known = {key: found for key, found in figures.items() if key in COLUMNS or question_name(key)} or dict(figures)
+    known = {key: one for key, one in figures.items() if key in COLUMNS or question_name(key)} or dict(figures)
     ordered = sorted(known.items(), key=lambda item: ORDER.get(item[0], len(ORDER)))
-    parts = [f"{difference(key, found)}, {found.verdict}" for key, found in ordered if found.verdict != NO_DIFFERENCE]
-    same = [f"{heading(key)} {_interval(key, found)}" for key, found in ordered if found.verdict == NO_DIFFERENCE]
+    parts = [f"{difference(key, one)}, {one.verdict}" for key, one in ordered if one.verdict != NO_DIFFERENCE]
+    same = [f"{heading(key)} {_interval(key, one)}" for key, one in ordered if one.verdict == NO_DIFFERENCE]
     return "; ".join([*parts, *(["no difference in " + ", ".join(same)] if same else [])])
 
 
@@ -68,19 +68,19 @@ def _scope(figures: Mapping[str, Difference], runs: Sequence[Result]) -> str:
     """Of how many seeds a comparison is."""
     if len(runs) < 2:
         return ""
-    pooled = any("seeds" in found.unit for found in figures.values())
+    pooled = any("seeds" in one.unit for one in figures.values())
     return f" ({'over' if pooled else 'the first of'} {len(runs)} seeds)"
 
 
-def difference(key: str, found: Difference) -> str:
+def difference(key: str, one: Difference) -> str:
     """`A-F (O) +24.1 points [+18.0, +30.2]`."""
     column = _column(key)
     unit = " points" if column.heading.endswith("%") else ""
-    return f"{heading(key)} {found.value:+.{_digits(column)}f}{unit} {_interval(key, found)}"
+    return f"{heading(key)} {one.value:+.{_digits(column)}f}{unit} {_interval(key, one)}"
 
 
-def _interval(key: str, found: Difference) -> str:
-    low, high = found.interval
+def _interval(key: str, one: Difference) -> str:
+    low, high = one.interval
     digits = _digits(_column(key))
     return f"[{low:+.{digits}f}, {high:+.{digits}f}]"
 
@@ -97,15 +97,15 @@ def _digits(column: Column) -> int:
 def verdicts(groups: Mapping[str, Sequence[Result]]) -> dict[str, dict[str, str]]:
     """{system: {figure: better, worse or no difference}} against the baseline that it was compared with."""
     return {
-        system: {key: found.verdict for figures in _differences(runs).values() for key, found in figures.items()}
+        system: {key: one.verdict for figures in _differences(runs).values() for key, one in figures.items()}
         for system, runs in groups.items()
     }
 
 
 def _differences(runs: Sequence[Result]) -> dict[str, dict[str, Difference]]:
     """{baseline: {figure: difference}} of the first of a system's seeds that was compared, by the tables' keys."""
-    found = next((run.raw.differences for run in runs if run.raw.differences), {})
+    stored = next((run.raw.differences for run in runs if run.raw.differences), {})
     return {
         baseline: {figure_key(path): difference for path, difference in figures.items()}
-        for baseline, figures in found.items()
+        for baseline, figures in stored.items()
     }

@@ -67,15 +67,15 @@ def _experiments(root: Path) -> tuple[dict[str, list[Result]], list[str]]:
         if folder.is_symlink() or any(part.is_symlink() for part in (folder, folder.parent)):
             continue  # exp/latest
         result = read_result(folder)
-        found = published_of(result.system) or published_of(f"{folder.parent.name}-{result.system}")
-        if not found:
+        published = published_of(result.system) or published_of(f"{folder.parent.name}-{result.system}")
+        if not published:
             continue
         if (folder / "config.yaml").is_file() and not (folder / "finished.json").is_file():
             notes.append(f"{folder}: not trained to the end, left out")
             continue
         if _stale(folder):
             notes.append(f"{folder}: scored before its model was written, score it again")
-        for name in dict.fromkeys([found[0].name, *same_as(found[0].name)]):
+        for name in dict.fromkeys([published[0].name, *same_as(published[0].name)]):
             runs.setdefault(name, []).append(result)
     return runs, notes
 
@@ -133,8 +133,8 @@ def _budget(run: Result) -> str:
         words.append(f"{about['steps']:,} steps of {about['batch']}")
     if "seconds" in training.summary:
         words.append(f"{training.summary['seconds'] / 60:.1f} min on {about.get('device', '?')}")
-    made = [entry.made.get("data") for entry in (*run.raw.scores.values(), *run.raw.match.values())]
-    if tested := [str(data) for data in dict.fromkeys(made) if data]:
+    data_of = [entry.made.get("data") for entry in (*run.raw.scores.values(), *run.raw.match.values())]
+    if tested := [str(data) for data in dict.fromkeys(data_of) if data]:
         words.append(f"tested on {' '.join(tested)}")
     return ", ".join(words)
 

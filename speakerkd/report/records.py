@@ -44,8 +44,8 @@ def _runs(groups: Groups) -> Section:
             cells.append(_run_row(run, training))
             systems.append(position)
             notes += [f"{run.path.name}: {line}" for line in refusals(training.config)]
-    told = [number for number, column in enumerate(zip(*cells, strict=True)) if set(column[1:]) != {"-"}]
-    cells = [[row[number] for number in told] for row in cells]  # older trainings do not say by which command
+    columns = [number for number, column in enumerate(zip(*cells, strict=True)) if set(column[1:]) != {"-"}]
+    cells = [[row[number] for number in columns] for row in cells]  # older trainings do not say by which command
     return Section("What was run", list(dict.fromkeys(notes)), [Table(cells, systems, caption="Trainings")])
 
 

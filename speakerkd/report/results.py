@@ -155,8 +155,8 @@ def split_name(name: str) -> tuple[str, str, str]:
 
 def noise_of(name: str) -> tuple[str, float] | None:
     """Category and level in dB of a noisy score's name; None of a clean one."""
-    found = re.search(r"\.(\w+)-(-?[\d.]+)dB(?:\.|$)", name)
-    return (found[1], float(found[2])) if found else None
+    parts = re.search(r"\.(\w+)-(-?[\d.]+)dB(?:\.|$)", name)
+    return (parts[1], float(parts[2])) if parts else None
 
 
 def list_order(name: str) -> int:
@@ -168,10 +168,10 @@ def list_order(name: str) -> int:
 def question_order(key: str) -> tuple[bool, bool, int, bool, bool]:
     """Where a question of matching stands: direct, centred, after a linear map; few options before many, O before H,
     A-F before F-A."""
-    found = QUESTION.fullmatch(key)
-    if found is None:
+    parts = QUESTION.fullmatch(key)
+    if parts is None:
         return True, True, 0, True, True
-    return bool(found[5]), bool(found[4]), int(found[3] or 2), found[2] == "h", found[1] == "face_to_audio"
+    return bool(parts[5]), bool(parts[4]), int(parts[3] or 2), parts[2] == "h", parts[1] == "face_to_audio"
 
 
 def short_list(name: str) -> str:
@@ -181,15 +181,15 @@ def short_list(name: str) -> str:
 
 def question_name(key: str) -> str | None:
     """`acc_match_audio_to_face_o_5` as the papers write it, `A-F (O), 1 of 5`; None for other keys."""
-    found = QUESTION.fullmatch(key)
-    if found is None:
+    parts = QUESTION.fullmatch(key)
+    if parts is None:
         return None
-    direction = "A-F" if found[1] == "audio_to_face" else "F-A"
+    direction = "A-F" if parts[1] == "audio_to_face" else "F-A"
     return (
-        f"{direction} ({found[2].upper()})"
-        + (f", 1 of {found[3]}" if found[3] else "")
-        + (", centred" if found[4] else "")
-        + (", linear map" if found[5] else "")
+        f"{direction} ({parts[2].upper()})"
+        + (f", 1 of {parts[3]}" if parts[3] else "")
+        + (", centred" if parts[4] else "")
+        + (", linear map" if parts[5] else "")
     )
 
 

@@ -132,19 +132,19 @@ def _least_cost(accept: np.ndarray, reject: np.ndarray, prior: float = 0.01) -> 
 def _noise(groups: Groups, folder: Path) -> Section:
     """EER over noise of each category that was scored."""
     section = Section("Noise")
-    found: dict[tuple[str, str], dict[str, dict[float | None, float]]] = {}
+    by_noise: dict[tuple[str, str], dict[str, dict[float | None, float]]] = {}
     for system, runs in groups.items():
         for name, entry in runs[0].raw.scores.items():
             noise, eer = noise_of(name), entry.eer_percent
             if noise is None or eer is None:
                 continue
             listed, protocol, _ = split_name(name)
-            levels = found.setdefault((listed, noise[0]), {}).setdefault(system, {})
+            levels = by_noise.setdefault((listed, noise[0]), {}).setdefault(system, {})
             levels[noise[1]] = eer
             clean = runs[0].scores.get(f"{listed}.{protocol}")
             if clean is not None and clean.eer_percent is not None:
                 levels[None] = clean.eer_percent
-    for (listed, category), curves in found.items():
+    for (listed, category), curves in by_noise.items():
         kind = "noise of all kinds" if category == "all" else category
         caption = f"EER on {list_name(listed)} under {kind} at exact levels, one seed a system."
         section.pictures.append(

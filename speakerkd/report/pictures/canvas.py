@@ -76,7 +76,7 @@ def draw_grid(
     figure = Figure(figsize=(width * sum(shares), height * rows), layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(rows, len(shares), width_ratios=shares)
-    return figure, [[figure.add_subplot(grid[row, place]) for place in places] for row in range(rows)]
+    return figure, [[figure.add_subplot(grid[row, column]) for column in places] for row in range(rows)]
 
 
 def style_of(position: int) -> dict[str, Any]:

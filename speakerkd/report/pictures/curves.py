@@ -97,12 +97,12 @@ def noise_levels(
     """EER over noise, clean at the left. curves: {system: {level in dB, None for clean: EER in percent}}."""
     levels = sorted({level for values in curves.values() for level in values if level is not None}, reverse=True)
     names = ["clean", *(f"{level:g}" for level in levels)]
-    place: dict[float | None, int] = {None: 0, **{level: number for number, level in enumerate(levels, 1)}}
+    position_of: dict[float | None, int] = {None: 0, **{level: number for number, level in enumerate(levels, 1)}}
     figure, (axes,) = draw(5.4, 3.6)
     order = systems or list(curves)
     for name, values in curves.items():
         position = order.index(name)
-        points = sorted((place[level], eer) for level, eer in values.items())
+        points = sorted((position_of[level], eer) for level, eer in values.items())
         xs, ys = zip(*points, strict=True)
         axes.plot(xs, ys, label=name, marker="o", markersize=4, linewidth=1.8, gid=mark(position), **style_of(position))
     axes.set_xticks(range(len(names)), names)

@@ -37,17 +37,17 @@ def match_examples(
         axes.set_axis_off()
     for number, example in enumerate(examples):
         row = cells[number * many : (number + 1) * many]
-        chosen = int(np.argmax([cosine for _, cosine in example.faces]))
+        best = int(np.argmax([cosine for _, cosine in example.faces]))
         order = list(range(len(example.faces)))
         order = order[number % many :] + order[: number % many]
-        for place, axes in zip(order, row, strict=False):
-            picture, cosine = example.faces[place]
+        for face, axes in zip(order, row, strict=False):
+            picture, cosine = example.faces[face]
             axes.imshow(picture)
             axes.set_axis_on()
             axes.set(xticks=[], yticks=[])
-            word = "right" if place == 0 else "chosen" if place == chosen else ""
+            word = "right" if face == 0 else "chosen" if face == best else ""
             axes.set_xlabel(f"{cosine:+.2f} {word}".strip(), color=INK)
-            colour = SERIES[2] if place == 0 else SERIES[1] if place == chosen else FAINT
+            colour = SERIES[2] if face == 0 else SERIES[1] if face == best else FAINT
             for spine in axes.spines.values():
                 spine.set(edgecolor=colour, linewidth=4)
         row[0].set_title(example.voice, fontsize="small", loc="left", color=INK)

@@ -23,11 +23,11 @@ def published_dots(
     places = range(len(printed), 0, -1)
     numbers = [row.number for row in printed if row.number is not None]
     axes.plot(numbers, places, "D", color=SERIES[1], markersize=6, label="the paper")
-    mine = [(place, ours[row.name]) for place, row in zip(places, printed, strict=True) if ours.get(row.name)]
+    mine = [(height, ours[row.name]) for height, row in zip(places, printed, strict=True) if ours.get(row.name)]
     if mine:
         means = [statistics.fmean(values) for _, values in mine]
         spread = [statistics.stdev(values) if len(values) > 1 else 0.0 for _, values in mine]
-        at = [place for place, _ in mine]
+        at = [height for height, _ in mine]
         axes.errorbar(means, at, xerr=spread, fmt="o", color=SERIES[0], markersize=6, linewidth=2, label="run here")
     plain = next((row.number for row in printed if row.name.endswith("baseline")), None)
     if plain is not None:

@@ -28,10 +28,10 @@ def embedding_map(
     from threadpoolctl import threadpool_limits
 
     count = len(next(iter(groups.values())))
-    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:MOST])
-    gender = np.array(list(genders) if genders is not None else [""] * count)[chosen]
+    rows = np.sort(np.random.default_rng(seed).permutation(count)[:MOST])
+    gender = np.array(list(genders) if genders is not None else [""] * count)[rows]
     dim = max(vectors.shape[1] for vectors in groups.values())
-    padded = [np.pad(_unit(vectors[chosen]), ((0, 0), (0, dim - vectors.shape[1]))) for vectors in groups.values()]
+    padded = [np.pad(_unit(vectors[rows]), ((0, 0), (0, dim - vectors.shape[1]))) for vectors in groups.values()]
     stacked = np.concatenate(padded)
     start = PCA(min(30, *stacked.shape), random_state=seed).fit_transform(stacked)
     perplexity = float(min(30, max(2, len(stacked) // 4)))
@@ -42,7 +42,7 @@ def embedding_map(
     colours = (SERIES[1], SERIES[2], SERIES[0], SERIES[3])
     handles = []
     for position, name in enumerate(groups):
-        part = points[position * len(chosen) : (position + 1) * len(chosen)]
+        part = points[position * len(rows) : (position + 1) * len(rows)]
         colour = colours[position % len(colours)]
         for kind in np.unique(gender):
             at = gender == kind
