@@ -164,25 +164,25 @@ def intervals(
     label = trials.label
     if label is None or len(present) < 5 or not ((label == 1).any() and (label == 0).any()):
         return None
-    place = np.zeros(speakers, np.int64)
-    place[present] = np.arange(len(present))
-    sample = Resampler(scores, label, place[left], place[right], len(present))
+    position = np.zeros(speakers, np.int64)
+    position[present] = np.arange(len(present))
+    sample = Resampler(scores, label, position[left], position[right], len(present))
     generator = np.random.default_rng(seed)
     levels = BAND_LEVELS[BAND_LEVELS * (label == 0).sum() >= 1]  # where there is a trial to be accepted
-    found: dict[str, list[NDArray]] = {"eer": [], **{f"min_dcf_{p:g}": [] for p in priors}}
+    samples: dict[str, list[NDArray]] = {"eer": [], **{f"min_dcf_{p:g}": [] for p in priors}}
     curves: list[NDArray] = []
     for first in range(0, replicates, BATCH):
         count = min(BATCH, replicates - first)
         drawn = generator.multinomial(len(present), np.full(len(present), 1 / len(present)), size=count)
         fpr, fnr = sample.rates(drawn.T)
-        found["eer"].append(eer_of_rates(fpr, fnr))
+        samples["eer"].append(eer_of_rates(fpr, fnr))
         for prior in priors:
-            found[f"min_dcf_{prior:g}"].append(dcf_of_rates(fpr, fnr, prior))
+            samples[f"min_dcf_{prior:g}"].append(dcf_of_rates(fpr, fnr, prior))
         curves += [np.interp(levels, fpr[::-1, r], fnr[::-1, r]) for r in range(count)]
 
     tail = (1 - level) / 2
     figures = {}
-    for name, values in found.items():
+    for name, values in samples.items():
         low, high = np.nanquantile(np.concatenate(values), [tail, 1 - tail])
         figures[name] = Interval(float(low), float(high))
     low, high = np.nanquantile(np.stack(curves), [tail, 1 - tail], axis=0)

@@ -57,9 +57,9 @@ def calibration_error(probability: np.ndarray, label: np.ndarray, bins: int = 15
     """
     confidence = probability.max(1)
     right = probability.argmax(1) == label
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    count = np.bincount(place, minlength=bins)
-    gap = np.abs(np.bincount(place, right, bins) - np.bincount(place, confidence, bins))
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
+    gap = np.abs(np.bincount(bin_of, right, bins) - np.bincount(bin_of, confidence, bins))
     return 100 * float(gap.sum() / count.sum())
 
 

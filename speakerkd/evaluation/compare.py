@@ -77,7 +77,7 @@ def compare(
     """
     folders = [*experiments, *baseline]
     all_results = [_results(folder) for folder in folders]
-    found: dict[str, Difference] = {}
+    differences: dict[str, Difference] = {}
     for name in _common(all_results, "scores"):
         scored = [_scored(folder, name, results) for folder, results in zip(folders, all_results, strict=True)]
         asked = [digest(trials.path) for trials, _ in scored]
@@ -92,7 +92,7 @@ def compare(
         parts |= {f"min_dcf/{prior}": _dcf(float(prior)) for prior in all_results[0]["scores"][name]["min_dcf"]}
         for part, make in parts.items():
             values = [_value(entry, part) for entry in entries]
-            found[f"scores/{name}/{part}"] = _difference(
+            differences[f"scores/{name}/{part}"] = _difference(
                 values,
                 [make(rate) for rate in rates],
                 len(ours),
@@ -111,7 +111,7 @@ def compare(
         )
         answers = right_of + wrong_of
         values = [100 * float(one.right.mean()) for one in answers]
-        found[f"match/{name}/accuracy_percent"] = _difference(
+        differences[f"match/{name}/accuracy_percent"] = _difference(
             values,
             [_accuracy(one) for one in answers],
             len(right_of),
@@ -121,14 +121,14 @@ def compare(
             replicates=replicates,
             seed=seed,
         )
-    if not found:
+    if not differences:
         fix = "run `speakerkd score` and `match-test` on the same lists for both"
         raise InputError("no figure that all of them have", experiments[0], fix)
-    if all(difference.folds == 1 for difference in found.values()):  # those of cross-validation are no single fold's
-        told = {key: asdict(difference) for key, difference in found.items()}
+    if all(one.folds == 1 for one in differences.values()):  # those of cross-validation are no single fold's
+        record = {key: asdict(one) for key, one in differences.items()}
         for folder in experiments:
-            update_results(folder / "results.json", "differences", {system_name(baseline): told})
-    return found
+            update_results(folder / "results.json", "differences", {system_name(baseline): record})
+    return differences
 
 
 def system_name(folders: Sequence[Path]) -> str:

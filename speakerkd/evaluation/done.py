@@ -38,10 +38,10 @@ def entries_made_from(path: Path | str, section: str, record: str) -> dict[str, 
         entries = read_results_file(path).get(section, {})
     except InputError:  # said when the new figures are to be written beside the old ones
         return {}
-    found = {name: entry for name, entry in entries.items() if entry.get("made", {}).get("record") == record}
-    if any(entry["made"].get("entries") != len(found) for entry in found.values()):
+    current = {name: entry for name, entry in entries.items() if entry.get("made", {}).get("record") == record}
+    if any(entry["made"].get("entries") != len(current) for entry in current.values()):
         return {}
-    return dict(sorted(found.items(), key=lambda item: item[1]["made"].get("place", 0)))
+    return dict(sorted(current.items(), key=lambda item: item[1]["made"].get("place", 0)))
 
 
 def mark_made_from(record: str, entries: Mapping[str, dict[str, Any]]) -> None:

@@ -81,9 +81,9 @@ def embed(
     frame = (package.frontend or {}).get("frame_shift", 10.0) / 1000
 
     def loaded() -> Iterator[tuple[int, NDArray[np.float32]]]:
-        for row, place in enumerate(places):
+        for row, position in enumerate(places):
             try:
-                features = recordings.features(place)
+                features = recordings.features(position)
             except InputError as error:
                 refused[row] = error
                 continue
@@ -110,7 +110,7 @@ def embed(
     kept = np.array([row not in refused for row in range(len(places))], bool)
     if not kept.all():
         values, seconds = values[kept], seconds[kept]
-    keys = [recordings.keys[place] for place, keep in zip(places, kept.tolist(), strict=True) if keep]
+    keys = [recordings.keys[position] for position, keep in zip(places, kept.tolist(), strict=True) if keep]
     made: dict[str, str | int] = {"protocol": protocol.name, "model": str(package.directory or "")}
     made |= {"digest": package.digest, "data": str(recordings), "version": package.version}
     if protocol.name != "whole":

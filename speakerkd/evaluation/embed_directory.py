@@ -63,9 +63,9 @@ def embed_directory(
     recorded = state_of_recordings(directory, features=not vad) if (directory / "wav.scp").is_file() else ""
     written = out if out.suffix == ".npz" else out.with_suffix(".scp")
     beside = [] if out.suffix == ".npz" else [out.with_suffix(suffix).name for suffix in (".ark", ".json")]
-    chosen = {"protocol": protocol, "max_rejected": max_rejected, "recordings": recorded}
+    options = {"protocol": protocol, "max_rejected": max_rejected, "recordings": recorded}
     changed = ({"truncated": truncated} if truncated == "keep" else {}) | ({"vad": True} if vad else {})
-    stamp = Stamp(written, inputs, beside, **chosen, **changed)
+    stamp = Stamp(written, inputs, beside, **options, **changed)
     if stamp.is_current():
         return written, None
     rejected = Rejected(out, max_rejected)

@@ -49,12 +49,12 @@ def face_eer(directory: Path | str, archive: str = "teacher.scp", count: int = 4
     keys, vectors, row = read_shared_vectors(directory / archive)
     speaker = read_table(directory / "utt2spk")
     person = np.full(len(vectors), -1, np.int64)
-    names = {name: place for place, name in enumerate(sorted(set(speaker.values())))}
-    for key, place in zip(keys, row.tolist(), strict=True):
+    names = {name: number for number, name in enumerate(sorted(set(speaker.values())))}
+    for key, number in zip(keys, row.tolist(), strict=True):
         if key in speaker:
-            person[place] = names[speaker[key]]
-    chosen = np.flatnonzero((person >= 0) & (np.linalg.norm(vectors, axis=1) > 0))
-    vectors, person = vectors[chosen], person[chosen]
+            person[number] = names[speaker[key]]
+    usable = np.flatnonzero((person >= 0) & (np.linalg.norm(vectors, axis=1) > 0))
+    vectors, person = vectors[usable], person[usable]
     order = np.argsort(person, kind="stable")
     vectors, person = vectors[order], person[order]
     _, first, many = np.unique(person, return_index=True, return_counts=True)

@@ -70,13 +70,13 @@ def _unit(values: np.ndarray) -> np.ndarray:
 
 
 def _eer(scores: Path, labels: Path | str) -> float:
-    given = _pairs(labels)
-    found = _pairs(scores)
-    if given.keys() != found.keys():
-        missing = len(found.keys() - given.keys())
-        raise InputError(f"{missing} of {len(found)} keys have no label", labels, "give the labels of this list")
-    target = np.array([given[key] == "1" for key in found])
-    return 100 * eer(sort_scores(-np.array([float(value) for value in found.values()]), target))
+    labelled = _pairs(labels)
+    scored = _pairs(scores)
+    if labelled.keys() != scored.keys():
+        missing = len(scored.keys() - labelled.keys())
+        raise InputError(f"{missing} of {len(scored)} keys have no label", labels, "give the labels of this list")
+    target = np.array([labelled[key] == "1" for key in scored])
+    return 100 * eer(sort_scores(-np.array([float(value) for value in scored.values()]), target))
 
 
 def _pairs(path: Path | str) -> dict[str, str]:

@@ -142,13 +142,13 @@ def _run(
 def _robustness(package: TrainedModel, pictures: ImageSet, label: np.ndarray, seed: int) -> dict[str, float]:
     figures = {}
     for name in CORRUPTIONS:
-        found = []
+        accuracies = []
         for strength in range(1, 6):
             draw = torch.Generator().manual_seed(seed)
             damage = functools.partial(corrupt, name=name, strength=strength, generator=draw)
             logits, _ = _run(package, pictures, damage)
-            found.append(top_k(logits, label))
-        figures[f"top1_{name}"] = float(np.mean(found))
+            accuracies.append(top_k(logits, label))
+        figures[f"top1_{name}"] = float(np.mean(accuracies))
     return {**figures, "corrupted_top1": float(np.mean(list(figures.values())))}
 
 

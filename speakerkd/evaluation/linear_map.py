@@ -59,14 +59,14 @@ def fit_linear_map(voices: NDArray, faces: NDArray, people: NDArray) -> LinearMa
     if len(known) < FEWEST:
         raise InputError(f"{len(known)} people with voice and face", "--fit", f"give {FEWEST} or more")
     fold = np.random.default_rng(0).permutation(len(known))[number] % FOLDS
-    told = np.zeros(len(PENALTIES))
+    cosines = np.zeros(len(PENALTIES))
     for left in range(FOLDS):
         mine, others = fold == left, fold != left
         fitted = _maps(voices[others], faces[others])
         target = _unit(faces[mine] - fitted[2])
         for place, weight in enumerate(fitted[0]):
-            told[place] += (_unit((voices[mine] - fitted[1]) @ weight) * target).sum()
-    best = int(told.argmax())
+            cosines[place] += (_unit((voices[mine] - fitted[1]) @ weight) * target).sum()
+    best = int(cosines.argmax())
     weights, voice, face = _maps(voices, faces, PENALTIES[best : best + 1])
     return LinearMap(weights[0], voice, face, float(PENALTIES[best]), len(known))
 

@@ -151,7 +151,7 @@ def draw_scores(draws: Draws, probes: NDArray, options: NDArray) -> NDArray:
     return result
 
 
-def found(scores: NDArray) -> NDArray[np.bool_]:
+def answered_right(scores: NDArray) -> NDArray[np.bool_]:
     """Which questions (n,) are answered right: the first option's score is above every other's; a tie is wrong."""
     return scores[:, 0] > scores[:, 1:].max(1)
 
@@ -187,7 +187,7 @@ def evaluate(draws: Draws, probes: NDArray, options: NDArray, *, replicates: int
     Accuracy, chance, AUC and the interval's ends as shares in [0, 1].
     """
     scores = draw_scores(draws, probes, options)
-    right = found(scores)
+    right = answered_right(scores)
     pairs = metrics.sort_scores(scores.ravel(), np.tile([1] + [0] * (scores.shape[1] - 1), len(scores)))
     interval = _interval(right, draws.identity, replicates, seed) if replicates else None
     return Matched(float(right.mean()), interval, 1 / scores.shape[1], metrics.auc(pairs), len(right))
@@ -195,15 +195,15 @@ def evaluate(draws: Draws, probes: NDArray, options: NDArray, *, replicates: int
 
 def _interval(right: NDArray, identity: NDArray, replicates: int, seed: int, level: float = 0.95) -> Interval | None:
     """Identities are drawn with replacement; a question weighs how often its probe's was, times the others' mean."""
-    known, place = np.unique(identity, return_inverse=True)
+    known, index = np.unique(identity, return_inverse=True)
     if len(known) < 5:
         return None
-    place = place.reshape(identity.shape)
+    index = index.reshape(identity.shape)
     generator = np.random.default_rng(seed)
     values = np.full(replicates, np.nan)
     for number in range(replicates):
         times = generator.multinomial(len(known), np.full(len(known), 1 / len(known))).astype(np.float64)
-        weight = times[place[:, 0]] * times[place[:, 1:]].mean(1)
+        weight = times[index[:, 0]] * times[index[:, 1:]].mean(1)
         if (total := weight.sum()) > 0:
             values[number] = weight @ right / total
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])

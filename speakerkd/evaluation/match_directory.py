@@ -23,10 +23,10 @@ from speakerkd.evaluation.match import (
     Draws,
     Items,
     Matched,
+    answered_right,
     draw,
     draw_scores,
     evaluate,
-    found,
     read_match_list,
     read_pairs,
     save_outcomes,
@@ -149,16 +149,16 @@ def _table(path: Path) -> dict[str, str]:
 
 def _teacher_archive(directory: Path, package: TrainedModel) -> Path:
     """Of the directory's teacher.scp and teacher.NAME.scp the faces' whose teacher taught the model."""
-    found = [p for p in (directory / "teacher.scp", *sorted(directory.glob("teacher.*.scp"))) if p.is_file()]
-    found = [p for p in found if not _is_speech(p.with_suffix(".json"))]
-    if not found:
+    archives = [p for p in (directory / "teacher.scp", *sorted(directory.glob("teacher.*.scp"))) if p.is_file()]
+    archives = [p for p in archives if not _is_speech(p.with_suffix(".json"))]
+    if not archives:
         raise InputError("no face embeddings (teacher.scp)", directory, "make them with `speakerkd embed-teacher`")
-    faults = [_not_the_teacher(path.with_suffix(".json"), package) for path in found]
+    faults = [_not_the_teacher(path.with_suffix(".json"), package) for path in archives]
     if None in faults:
-        return found[faults.index(None)]
+        return archives[faults.index(None)]
     what = f"faces embedded by another teacher ({faults[0]})"
     fix = "embed them with `speakerkd embed-teacher` and the model's teacher, beside the others with --name"
-    raise InputError(what, found[0].with_suffix(".json"), fix)
+    raise InputError(what, archives[0].with_suffix(".json"), fix)
 
 
 def _is_speech(record: Path) -> bool:
@@ -302,7 +302,9 @@ def match_directory(
             entries[name + ending] = entry | ({"fitted": True} if ending else {})
             if outcomes is not None:
                 tail = "_centred" if centre is not None else ending
-                save_outcomes(outcomes / f"{name}{tail}.npz", draws, found(draw_scores(draws, *sides)), tests.people)
+                save_outcomes(
+                    outcomes / f"{name}{tail}.npz", draws, answered_right(draw_scores(draws, *sides)), tests.people
+                )
         if pairs is not None and listed is not None:
             scores = np.einsum("nd,nd->n", heard[listed[0]], seen[listed[1]])
             auc = metrics.auc(metrics.sort_scores(scores, listed[2]))
@@ -323,10 +325,10 @@ def _fitted(directory: Path, package: TrainedModel, tests: TestSet, protocol: Pr
         raise InputError(what, f"--fit {directory}", "fit on people that are not in the test")
     row = dict(zip(training.face_keys, training.face_row.tolist(), strict=True))
     keys = training.recordings.keys
-    paired = [place for place, key in enumerate(keys) if key in row and training.voices.identity[place] >= 0]
+    paired = [row_of for row_of, key in enumerate(keys) if key in row and training.voices.identity[row_of] >= 0]
     paired = [paired[i] for i in np.unique(np.linspace(0, len(paired) - 1, FIT_VOICES).astype(int))] if paired else []
     used = np.array(paired, np.int64)
-    faces = training.stored[[row[keys[place]] for place in paired]]
+    faces = training.stored[[row[keys[row_of]] for row_of in paired]]
     voices = _voices(package, training, used, protocol, None)[used]
     return fit_linear_map(voices, faces / np.linalg.norm(faces, axis=1, keepdims=True), training.voices.identity[used])
 

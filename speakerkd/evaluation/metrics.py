@@ -93,15 +93,15 @@ def _crossing(s: SortedScores) -> float:
         accepts = N - int(np.searchsorted(s.nontarget, value, "left"))
         return misses * N - accepts * T
 
-    found = []
+    below = []
     for part in (s.target, s.nontarget):
         low, high = -1, part.size  # part[low] is below the crossing, part[high] at or above it
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if balance(part[middle]) < 0 else (low, middle)
         if low >= 0:
-            found.append(part[low])
-    return max(found)
+            below.append(part[low])
+    return max(below)
 
 
 def eer(s: SortedScores) -> float:

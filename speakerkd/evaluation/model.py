@@ -20,14 +20,14 @@ LATEST = Path("exp/latest")
 GET_ONE = "train one (`bash egs/mini/run.sh` takes minutes), or name its folder with --model or SPEAKERKD_MODEL"
 
 
-def find_model(given: Path | str | None = None) -> Path:
+def find_model(path: Path | str | None = None) -> Path:
     """The experiment directory to use: the given one, else $SPEAKERKD_MODEL, else what `exp/latest` names.
 
     Where no such folder is there, `owner/name` is a model of Hugging Face's hub (see `work.hub`). Raises InputError,
     saying how to get a model, where none of them is there.
     """
-    if given is not None:
-        return _checked(Path(given), "--model")
+    if path is not None:
+        return _checked(Path(path), "--model")
     named = os.environ.get("SPEAKERKD_MODEL")
     if named:
         return _checked(Path(named), "SPEAKERKD_MODEL")
@@ -46,12 +46,12 @@ def _checked(directory: Path, source: object) -> Path:
     return directory
 
 
-def load_speaker_model(given: Path | str | None = None, device: str = "auto") -> TrainedModel:
+def load_speaker_model(path: Path | str | None = None, device: str = "auto") -> TrainedModel:
     """Load a speech model for use; raises InputError where the folder holds none, or one of another task."""
     from speakerkd.models.device import choose_device
     from speakerkd.models.trained_model import load_trained_model
 
-    directory = find_model(given)
+    directory = find_model(path)
     package = load_trained_model(directory, choose_device(device))
     if package.task != "speaker":
         raise InputError(f"a model of the task '{package.task}'", directory, "give a speech model")

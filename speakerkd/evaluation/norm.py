@@ -83,8 +83,8 @@ def _nearest(rows: torch.Tensor, cohort: NDArray, top: int) -> tuple[NDArray, ND
         if best is not None and best.shape[1] == top:  # fewer and fewer of a block are still among the nearest
             many = min(many, int((cosines > best.amin(1, keepdim=True)).sum(1).max()))
         if many:
-            found = cosines.topk(many, dim=1, sorted=False).values
-            best = found if best is None else torch.cat([best, found], 1)
+            nearest = cosines.topk(many, dim=1, sorted=False).values
+            best = nearest if best is None else torch.cat([best, nearest], 1)
             best = best.topk(min(top, best.shape[1]), dim=1, sorted=False).values
     assert best is not None  # a cohort is never empty
     best = best.double()

@@ -137,13 +137,13 @@ def audio_in(directory: Path | str, names: Sequence[str]) -> tuple[dict[str, Sou
     """{name: its sound} from a data directory's wav.scp (and segments), and {name: why it has none}."""
     sounds = read_sounds(directory)
     index = NameIndex(list(sounds))
-    found, reasons = {}, {}
+    sound_of, reasons = {}, {}
     for name, position in zip(names, index.locate(names).tolist(), strict=True):
         if position < 0:
             reasons[name] = index.explain(name) or f"no such recording in {directory}"
         else:
-            found[name] = sounds[index.keys[position]]
-    return found, reasons
+            sound_of[name] = sounds[index.keys[position]]
+    return sound_of, reasons
 
 
 def audio_under(root: Path | str, names: Sequence[str]) -> tuple[dict[str, Sound], dict[str, str]]:
@@ -156,7 +156,7 @@ def audio_under(root: Path | str, names: Sequence[str]) -> tuple[dict[str, Sound
     if not root.is_dir():
         raise InputError("no such folder of recordings", root, "give the folder that the list's paths start from")
     listed: dict[Path, NameIndex] = {}
-    found, reasons = {}, {}
+    sound_of, reasons = {}, {}
     for name in names:
         if name.startswith("/") or ".." in decoded(name).split("/") or "\0" in name:
             reasons[name] = f"the name leads out of {root}"
@@ -167,8 +167,8 @@ def audio_under(root: Path | str, names: Sequence[str]) -> tuple[dict[str, Sound
             if path is None:
                 reasons[name] = why or f"no such recording under {root}"
                 continue
-        found[name] = Sound(str(path))
-    return found, reasons
+        sound_of[name] = Sound(str(path))
+    return sound_of, reasons
 
 
 def _resolve(root: Path, name: str, listed: dict[Path, NameIndex]) -> tuple[Path | None, str]:

@@ -74,15 +74,15 @@ def figures(
             "false_accept": _number(point.false_accept),
             "false_reject": _number(point.false_reject),
         }
-    found = (
+    spread = (
         intervals(scores, trials, list(priors), replicates=replicates, seed=seed, utt2spk=utt2spk)
         if replicates
         else None
     )
     if s.defined:
         entry["histogram"] = histogram(s)
-    if found is not None:
-        of = found.figures
+    if spread is not None:
+        of = spread.figures
         entry["interval"] = {
             "level": 0.95,
             "replicates": replicates,
@@ -90,7 +90,7 @@ def figures(
             "eer_percent": [100 * of["eer"].low, 100 * of["eer"].high],
             "min_dcf": {f"{p:g}": [of[f"min_dcf_{p:g}"].low, of[f"min_dcf_{p:g}"].high] for p in priors},
         }
-        band = found.band
+        band = spread.band
         entry["det_band"] = {
             name: [float(f"{value:.4g}") for value in values]
             for name, values in (("false_accept", band.accept), ("low", band.low), ("high", band.high))
@@ -132,18 +132,18 @@ def by_group(scores: NDArray, trials: TrialList, group: Mapping[str, str]) -> di
         return {}
     known = {plain_name(name): value for name, value in group.items()}
     of_test = np.array([known.get(plain_name(name), "-") for name in trials.test_names])
-    names, place = np.unique(of_test, return_inverse=True)
-    found: dict[str, dict[str, Any]] = {}
+    names, group_of = np.unique(of_test, return_inverse=True)
+    entries: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(names.tolist()):
-        mine = place[trials.test] == number
+        mine = group_of[trials.test] == number
         s = metrics.sort_scores(scores[mine], trials.label[mine])
-        found[name] = {
+        entries[name] = {
             "trials": int(mine.sum()),
             "targets": s.target.size,
             "eer_percent": _number(100 * metrics.eer(s)),
             "min_dcf": _number(metrics.min_dcf(s, 0.01)),
         }
-    return found
+    return entries
 
 
 def _number(value: float) -> float | None:

@@ -58,13 +58,13 @@ class _Trials:
         for start in range(self.starts[first], self.starts[last], PART):
             yield self.at(slice(start, min(start + PART, self.starts[last])))
 
-    def at(self, place: slice) -> slice | NDArray:
+    def at(self, rows: slice) -> slice | NDArray:
         """The trials at these places of the grouped order."""
-        return place if self.order is None else self.order[place]
+        return rows if self.order is None else self.order[rows]
 
-    def numbers_at(self, place: NDArray) -> NDArray:
+    def numbers_at(self, positions: NDArray) -> NDArray:
         """The same for any places, as trial numbers."""
-        return place if self.order is None else self.order[place]
+        return positions if self.order is None else self.order[positions]
 
     @property
     def share(self) -> float:

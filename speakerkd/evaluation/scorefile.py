@@ -88,17 +88,17 @@ def read_scores(path: Path | str, trials: TrialList) -> NDArray[np.float64]:
         pairs.append(i * wide + j if i >= 0 and j >= 0 else -1)
     keys = np.array(pairs, np.int64)
     order = np.argsort(keys, kind="stable")
-    place = np.searchsorted(keys[order], wanted)
-    found = place < len(order)
-    found[found] = keys[order[place[found]]] == wanted[found]
-    if not found.all():
-        first = int(np.argmin(found))
+    position = np.searchsorted(keys[order], wanted)
+    known = position < len(order)
+    known[known] = keys[order[position[known]]] == wanted[known]
+    if not known.all():
+        first = int(np.argmin(known))
         what = (
             f"no score of '{trials.enrol_names[trials.enrol[first]]} {trials.test_names[trials.test[first]]}' in {path}"
         )
         raise InputError(
-            f"{what} ({int((~found).sum())} trials without one)",
+            f"{what} ({int((~known).sum())} trials without one)",
             f"{trials.path}:{trials.line(first)}",
             "score them first",
         )
-    return np.array(values)[order[place]]
+    return np.array(values)[order[position]]

@@ -93,17 +93,17 @@ class ScoreSettings(Truncation, ModelSettings):
 
 def check(settings: ScoreSettings) -> None:
     """Raises InputError for settings that contradict each other."""
-    given = [name for name in ("embeddings", "scores") if getattr(settings, name)]
-    if len(given) == 2 or (given and (settings.model or settings.data or settings.audio_root)):
+    sources = [name for name in ("embeddings", "scores") if getattr(settings, name)]
+    if len(sources) == 2 or (sources and (settings.model or settings.data or settings.audio_root)):
         raise InputError("more than one source of scores", "speakerkd score", "give --embeddings, --scores, or --model")
     if settings.data and settings.audio_root:
         raise InputError("--data and --audio-root", "speakerkd score", "give one of them")
-    if given and settings.noise:
+    if sources and settings.noise:
         raise InputError("noise can only be added to audio", "--noise", "give --model with --data or --audio-root")
-    if given and settings.enrol_by == "concatenate":
+    if sources and settings.enrol_by == "concatenate":
         raise InputError("only audio can be concatenated", "--enrol-by", "give --model with --data or --audio-root")
     if settings.quality and not settings.calibrate:
         raise InputError("quality measures without a calibration", "--quality", "name a development list, --calibrate")
-    if not given and not (settings.data or settings.audio_root):
+    if not sources and not (settings.data or settings.audio_root):
         fix = "add --data DIR (a data directory) or --audio-root DIR (where the list's paths start)"
         raise InputError("no recordings to score", "speakerkd score", fix)

@@ -105,8 +105,8 @@ def _by_model(
         if not known:
             raise
         recordings = AudioRecordings({key: [path] for key, path in known.items()}, fbank, name=str(directory))
-    found = embed(package, recordings, Protocol(name="whole"), refuse=rejected.refuse, progress=progress)
-    return str(getattr(package.settings, "name", "speech")), found.keys, found.values
+    embeddings = embed(package, recordings, Protocol(name="whole"), refuse=rejected.refuse, progress=progress)
+    return str(getattr(package.settings, "name", "speech")), embeddings.keys, embeddings.values
 
 
 def _by_ssl(
@@ -121,14 +121,14 @@ def _by_ssl(
         raise InputError("no recordings", directory / "wav.scp", "make it with `speakerkd prepare`")
     teacher = SslTeacher(weights, device)
     keys, values = [], []
-    for place, (key, path) in enumerate(known.items(), 1):
+    for number, (key, path) in enumerate(known.items(), 1):
         try:
             values.append(teacher.embed(read_audio(path, RATE)))
             keys.append(key)
         except InputError as error:
             rejected.refuse(key, error)
         if progress is not None:
-            progress(place, len(known))
+            progress(number, len(known))
     return teacher.name, keys, np.stack(values) if values else np.empty((0, teacher.dim), np.float32)
 
 

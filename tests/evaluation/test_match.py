@@ -5,7 +5,7 @@ import pytest
 
 from speakerkd.errors import InputError
 from speakerkd.evaluation import match
-from speakerkd.evaluation.match import Draws, Items, draw, evaluate, found, read_match_list, read_pairs
+from speakerkd.evaluation.match import Draws, Items, answered_right, draw, evaluate, read_match_list, read_pairs
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_too_few_people():
 
 
 def test_a_tie_is_wrong():
-    assert found(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])).tolist() == [True, False, False]
+    assert answered_right(np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])).tolist() == [True, False, False]
     equal = np.ones((4, 3), np.float32) / 3**0.5
     drawn = draw(Items(np.arange(4)), Items(np.arange(4)), count=50)
     result = evaluate(drawn, equal, equal, replicates=0)
