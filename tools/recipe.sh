@@ -1,6 +1,6 @@
 # What the recipes' scripts share: source it after tools/parse_options.sh. The script has the variables stage and
 # stop_stage; systems, seeds, `conf` (the folder of its configs) and `exp` (how its experiments' names begin); and, where
-# it takes them, corpus, tag, variant and at_once.
+# it takes them, corpus, tag, variant, at_once and published.
 
 stage_is() { # stage_is N TEXT: true if stage N is to be run, which it then announces
     [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"
@@ -39,6 +39,17 @@ at_once_for_each() { # at_once_for_each FUNCTION: the same, `at_once` of them at
     for_each start
     for run in "${running[@]}"; do wait "$run" || failed=1; done # what runs beside one that fails is brought to its end
     return $failed
+}
+
+gather() { # gather STAGE FILE: `folders` are the experiments of all systems and seeds; FILE of each is that stage's
+    folders=()
+    gather_one() { need "$gathered_by" "$3/$gathered"; folders+=("$3"); }
+    local gathered_by=$1 gathered=$2
+    for_each gather_one
+}
+
+report() { # report PAGE OPTIONS...: the page of `folders`, beside the papers' figures with --published true
+    speakerkd report "${folders[@]}" --out "$1" "${@:2}" $([ "$published" = false ] || echo --published)
 }
 
 config_of() { # config_of SYSTEM: its config in `conf` or in a folder there

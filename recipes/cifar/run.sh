@@ -60,14 +60,11 @@ if stage_is 2 "train: $systems"; then
     need 0 "$data/images.json"
     at_once_for_each train
 fi
-folders=()
-collect() { need 2 "$3/model.json"; folders+=("$3"); }
 if stage_is 3 "evaluate"; then
-    for_each collect
+    gather 2 model.json
     speakerkd classify "${folders[@]}" --data "$data" $([ "$robustness" = false ] || echo --robustness)
 fi
 if stage_is 4 "report"; then
-    folders=()
-    for_each collect
-    speakerkd report "${folders[@]}" --out "$work/exp/$tag.html" $([ "$published" = false ] || echo --published)
+    gather 2 model.json
+    report "$work/exp/$tag.html"
 fi

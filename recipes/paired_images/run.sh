@@ -66,17 +66,15 @@ if stage_is 2 "students: $student, $systems"; then
     need 1 "$taught_by/model.json"
     at_once_for_each train
 fi
-folders=()
-collect() { need 2 "$3/model.json"; folders+=("$3"); }
 if stage_is 3 "evaluate"; then
-    for_each collect
+    gather 2 model.json
     speakerkd classify "${folders[@]}" --data "$data"
 fi
 if stage_is 4 "report"; then
-    folders=(); for_each collect
-    speakerkd report "${folders[@]}" --out "$work/exp/$tag.html" $([ "$published" = false ] || echo --published)
+    gather 2 model.json
+    report "$work/exp/$tag.html"
 fi
 if stage_is 5 "structure of the features"; then
-    folders=(); for_each collect
+    gather 2 model.json
     speakerkd structure "$taught_by" "${folders[@]}" --out "$work/exp/$tag-structure"
 fi

@@ -133,9 +133,7 @@ if stage_is 5 "match voices and faces of people it never saw"; then
     else echo "left out: no matching, $data/test has no faces with a teacher's embeddings"; fi
 fi
 if stage_is 6 "report"; then
-    folders=()
-    collect() { need 4 "$3/results.json"; folders+=("$3"); }
-    for_each collect
+    gather 4 results.json
     compare_with baseline
-    speakerkd report "${folders[@]}" --out "$exp.html" $([ "$corpus" != voxceleb ] || echo --left-out "$data/left_out.tsv") $([ "$published" = false ] || echo --published)
+    report "$exp.html" $([ "$corpus" != voxceleb ] || echo --left-out "$data/left_out.tsv")
 fi
