@@ -133,7 +133,8 @@ def _budget(run: Result) -> str:
         words.append(f"{about['steps']:,} steps of {about['batch']}")
     if "seconds" in training.summary:
         words.append(f"{training.summary['seconds'] / 60:.1f} min on {about.get('device', '?')}")
-    data_of = [entry.made.get("data") for entry in (*run.raw.scores.values(), *run.raw.match.values())]
+    data_of: list[object] = [scored.made.get("data") for scored in run.raw.scores.values()]
+    data_of += [matched.made.get("data") for matched in run.raw.match.values()]
     if tested := [str(data) for data in dict.fromkeys(data_of) if data]:
         words.append(f"tested on {' '.join(tested)}")
     return ", ".join(words)
