@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -105,6 +106,10 @@ def _fault(error: Exception) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    try:
+        os.getcwd()
+    except OSError as error:  # libraries cannot be loaded then, and say so in ways of their own
+        raise InputError("the working directory is gone", os.environ.get("PWD", ""), "change to one that is") from error
     group = speakerkd()
     if instruction := os.environ.get(COMPLETION):
         from click.shell_completion import shell_complete
@@ -129,13 +134,18 @@ def _run(arguments: list[str]) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
-    _asked.append(("terminated", 143))
+    _note(("terminated", 143))
     raise Terminated
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    _asked.append(("interrupted", 130))
+    _note(("interrupted", 130))
     raise KeyboardInterrupt
+
+
+def _note(how: tuple[str, int]) -> None:
+    _asked.append(how)
+    threading.excepthook = lambda arguments: None  # threads of libraries stumble when their workers are ended
 
 
 def _fail(what: str, where: str, fix: str) -> int:

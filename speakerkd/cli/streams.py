@@ -33,6 +33,9 @@ class _Unbroken(io.RawIOBase):
                 rest = rest[os.write(self._descriptor, rest) :]
         except BrokenPipeError:
             pass
+        except OSError as error:  # a full disk: it says no name itself
+            name = "standard error" if self._descriptor == 2 else "standard output"
+            raise OSError(error.errno, error.strerror, name) from None
         return memoryview(data).nbytes
 
 

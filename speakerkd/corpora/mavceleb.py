@@ -59,8 +59,17 @@ def prepare_mavceleb(output: Path | str, settings: MavCelebSettings, work: Work)
     used = [path for found in (train, *tests.values()) for one in found for path in (one.audio, one.face)]
     used += [str(path) for path in lists.glob("*_t*.txt")]
     walk = walk_unused(settings.root, used, AUDIO | PICTURE, lambda name: "recordings and pictures that no list names")
-    told = {"version": settings.version, "heard": settings.heard}
-    built = [build(output / "train", train, work, refused=walk.refused, left_out=walk.account(), **told)]
+    built = [
+        build(
+            output / "train",
+            train,
+            work,
+            refused=walk.refused,
+            left_out=walk.account(),
+            version=settings.version,
+            heard=settings.heard,
+        )
+    ]
     for name, test in tests.items():
         texts = {PAIRS: [f"{recording.key}\n" for recording in test]}
         language = languages[name]

@@ -20,7 +20,7 @@ from speakerkd.frontend.faces import FRAMES, DetectorSettings, Face, detector
 from speakerkd.frontend.pictures import frames_of
 from speakerkd.media.packed import PictureTar
 from speakerkd.work import shards
-from speakerkd.work.files import whole_file
+from speakerkd.work.files import remove_parts, whole_file
 from speakerkd.work.ledger import Ledger, write_batch
 from speakerkd.work.lock import working_in
 from speakerkd.work.made import Stamp, signature, summary
@@ -114,10 +114,15 @@ def _align(
     work = functools.partial(
         _align_batch, settings=settings if detect else None, frames=frames, pack=pack, made=ledger.origin
     )
-    for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="faces"):
-        if isinstance(result, InputError):
-            raise result
-        ledger.add(path)
+    try:
+        for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="faces"):
+            if isinstance(result, InputError):
+                raise result
+            ledger.add(path)
+    except BaseException:
+        for place in {path.parent for path in paths.values()}:
+            remove_parts(place)  # of workers that were ended
+        raise
 
     rejected = Rejected(directory / "faces", max_rejected)
     notes: dict[str, str] = {}

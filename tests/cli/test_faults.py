@@ -200,3 +200,19 @@ def test_a_signal_ends_with_its_line_and_status(number, status, word, caught):
     process.send_signal(number)
     _, message = process.communicate(timeout=30)
     assert (process.returncode, message) == (status, f"speakerkd: {word}\n")
+
+
+def test_a_full_disk_below_standard_output_is_named():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*COMMAND, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("speakerkd: error: no space left on device, standard output, ")
+
+
+def test_a_working_directory_that_is_gone_is_said(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from speakerkd.cli.main import run; run(['networks'])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path / "gone", stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("speakerkd: error: the working directory is gone, ")
