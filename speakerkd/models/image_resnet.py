@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,13 +14,27 @@ from speakerkd.models.image_network import ImageNetwork, global_mean, shrinking_
 DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 
 
-class NarrowResNet(ImageNetwork):
-    """resnet18 or 34 with `width` times the channels (64 to 512), torchvision's parameter names and fresh weights."""
+class _ResNet(ImageNetwork):
+    """Stem, stages `layer1` to `layer<stages>` and the linear layer `fc`, under the names of torchvision's."""
 
-    layer1: nn.Sequential
-    layer2: nn.Sequential
-    layer3: nn.Sequential
-    layer4: nn.Sequential
+    stages: ClassVar[int] = 4
+    conv1: nn.Conv2d
+    bn1: nn.BatchNorm2d
+    pool: nn.Module
+    fc: nn.Linear
+
+    @property
+    def head(self) -> nn.Module:
+        return self.fc
+
+    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        stem = self.pool(functional.relu(self.bn1(self.conv1(x))))  # (B, C, H, W)
+        outputs = stage_maps(stem, [getattr(self, f"layer{number + 1}") for number in range(self.stages)])
+        return outputs, global_mean(outputs[-1])
+
+
+class NarrowResNet(_ResNet):
+    """resnet18 or 34 with `width` times the channels (64 to 512), torchvision's parameter names and fresh weights."""
 
     def __init__(self, name: str, width: float, classes: int, inputs: int = 3, stem: str = "imagenet") -> None:
         super().__init__()
@@ -37,18 +52,8 @@ class NarrowResNet(ImageNetwork):
         self.fc = nn.Linear(self.dim, classes)
         kaiming(self)
 
-    @property
-    def head(self) -> nn.Module:
-        return self.fc
 
-    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = stage_maps(
-            self.pool(functional.relu(self.bn1(self.conv1(x)))), (self.layer1, self.layer2, self.layer3, self.layer4)
-        )
-        return outputs, global_mean(outputs[-1])
-
-
-class TorchvisionResNet(ImageNetwork):
+class TorchvisionResNet(_ResNet):
     """torchvision's resnet18, 34 or 50 with its parameter names; the CIFAR stem is 3x3, stride 1, without pooling."""
 
     def __init__(self, name: str, classes: int, inputs: int = 3, stem: str = "imagenet") -> None:
@@ -66,26 +71,14 @@ class TorchvisionResNet(ImageNetwork):
         if not plain:
             kaiming(self.conv1)
 
-    @property
-    def head(self) -> nn.Module:
-        return self.fc
 
-    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = stage_maps(
-            self.pool(functional.relu(self.bn1(self.conv1(x)))), (self.layer1, self.layer2, self.layer3, self.layer4)
-        )
-        return outputs, global_mean(outputs[-1])
-
-
-class CifarResNet(ImageNetwork):
+class CifarResNet(_ResNet):
     """ResNet of depth 6n + 2 for small images (He et al. 2016, section 4.2), RepDistiller's parameter names.
 
     channels: of the stem and the three stages; (32, 64, 128, 256) makes the "x4" networks.
     """
 
-    layer1: nn.Sequential
-    layer2: nn.Sequential
-    layer3: nn.Sequential
+    stages = 3
 
     def __init__(self, depth: int, channels: Sequence[int], classes: int, inputs: int = 3, stem: str = "cifar") -> None:
         super().__init__()
@@ -100,16 +93,6 @@ class CifarResNet(ImageNetwork):
         self.dim = widths[-1]
         self.fc = nn.Linear(self.dim, classes)
         kaiming(self)
-
-    @property
-    def head(self) -> nn.Module:
-        return self.fc
-
-    def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = stage_maps(
-            self.pool(functional.relu(self.bn1(self.conv1(x)))), (self.layer1, self.layer2, self.layer3)
-        )
-        return outputs, global_mean(outputs[-1])
 
 
 class PreActivationBlock(nn.Module):
