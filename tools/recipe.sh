@@ -1,6 +1,6 @@
 # What the recipes' scripts share: source it after tools/parse_options.sh. The script has the variables stage and
 # stop_stage; systems, seeds, `conf` (the folder of its configs) and `exp` (how its experiments' names begin); and, where
-# it takes them, corpus, tag, variant, at_once and published.
+# it takes them, corpus, data, tag, variant, size, augment, at_once and published.
 
 stage_is() { # stage_is N TEXT: true if stage N is to be run, which it then announces
     [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && echo "$(date +%H:%M:%S) stage $1: $2"
@@ -50,6 +50,31 @@ gather() { # gather STAGE FILE: `folders` are the experiments of all systems and
 
 report() { # report PAGE OPTIONS...: the page of `folders`, beside the papers' figures with --published true
     speakerkd report "${folders[@]}" --out "$1" "${@:2}" $([ "$published" = false ] || echo --published)
+}
+
+embed_parts() { # embed_parts TEACHER OPTIONS...: the teacher's outputs for the parts of `data` that have faces
+    local part
+    for part in train test; do
+        [ ! -f "$data/$part/aligned.scp" ] || speakerkd embed-teacher "$data/$part" --teacher "$@" \
+            $([ $part = test ] || echo --classifier)
+    done
+}
+
+weak_teacher() { # weak_teacher: where systems want one (Table 2), train it on the corpus's own faces, and embed
+    [[ " $systems" == *weak_* ]] || return 0
+    # shellcheck disable=SC2046
+    speakerkd train "$conf/face_teacher.yaml" $(size_of face_teacher) --exp "$exp-weak_teacher" --resume --set data.train="$data/train"
+    embed_parts "$exp-weak_teacher" --name weak
+}
+
+strong_set() { # strong_set CONFIG: `copies` are a strong config's settings for training on what `augment` made
+    local kind kinds=''
+    copies=()
+    [ "$augment" = true ] && [[ $1 == */strong* ]] || return 0
+    for kind in noise music babble reverb; do
+        [ ! -d "$data/train_$kind" ] || kinds=${kinds:+$kinds, }$data/train_$kind
+    done
+    copies=(--set "data.train=[$data/train, $data/train_sp0.9, $data/train_sp1.1]" --set "data.copies=[$kinds]")
 }
 
 config_of() { # config_of SYSTEM: its config in `conf` or in a folder there

@@ -84,33 +84,19 @@ if stage_is 2 "Fbank, faces, teacher"; then
         [ ! -d "$data/$part" ] || speakerkd fbank "$data/$part" --jobs "$jobs"
         [ ! -f "$data/$part/face.scp" ] || speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05 $([ "$corpus" != voxceleb ] || echo --pack)
     done
-    embed() { # embed TEACHER OPTIONS...: over the parts that have faces
-        for part in train test; do
-            [ ! -f "$data/$part/aligned.scp" ] || speakerkd embed-teacher "$data/$part" --teacher "$@" \
-                $([ $part = test ] || echo --classifier)
-        done
-    }
-    [ "$systems" = baseline ] || embed "$teacher" ${weights:+--weights "$weights"}
+    [ "$systems" = baseline ] || embed_parts "$teacher" ${weights:+--weights "$weights"}
     [ "$augment" = false ] || speakerkd augment "$data/train" ${musan:+--musan "$musan"} ${rirs:+--rirs "$rirs"} \
         --speeds 0.9 1.1 --jobs "$jobs"
-    if [[ " $systems" == *weak_* ]]; then # the weak teacher of Table 2, trained on the corpus's own faces
-        speakerkd train $conf/face_teacher.yaml $(size_of face_teacher) --exp "$exp-weak_teacher" --resume --set data.train="$data/train"
-        embed "$exp-weak_teacher" --name weak
-    fi
+    weak_teacher
 fi
 if stage_is 3 "train $systems"; then
     need 2 "$data/train/feats.scp"
     [ "$systems" = baseline ] || need 2 "$data/train/teacher.scp"
-    copies=()
-    if [ "$augment" = true ]; then
-        copies=(--set "data.train=[$data/train, $data/train_sp0.9, $data/train_sp1.1]"
-            --set "data.copies=[$(ls -d "$data"/train_{noise,music,babble,reverb} 2>/dev/null | paste -sd,)]")
-    fi
     train() {
-        local more=(); [[ $1 != */strong* ]] || more=("${copies[@]}")
+        local copies; strong_set "$1"
         # shellcheck disable=SC2086
         ${launch:+$launch --no-python} speakerkd train "$1" $(size_of "$1") --exp "$3" --resume --set seed="$2" \
-            --set data.train="$data/train" $(each_set "$set") "${more[@]}"
+            --set data.train="$data/train" $(each_set "$set") "${copies[@]}"
     }
     at_once_for_each train
 fi
