@@ -72,8 +72,8 @@ def write_ark(path: Path | str, items: Iterable[tuple[str, np.ndarray]]) -> dict
     path = Path(path).absolute()
     places: dict[str, str] = {}
     with whole_file(path, "wb") as stream:
-        for key, given in items:
-            matrix = np.ascontiguousarray(given, np.float32)
+        for key, values in items:
+            matrix = np.ascontiguousarray(values, np.float32)
             if matrix.ndim != 2 or matrix.size == 0:
                 raise InputError(
                     f"features of shape {matrix.shape}", key, "give (frames, bands) with at least one frame"
@@ -185,9 +185,9 @@ class FeatureArchive:
         frames = int(self.frames[position])
         if not 0 <= start < stop <= frames:
             raise IndexError(f"rows {start}:{stop} of {frames} frames of '{self.keys[position]}'")
-        place = int(self._data[position]) + 2 * self.dim * start
+        offset = int(self._data[position]) + 2 * self.dim * start
         count = (stop - start) * self.dim
-        return np.frombuffer(self._map(int(self._ark[position])), "<u2", count, place).reshape(-1, self.dim)
+        return np.frombuffer(self._map(int(self._ark[position])), "<u2", count, offset).reshape(-1, self.dim)
 
     def range(self, position: int) -> tuple[float, float]:
         """(minimum, range) of a matrix: value = minimum + range * code / 65535."""

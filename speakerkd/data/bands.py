@@ -57,10 +57,10 @@ def channels_size(path: Path | str) -> tuple[int, int] | None:
     if Path(path).suffix.lower() not in {".npy", *TIFF}:
         return pixels.image_size(path)
     try:
-        found = _bands(Path(path))
+        picture = _bands(Path(path))
     except InputError:
         return None
-    return pixels.image_size(path) if found is None else found.shape[:2]
+    return pixels.image_size(path) if picture is None else picture.shape[:2]
 
 
 def unit_scale(kind: np.dtype) -> float:

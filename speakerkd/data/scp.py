@@ -63,11 +63,13 @@ def read_scp(path: Path | str) -> ScpTable:
         fields = line.split(None, 1)
         if not fields:
             continue
-        name, colon, place = fields[-1].rstrip().rpartition(b":")
-        if len(fields) == 1 or not colon or not place.isdigit() or len(place) > 18:
-            what = "a command line, which is never run" if place.endswith(b"|") else "not a `key file:offset` line"
+        name, colon, offset_text = fields[-1].rstrip().rpartition(b":")
+        if len(fields) == 1 or not colon or not offset_text.isdigit() or len(offset_text) > 18:
+            what = (
+                "a command line, which is never run" if offset_text.endswith(b"|") else "not a `key file:offset` line"
+            )
             raise InputError(f"{what} ('{line.decode()[:80]}')", f"{path}:{number}", fix)
-        offset.append(int(place))
+        offset.append(int(offset_text))
         if name not in names:
             names[name] = len(names)
         ark.append(names[name])

@@ -32,12 +32,12 @@ class Utterances:
         """(N,) int64."""
         return np.concatenate([a.frames for a in self.archives])[self.position]
 
-    def keep(self, chosen: np.ndarray) -> Utterances:
+    def keep(self, rows: np.ndarray) -> Utterances:
         """The utterances at ascending positions `chosen`, speakers numbered anew."""
-        old, labels = np.unique(self.labels[chosen], return_inverse=True)
+        old, labels = np.unique(self.labels[rows], return_inverse=True)
         names = [self.names[i] for i in old]
-        keys = [self.keys[i] for i in chosen]
-        return Utterances(keys, labels.astype(np.int64), names, self.archives, self.first, self.position[chosen])
+        keys = [self.keys[i] for i in rows]
+        return Utterances(keys, labels.astype(np.int64), names, self.archives, self.first, self.position[rows])
 
     def crops(self, indices: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
         """Crops (B, length, F) float32 of utterances (B,) from frame `starts` (B,); short utterances wrap."""
@@ -97,15 +97,15 @@ class Copies:
     archives: list[FeatureArchive]
     row: np.ndarray
 
-    def keep(self, chosen: np.ndarray) -> Copies:
-        return Copies(self.archives, self.row[:, chosen])
+    def keep(self, rows: np.ndarray) -> Copies:
+        return Copies(self.archives, self.row[:, rows])
 
     def choose(self, indices: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """(B,) the copy of each utterance (B,), -1 for the clean one, all alike by draws (B,) in [0, 1)."""
         there = self.row[:, indices] >= 0
         turn = (draws * (1 + there.sum(0))).astype(np.int64)  # 0: clean; n: the n-th copy that there is
-        place = np.cumsum(there, 0)
-        copy = np.argmax(there & (place == turn), 0)
+        rank = np.cumsum(there, 0)
+        copy = np.argmax(there & (rank == turn), 0)
         return np.where(turn == 0, -1, copy)
 
     def replace(self, out: np.ndarray, copy: np.ndarray, indices: np.ndarray, starts: np.ndarray) -> None:
@@ -122,17 +122,17 @@ def read_copies(directories: Sequence[Path | str], utterances: Utterances) -> Co
     Raises InputError where a directory has no features, none of the utterances, other bands or another length.
     """
     fix = "make them again with `speakerkd augment`"
-    place = {key: n for n, key in enumerate(utterances.keys)}
-    if len(place) < len(utterances.keys):
+    row_of = {key: n for n, key in enumerate(utterances.keys)}
+    if len(row_of) < len(utterances.keys):
         raise InputError("copies of directories that share keys", directories[0], "give data.train one directory")
-    archives, rows = [], np.full((len(directories), len(place)), -1, np.int64)
+    archives, rows = [], np.full((len(directories), len(row_of)), -1, np.int64)
     frames = utterances.frames
     for number, directory in enumerate(map(Path, directories)):
         require_file(directory, "feats.scp", "speakerkd augment")
         archive = FeatureArchive(directory / "feats.scp")
         if archive.dim != utterances.archives[0].dim:
             raise InputError(f"copies of {archive.dim} bands", directory / "feats.scp", fix)
-        at = np.array([place.get(key, -1) for key in archive.keys], np.int64)
+        at = np.array([row_of.get(key, -1) for key in archive.keys], np.int64)
         mine = np.flatnonzero(at >= 0)
         if len(mine) == 0:
             raise InputError("copies of none of the training utterances", directory, "give copies of data.train")

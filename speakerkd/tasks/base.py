@@ -97,8 +97,8 @@ class Task(ABC, Generic[DataT, StudentT]):
         """Open the training data; strong: views with a second, strongly augmented one."""
 
     @abstractmethod
-    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
-        """The teacher that objectives follow; given: what the source gives for it, of 2 samples. names: K classes."""
+    def frozen_teacher(self, inputs: Tensor, names: Sequence[str]) -> Teacher:
+        """The teacher that objectives follow; inputs: what the source gives for it, of 2 samples. names: K classes."""
 
     @abstractmethod
     def evaluate(self, embed: Embed, classifier: nn.Linear | None) -> dict[str, float]:

@@ -81,9 +81,9 @@ class FaceTask(Task[DataSettings, FaceSettings]):
         flat, label = [key for part in keys for key in part], np.concatenate(labels)
         pictures = maps[0] if len(maps) == 1 else np.concatenate(maps)
         if self.data.fraction < 1:
-            chosen = fraction_of(label, self.data.fraction, self.seed)
-            flat, label, pictures = [flat[i] for i in chosen], label[chosen], pictures[chosen]
-            teacher = None if teacher is None else teacher.keep(chosen)
+            kept = fraction_of(label, self.data.fraction, self.seed)
+            flat, label, pictures = [flat[i] for i in kept], label[kept], pictures[kept]
+            teacher = None if teacher is None else teacher.keep(kept)
         return CropSource(
             pictures,
             flat,
@@ -96,8 +96,8 @@ class FaceTask(Task[DataSettings, FaceSettings]):
             strong=strong,
         )
 
-    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
-        return build_teacher(self.teacher, given, names, self.data.directories[0])
+    def frozen_teacher(self, inputs: Tensor, names: Sequence[str]) -> Teacher:
+        return build_teacher(self.teacher, inputs, names, self.data.directories[0])
 
     def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:

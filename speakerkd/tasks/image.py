@@ -107,17 +107,17 @@ class ImageTask(Task[ImageDataSettings, ImageStudentSettings]):
         if strong:
             raise InputError("a second, strong view of pictures is not made", "distill", "choose a method without one")
         keep = keeps_resident(self.data.resident, [self.pictures], device)
-        chosen = chosen_rows(self.pictures, self.data.fraction, self.seed)
+        rows = chosen_rows(self.pictures, self.data.fraction, self.seed)
         table = self._teacher() if self.taught else None
-        return ImageSource(self.pictures, chosen, self.view, table, device=device if keep else "cpu")
+        return ImageSource(self.pictures, rows, self.view, table, device=device if keep else "cpu")
 
     def _teacher(self) -> TextTable:
         path = teacher_path(self.data.train, self.teacher.archive)
         table = read_text_table(path).for_classes(self.pictures.classes, where=path)
         return table if self.data.prompts is None else table.for_templates(prompt_set(self.data.prompts), path)
 
-    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
-        return build_teacher(self.teacher, given, names, self.data.directories[0])
+    def frozen_teacher(self, inputs: Tensor, names: Sequence[str]) -> Teacher:
+        return build_teacher(self.teacher, inputs, names, self.data.directories[0])
 
     def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         return {} if self.dev is None else figures_of(embed, classifier, self.dev, self.view)

@@ -123,9 +123,9 @@ class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
 
     def source(self, device: str, strong: bool) -> PairedImageSource:
         keep = keeps_resident(self.data.resident, [self.pictures, self.clean], device)
-        chosen = chosen_rows(self.pictures, self.data.fraction, self.seed)
+        rows = chosen_rows(self.pictures, self.data.fraction, self.seed)
         source = PairedImageSource(
-            self.pictures, self.clean, chosen, self.view, self._clean_view(), strong, device if keep else "cpu"
+            self.pictures, self.clean, rows, self.view, self._clean_view(), strong, device if keep else "cpu"
         )
         if self.found is not None and not self.teacher.online:
             source.cache = self.cache = self._cache(source, device)
@@ -169,7 +169,7 @@ class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
             return "both"
         return PAIRED if self.view.sensor == "first" else "first"
 
-    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+    def frozen_teacher(self, inputs: Tensor, names: Sequence[str]) -> Teacher:
         assert self.found is not None
         if self.teacher.online:
             return Teacher(self.found.network.dim, self.found.network, scores=True)

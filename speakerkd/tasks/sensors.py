@@ -142,10 +142,10 @@ class SensorTask(Task[SensorDataSettings, SensorStudentSettings]):
         if strong:
             raise InputError("a second, strong view of pictures is not made", "distill", "choose a method without one")
         keep = keeps_resident(self.data.resident, [one.pictures for one in self.modalities], device)
-        chosen = [chosen_rows(one.pictures, self.data.fraction, self.seed) for one in self.modalities]
-        return SensorSource(self.modalities, chosen, self.data.paired, device if keep else "cpu")
+        rows = [chosen_rows(one.pictures, self.data.fraction, self.seed) for one in self.modalities]
+        return SensorSource(self.modalities, rows, self.data.paired, device if keep else "cpu")
 
-    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+    def frozen_teacher(self, inputs: Tensor, names: Sequence[str]) -> Teacher:
         raise InputError("sensors that learn together have no frozen teacher", "distill", FIX)
 
     def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
@@ -308,12 +308,12 @@ class SensorSource:
         return torch.stack(seen, 1).flatten(0, 1), None
 
 
-def same_scenes(modalities: Sequence[Modality], chosen: Sequence[np.ndarray]) -> list[np.ndarray]:
+def same_scenes(modalities: Sequence[Modality], kept: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The chosen rows of each modality whose keys all modalities have, in the first one's order.
 
     What is left out is counted in the log. Raises InputError where no key is common, or a scene has two classes.
     """
-    places = [{one.pictures.keys[row]: row for row in rows} for one, rows in zip(modalities, chosen, strict=True)]
+    places = [{one.pictures.keys[row]: row for row in rows} for one, rows in zip(modalities, kept, strict=True)]
     common = [key for key in places[0] if all(key in place for place in places)]
     names = ", ".join(one.name for one in modalities)
     if not common:

@@ -66,10 +66,10 @@ class SpeakerTask(Task[DataSettings, SpeakerSettings]):
         cached = self._teacher([archive.keys for archive in utterances.archives])
         copies = read_copies(self.data.copies, utterances) if self.data.copies else None
         if self.data.fraction < 1:
-            chosen = fraction_of(utterances.labels, self.data.fraction, self.seed)
-            utterances = utterances.keep(chosen)
-            cached = None if cached is None else cached.keep(chosen)
-            copies = None if copies is None else copies.keep(chosen)
+            kept = fraction_of(utterances.labels, self.data.fraction, self.seed)
+            utterances = utterances.keep(kept)
+            cached = None if cached is None else cached.keep(kept)
+            copies = None if copies is None else copies.keep(kept)
         online = self._online(utterances) if self.data.online else None
         teacher: TeacherInput | SameCrop | None = cached
         if online is not None and len(online.speeds) > 1 and not (teacher is None or isinstance(teacher, SameCrop)):
@@ -126,10 +126,10 @@ class SpeakerTask(Task[DataSettings, SpeakerSettings]):
             )
             raise InputError(what, teacher, "cache it with `speakerkd embed-teacher`, which reads the recordings")
 
-    def frozen_teacher(self, given: Tensor, names: Sequence[str]) -> Teacher:
+    def frozen_teacher(self, inputs: Tensor, names: Sequence[str]) -> Teacher:
         if self.teacher.several:
             return build_several(self.teacher, self._dims, names, self.data.directories[0])
-        return build_teacher(self.teacher, given, names, self.data.directories[0])
+        return build_teacher(self.teacher, inputs, names, self.data.directories[0])
 
     def evaluate(self, embed: Embed, classifier: nn.Linear | None = None) -> dict[str, float]:
         if self.data.dev is None:
@@ -186,16 +186,16 @@ def frontend_of(directories: Sequence[str]) -> dict[str, Any] | None:
 
     Raises InputError where two directories' differ.
     """
-    found: tuple[Path, dict[str, Any]] | None = None
+    first: tuple[Path, dict[str, Any]] | None = None
     for directory in directories:
         path = Path(directory) / "feats.json"
         if not path.is_file():
             continue
         settings = read_json(path, dict[str, Any], "run `speakerkd fbank` again")
-        if found is not None and found[1] != settings:
-            raise InputError(f"features made with other settings than those of {found[0]}", path, "make both the same")
-        found = path, settings
-    return None if found is None else found[1]
+        if first is not None and first[1] != settings:
+            raise InputError(f"features made with other settings than those of {first[0]}", path, "make both the same")
+        first = path, settings
+    return None if first is None else first[1]
 
 
 class FbankSource(PlainSource):
@@ -270,9 +270,9 @@ def mask_strips(x: Tensor, draws: Tensor, time: int, band: int) -> Tensor:
     return torch.where(hidden, mean, x)
 
 
-def _strip(size: int, widest: int, wide: Tensor, place: Tensor) -> Tensor:
-    """(B, size) bool, True inside the strip; wide, place: (B, 1) in [0, 1)."""
+def _strip(size: int, widest: int, wide: Tensor, position: Tensor) -> Tensor:
+    """(B, size) bool, True inside the strip; wide, position: (B, 1) in [0, 1)."""
     width = torch.floor(wide * (min(widest, size) + 1))
-    start = torch.floor(place * (size - width + 1))
+    start = torch.floor(position * (size - width + 1))
     at = torch.arange(size, device=wide.device)[None]
     return (at >= start) & (at < start + width)
