@@ -76,7 +76,16 @@ DeviceName = Annotated[str, AfterValidator(_known_device)]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain types; a date stays the text that was written."""
+    """YAML's plain types; a date stays the text that was written, and a key that stands twice is a fault."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge" and isinstance(key.value, str):
+                raise yaml.MarkedYAMLError(problem=f"'{key.value:.80}' stands here twice", problem_mark=key.start_mark)
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {

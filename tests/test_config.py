@@ -65,3 +65,13 @@ def test_a_misspelt_key_is_refused_with_the_nearest_one():
 def test_a_value_out_of_bounds_names_the_setting_and_the_bound():
     with pytest.raises(InputError, match=r"optim\.lr.*greater than 0.*-1"):
         parse(Experiment, {"optim": {"lr": -1}}, "x.yaml")
+
+
+def test_a_key_that_stands_twice_is_refused_not_lost(tmp_path):
+    """YAML's reader would keep the second alone: of two teachers of one name, or two learning rates."""
+    path = tmp_path / "two.yaml"
+    path.write_text("teachers:\n  speech: {}\n  speech: {classifier: x}\n")
+    with pytest.raises(InputError, match=r"'speech' stands here twice.*two.yaml:3"):
+        read_yaml(path)
+    path.write_text("a: &one {lr: 1, lrr: 2}\nb: {<<: *one, lr: 3}\n")  # what is merged in may be said anew
+    assert read_yaml(path)["b"] == {"lr": 3, "lrr": 2}
