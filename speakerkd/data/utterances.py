@@ -33,7 +33,7 @@ class Utterances:
         return np.concatenate([a.frames for a in self.archives])[self.position]
 
     def keep(self, rows: np.ndarray) -> Utterances:
-        """The utterances at ascending positions `chosen`, speakers numbered anew."""
+        """The utterances at ascending positions `rows`, speakers numbered anew."""
         old, labels = np.unique(self.labels[rows], return_inverse=True)
         names = [self.names[i] for i in old]
         keys = [self.keys[i] for i in rows]

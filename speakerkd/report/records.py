@@ -32,21 +32,24 @@ def _runs(groups: Groups) -> Section:
             "machine",
             "minutes",
             "peak GB",
-            "code",
-            "command",
         ]
     ]
     systems: list[int | None] = []
+    commands = [["experiment", "speakerkd", "command"]]
     notes = []
     for position, (_, runs) in enumerate(groups.items()):
         for run in runs:
             training = read_training(run.path)
             cells.append(_run_row(run, training))
             systems.append(position)
+            about = training.summary or training.about
+            if "command" in about:
+                commands.append([run.path.name, str(about.get("speakerkd", "-")), str(about["command"])])
             notes += [f"{run.path.name}: {line}" for line in refusals(training.config)]
-    columns = [number for number, column in enumerate(zip(*cells, strict=True)) if set(column[1:]) != {"-"}]
-    cells = [[row[number] for number in columns] for row in cells]  # older trainings do not say by which command
-    return Section("What was run", list(dict.fromkeys(notes)), [Table(cells, systems, caption="Trainings")])
+    tables = [Table(cells, systems, caption="Trainings")]
+    if len(commands) > 1:  # older trainings do not say it
+        tables.append(Table(commands, caption="Code and command of each training"))
+    return Section("What was run", list(dict.fromkeys(notes)), tables)
 
 
 def _run_row(run: Result, training: Training) -> list[str]:
@@ -71,8 +74,6 @@ def _run_row(run: Result, training: Training) -> list[str]:
         machine or "-",
         f"{seconds / 60:.1f}" if seconds is not None else "-",
         f"{training.summary['peak_gigabytes']:.1f}" if "peak_gigabytes" in training.summary else "-",
-        str(about.get("speakerkd", "-")),
-        str(about.get("command", "-")),
     ]
 
 

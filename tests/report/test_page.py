@@ -208,6 +208,8 @@ document.querySelector('input[value="dark"]').click();
 told.push(paper());
 document.querySelector('input[value="light"]').click();
 told.push(paper());
+document.querySelector("thead th").style.minWidth = "1500px";
+told.push(document.documentElement.scrollWidth - innerWidth);
 document.title = "told " + told.join(" ");
 </script>
 """
@@ -216,10 +218,18 @@ document.title = "told " + told.join(" ");
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium to click with")
 def test_the_switches_show_hide_and_recolour(page, tmp_path):
     (tmp_path / "page.html").write_text(page[1].replace("</body>", CLICKS + "</body>"), encoding="utf-8")
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=700,800",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
     shown = subprocess.run(
         [*command, "--dump-dom", f"file://{tmp_path / 'page.html'}"], capture_output=True, text=True, timeout=120
     )
-    before, hidden, after, dark, light = re.search(r"<title>told (.*)</title>", shown.stdout)[1].split()
+    before, hidden, after, dark, light, beyond = re.search(r"<title>told (.*)</title>", shown.stdout)[1].split()
     assert int(before) > 10 and int(hidden) == 0 and before == after
     assert dark == "#14171b" and light == "#ffffff"
+    assert int(beyond) <= 0  # tables scroll, the page does not
