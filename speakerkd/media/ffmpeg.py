@@ -22,6 +22,10 @@ TYPES = {  # of samples: NumPy's, and the value that counts as 1
 }  # fmt: skip
 
 
+# a title in another encoding is no fault of the sound; from 19 on PyAV reads any, and knows no such option
+TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
+
 class NoTrackError(Exception):
     """The file holds no track of the kind asked for."""
 
@@ -32,7 +36,7 @@ def open_stream(stream: BinaryIO, demuxer: str) -> Iterator[Any]:
     stream.seek(0)
     options = {"protocol_whitelist": "none"}  # the stream needs none, and nothing else is to be opened
     with library_call():
-        container = av.open(CalmStream(stream), format=demuxer, container_options=options, metadata_errors="replace")
+        container = av.open(CalmStream(stream), format=demuxer, container_options=options, **TITLES)
     with container:
         yield container
 
