@@ -165,6 +165,12 @@ def test_enrol_and_identify_as_a_user_types_them(model_dir, corpus, tmp_path, ca
         assert status == 0, err
     status, out, _ = call("enroll", "team.db", "--list")
     assert status == 0 and out.count("2 voices") == 3
+    files = [corpus.root / f"{corpus.keys[20]}.wav"]
+    status, out, _ = call("enroll", *common, "--name", "two\nlines \x1b[31m", "--audios", *files)
+    assert status == 0 and len(out.splitlines()) == 1 and "\x1b" not in out  # a name moves no cursor
+    status, out, _ = call("identify", *common, "--audio", *files, "--threshold", "0.9")
+    assert status == 0 and len(out.splitlines()) == 5 and "\x1b" not in out and "identified: two lines" in out
+    assert call("enroll", "team.db", "--remove", "two\nlines \x1b[31m")[0] == 0
     probe = corpus.root / f"{corpus.keys[4]}.wav"
     status, out, err = call("identify", *common, "--audio", probe, "--threshold", "-1", "--json")
     assert status == 0, err

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from speakerkd.cli.opened import open_model
 from speakerkd.cli.options import verb
+from speakerkd.errors import one_line
 from speakerkd.evaluation.settings import RuntimeSettings
 
 
@@ -54,9 +55,8 @@ def enroll(settings: EnrollOptions) -> None:
             gallery.add(settings.name, voices, [str(path) for path in settings.audios])
         if faces is not None:
             gallery.add(settings.name, faces, [str(path) for path in settings.faces], "face")
-        print(
-            f"{settings.gallery}: {settings.name}, {len(settings.audios)} voices and {len(settings.faces)} faces added"
-        )
+        counts = f"{len(settings.audios)} voices and {len(settings.faces)} faces"
+        print(f"{settings.gallery}: {one_line(settings.name)}, {counts} added")
         return
     gallery = Gallery(settings.gallery)
     if settings.listed:

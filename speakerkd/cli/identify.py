@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from speakerkd.cli.opened import open_model
 from speakerkd.cli.options import verb
+from speakerkd.errors import one_line
 from speakerkd.evaluation.settings import RuntimeSettings
 
 
@@ -59,8 +60,8 @@ def identify(settings: IdentifyOptions) -> None:
         print(json.dumps(told, indent=2, ensure_ascii=False))
         return
     for rank, person in enumerate(found, 1):
-        print(f"{rank:>3}  {person.similarity:+.4f}  {person.name}")
+        print(f"{rank:>3}  {person.similarity:+.4f}  {one_line(person.name)}")
     if cut is None:
-        print(f"nearest: {found[0].name} (give --threshold for a verdict)")
+        print(f"nearest: {one_line(found[0].name)} (give --threshold for a verdict)")
     else:
-        print(f"identified: {who or 'nobody'}, threshold {cut:g}")
+        print(f"identified: {one_line(who or 'nobody')}, threshold {cut:g}")

@@ -128,7 +128,8 @@ def open_recordings(
         return ArchivedRecordings(directory / "feats.scp", settings)
     if not (directory / "wav.scp").exists():
         fix = "make it with `speakerkd prepare` and `speakerkd fbank`"
-        raise InputError("neither feats.scp nor wav.scp", directory, fix)
+        what = "no wav.scp, whose recordings --vad hears" if vad else "neither feats.scp nor wav.scp"
+        raise InputError(what, directory, fix)
     sounds = {key: [sound] for key, sound in read_sounds(directory).items()}
     return AudioRecordings(sounds, settings, name=str(directory), truncated=truncated, vad=vad)
 
