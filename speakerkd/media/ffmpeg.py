@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.audio.plane import AudioPlane
 
 from speakerkd.media.files import CalmStream
 from speakerkd.media.library import Account, decoding_error, library_call
@@ -66,9 +67,9 @@ def ffmpeg_blocks(stream: BinaryIO, demuxer: str, account: Account) -> Iterator[
                         yield _samples(waiting, *kind[:2]), kind[2]
                     kind, waiting = found, []
                     count, width = _planes(*kind[:2])
-                # PyAV's own conversion takes four times as long; beyond eight channels it gives planes that are none
+                # PyAV's own conversion takes four times as long; its `planes` looks for a ninth beyond eight channels
                 size = frame.samples * width
-                waiting.append([memoryview(plane)[:size] for plane in frame.planes[:count]])
+                waiting.append([memoryview(AudioPlane(frame, place))[:size] for place in range(count)])
         if waiting:
             yield _samples(waiting, *kind[:2]), kind[2]
 

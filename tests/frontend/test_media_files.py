@@ -136,13 +136,14 @@ def test_an_mp3_without_a_count_of_its_frames_is_read_to_the_end(tmp_path):
 
 def test_sound_of_eight_channels_is_read(tmp_path):
     import av
+    from av.audio.plane import AudioPlane
 
     with av.open(str(tmp_path / "a.m4a"), "w", format="ipod") as container:
         track = container.add_stream("aac", rate=16000, layout="7.1")
         for start in range(0, 15 * 1024, 1024):  # PyAV's own conversion writes past eight planes as well
             frame = av.AudioFrame(format="fltp", layout="7.1", samples=1024)
-            for plane in frame.planes[:8]:
-                plane.update(tone()[start : start + 1024].tobytes())
+            for place in range(8):
+                AudioPlane(frame, place).update(tone()[start : start + 1024].tobytes())
             frame.sample_rate = 16000
             container.mux(track.encode(frame))
         container.mux(track.encode(None))
