@@ -109,7 +109,7 @@ def export_card(experiment: Path | str, to: Path | str | None = None) -> Path:
     experiment = Path(experiment)
     described = read_description(experiment)
     target = Path(to) if to is not None else experiment / "card"
-    if target.exists():
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError("there is a folder here already", target, "give another with --to, or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_dir(target) as part:

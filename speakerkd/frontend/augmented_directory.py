@@ -44,7 +44,9 @@ def augment_directory(
     if rirs is not None:
         responses(str(rirs.absolute()))
     if not (directory / "feats.json").is_file():
-        raise InputError("no features to make copies of", directory, "make them with `speakerkd fbank` first")
+        raise InputError(
+            "no features to make copies of", directory / "feats.json", "make them with `speakerkd fbank` first"
+        )
     known = read_json(directory / "feats.json", FbankSettings, "run `speakerkd fbank` again")
     require_file(directory, "utt2spk", "speakerkd prepare")
     before = read_augmentation(directory)

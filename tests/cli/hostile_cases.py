@@ -14,6 +14,7 @@ def _in(folder: str, *names: str) -> list[str]:
     return [f"{folder}/{name}" for name in names]
 
 
+REFUSED = {"import", "doctor", "compare"}  # as they are: no config, no corpus, too few people
 FOLDER = f"prepare folder out --audio-root rec --image-root pics --pattern {PATTERN} --test-list people"
 FOLDER += " --jobs 1 --max-rejected 0.5"
 CASES = [
@@ -286,5 +287,57 @@ CASES = [
         "prepare trials data/train --count all",
         ["data/train/utt2spk", "data/train/utt2session", "data/train/spk2gender"],
         ["data/train/trials_"],
+    ),
+    (
+        "report",
+        "report exp/voice exp/base --out page.html",
+        _in(
+            "exp/voice",
+            "results.json",
+            "log.jsonl",
+            "config.yaml",
+            "model.json",
+            "spaces.npz",
+            "scores/trials_original.crops.det",
+        ),
+        ["page"],
+    ),
+    (
+        "compare",
+        "compare exp/voice --baseline exp/base --replicates 100 --out differences.json",
+        _in("exp/base", "results.json", "scores/trials_original.crops.txt", "outcomes/acc_match_audio_to_face_o.npz"),
+        ["differences.json"],
+    ),
+    (
+        "augment",
+        "augment data/train --musan musan --speeds 0.9 --jobs 1 --max-rejected 0.5",
+        ["data/train/wav.scp", "data/train/feats.json", "rec/p0/s0/0.wav", "musan/music/fma/a-1.wav"],
+        ["data/train_", "data/.train_"],
+    ),
+    (
+        "match",
+        "match --audio rec/p0/s0/0.wav --faces face.png --model exp/voice",
+        ["face.png", "rec/p0/s0/0.wav", "exp/voice/model.json", "exp/face/model.safetensors"],
+        ["-"],
+    ),
+    (
+        "score-cohort",
+        "score --trials data/train/trials_original --embeddings mean.npz --protocol mean "
+        "--cohort cohort.npz --norm s-norm --out exp/s --bootstrap 0",
+        ["cohort.npz"],
+        ["exp/s"],
+    ),
+    ("import", "import wespeaker foreign.pth --to exp/foreign", ["foreign.pth"], ["exp/foreign"]),
+    (
+        "doctor",
+        "doctor --corpus voxceleb --vox1 vox1 --measure 0",
+        _in("vox1", "veri_test.txt", "vox1_meta.csv"),
+        ["-"],
+    ),
+    (
+        "export",
+        "export exp/base --card --to card",
+        _in("exp/base", "model.json", "model.safetensors", "results.json"),
+        ["card"],
     ),
 ]
