@@ -5,7 +5,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=onnx
 COPY . /src
 RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" torch==2.11.0 torchvision==0.26.0 torchaudio==2.11.0 \
-    && pip install --no-cache-dir "/src[train,$EXTRAS]" \
+    && pip install --no-cache-dir "/src[$EXTRAS]" \
     && rm -rf /src
 RUN useradd --create-home user
 USER user

