@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.answers import Candidate, Match, Verdict, name_of, ranked
 from speakerkd.errors import InputError
 from speakerkd.report.results_file import read_results_file
 
@@ -34,47 +34,11 @@ if TYPE_CHECKING:
     from speakerkd.models.face_network import FaceNetwork
     from speakerkd.models.trained_model import TrainedModel
 
+__all__ = ["Candidate", "Match", "Model", "Verdict", "embed", "load", "match", "similarity", "verify"]
+
 File: TypeAlias = str | Path
 Recording: TypeAlias = str | Path | bytes | BinaryIO | NDArray[Any] | tuple[NDArray[Any], int]
 FACES = 64  # pictures that the teacher sees at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether two recordings are of one speaker.
-
-    score: minus the mean distance of their crops, in [-2, 0], or the cosine of a model scored whole, in [-1, 1]. same:
-    None where no threshold is known. threshold: at or above it scores are of one speaker; source: where it comes from.
-    probability: of one speaker, at even odds before hearing them, where the model is calibrated; else None.
-    """
-
-    score: float
-    same: bool | None
-    threshold: float | None
-    source: str
-    probability: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An option of a match and its cosine with the probe; path: its name, place: where it stood among the options."""
-
-    path: str
-    similarity: float
-    place: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Options by falling similarity, and the name of the first of them, or None where it ties with the next."""
-
-    probe: str
-    candidates: list[Candidate]
-
-    @property
-    def chosen(self) -> str | None:
-        first, *rest = self.candidates
-        return None if rest and rest[0].similarity == first.similarity else first.path
 
 
 class Model:
@@ -141,7 +105,7 @@ class Model:
         from speakerkd.evaluation.recordings import AudioRecordings
 
         # a recording may be named twice
-        given = {f"{place} {_name(item, place)}": [_with_rate(item, rate)] for place, item in enumerate(recordings)}
+        given = {f"{place} {name_of(item, place)}": [_with_rate(item, rate)] for place, item in enumerate(recordings)}
         heard = AudioRecordings(given, fbank_settings(self.package), truncated=self.truncated, vad=self.vad)
         return embed(self.package, heard, Protocol(name=protocol))
 
@@ -363,21 +327,6 @@ class Model:
         """Which voice belongs to a face: cosines between the picture and every recording, highest first."""
         heard = _listed(audios)
         return ranked(face, self.faces([face]), heard, self.embed(heard, "mean", rate=rate))
-
-
-def ranked(probe: object, one: NDArray[Any], options: Sequence[object], many: NDArray[Any]) -> Match:
-    """Options with embeddings (N, D) by falling cosine with a probe's (1, D)."""
-    cosines = (many @ one[0]).tolist()
-    rows = [Candidate(_name(option, place), cosines[place], place) for place, option in enumerate(options)]
-    return Match(_name(probe, 0), sorted(rows, key=lambda row: -row.similarity))
-
-
-def _name(item: object, place: int) -> str:
-    """A path as it is, an open file by its name, anything else by its number."""
-    if isinstance(item, str | Path):
-        return str(item)
-    named = getattr(item, "name", None)
-    return named if isinstance(named, str) else f"number {place + 1}"
 
 
 def _are_many(given: object) -> bool:

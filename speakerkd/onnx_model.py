@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from speakerkd.api import Match, Verdict, ranked
+from speakerkd.answers import Match, Verdict, ranked
 from speakerkd.config import parse
 from speakerkd.data.sounds import Sound, read_sounds
 from speakerkd.errors import InputError

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from speakerkd.api import Model, Verdict
+from speakerkd.answers import Verdict
+from speakerkd.api import Model
 from speakerkd.demo import drawing
 from speakerkd.demo.drawing import text
 from speakerkd.demo.settings import DemoSettings
