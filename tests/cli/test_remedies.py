@@ -24,6 +24,8 @@ OTHERS = {  # of other programs, or of a table of flags that is not the command 
     "--nproc-per-node", "--no-python",  # torchrun
     "--no",  # how a flag is switched off
     "--compression-method",  # Kaldi's copy-feats
+    "--no-deps",  # pip
+    "--always", "--dirty", "--exclude",  # git describe
 }  # fmt: skip
 FILES = r"\.(json|npz|npy|scp|ark|safetensors|rejected|notes|yaml|wav|txt|pt|onnx)\b"
 GROUPS = ("data", "student", "teacher", "loss", "projection", "optim", "train")
