@@ -49,7 +49,8 @@ def structure(settings: StructureOptions) -> None:
         found[folder.resolve().name] = structure_of(load_trained_model(folder, device), seen, rows)
     similarity_matrices({name: part.similarity for name, part in found.items()}, out / "similarity.png")
     label = next(iter(found.values())).label
-    feature_maps({name: part.intermediate for name, part in found.items()}, label, out / "intermediate.png")
+    intermediate = {name: part.intermediate for name, part in found.items()}
+    feature_maps(intermediate, label, seen.classes, out / "intermediate.png")
     write_json(out / "structure.json", {name: part.figures for name, part in found.items()})
     print(as_text(layout({name: [part.figures] for name, part in found.items()}, COLUMNS, "network")))
     print(f"\nstructure: {out}")

@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -174,6 +175,7 @@ def matching_picture(groups: Groups, path: Path) -> Picture | None:
     chance: float | None = None
     keys: dict[str, str] = {}
     people: list[str] = []
+    seeds = max((len(runs) for runs in groups.values()), default=1)
     for system, runs in groups.items():
         for name, entry in runs[0].raw.match.items():
             question = question_name(name)
@@ -181,7 +183,11 @@ def matching_picture(groups: Groups, path: Path) -> Picture | None:
                 continue
             keys[name] = question
             chance = entry.chance_percent if entry.chance_percent is not None else chance
-            bars.setdefault(system, {})[question] = (entry.accuracy_percent, entry.interval_percent)
+            of_seeds = [run.raw.match[name] for run in runs if name in run.raw.match]
+            values = [one.accuracy_percent for one in of_seeds if one.accuracy_percent is not None]
+            ends = [one.interval_percent for one in of_seeds if one.interval_percent is not None]
+            interval = (fmean(low for low, _ in ends), fmean(high for _, high in ends)) if ends else None
+            bars.setdefault(system, {})[question] = (fmean(values), interval)
             if entry.people:
                 people.append(f"{entry.people} people")
     if not bars:
@@ -191,6 +197,7 @@ def matching_picture(groups: Groups, path: Path) -> Picture | None:
         f"Right answers in matching{of}: A-F voice to face, F-A face to voice; O any other people, H of the same "
         "gender; linear map: after the best linear map from training voices to their faces, which is fair to an "
         "untaught network. Lines are 95 % intervals over people; dotted: chance."
+        + (f" Dots and ends are means over up to {seeds} seeds." if seeds > 1 else "")
     )
     questions = [keys[name] for name in sorted(keys, key=question_order)]
     return matching_bars(bars, questions, chance if chance is not None else 50.0, path, caption, list(groups))
