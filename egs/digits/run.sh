@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Teaches scikit-learn's 8x8 digits by their names, in two minutes on two cores, without a download.
+# Teaches scikit-learn's 8x8 digits by their names, in a minute or two on two cores, without a download.
 #
 #   bash egs/digits/run.sh
 #
