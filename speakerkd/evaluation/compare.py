@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +24,9 @@ from numpy.typing import NDArray
 
 from speakerkd.data.trials import TrialList, read_trials
 from speakerkd.errors import InputError
+from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import BATCH, Resampler, dcf_of_rates, eer_of_rates, speakers_of_trials
-from speakerkd.evaluation.results import figures, update_results
+from speakerkd.evaluation.results import update_results
 from speakerkd.evaluation.scorefile import read_scores
 from speakerkd.work.arrays import read_npz
 from speakerkd.work.files import digest
@@ -79,19 +81,23 @@ def compare(
     all_results = [_results(folder) for folder in folders]
     differences: dict[str, Difference] = {}
     for name in _common(all_results, "scores"):
-        scored = [_scored(folder, name, results) for folder, results in zip(folders, all_results, strict=True)]
-        asked = [digest(trials.path) for trials, _ in scored]
+        read = [_scored(folder, name, results) for folder, results in zip(folders, all_results, strict=True)]
+        asked = [list_digest for list_digest, *_ in read]
+        scored = [(trials, scores) for _, trials, scores in read]
         ours, theirs = (
             [_pooled_trials([scored[n] for n in of_seed]) for of_seed in system]
             for system in _by_seed(asked, len(experiments), name, experiments[0])
         )
         left, right, people = speakers_of_trials(ours[0][0])
         rates = [Resampler(scores, trials.known_label, left, right, people) for trials, scores in ours + theirs]
-        entries = [figures(scores, trials, replicates=0) for trials, scores in ours + theirs]
-        parts: dict[str, Callable[[Resampler], Replicates]] = {"eer_percent": _eer}
-        parts |= {f"min_dcf/{prior}": _dcf(float(prior)) for prior in all_results[0]["scores"][name]["min_dcf"]}
-        for part, make in parts.items():
-            values = [_value(entry, part) for entry in entries]
+        exact = [metrics.sort_scores(scores, trials.known_label) for trials, scores in ours + theirs]
+        parts: dict[str, tuple[Callable[[metrics.SortedScores], float], Callable[[Resampler], Replicates]]] = {
+            "eer_percent": (lambda s: 100 * metrics.eer(s), _eer)
+        }
+        for prior in all_results[0]["scores"][name]["min_dcf"]:
+            parts[f"min_dcf/{prior}"] = (partial(metrics.min_dcf, prior=float(prior)), _dcf(float(prior)))
+        for part, (figure, make) in parts.items():
+            values = [figure(one) for one in exact]
             differences[f"scores/{name}/{part}"] = _difference(
                 values,
                 [make(rate) for rate in rates],
@@ -105,16 +111,16 @@ def compare(
     for name in _common(all_results, "match"):
         answered = [_read_answers(folder, name) for folder in folders]
         asked = [one.digest for one in answered]
-        right_of, wrong_of = (
+        our_answers, their_answers = (
             [_pooled_answers([answered[n] for n in of_seed]) for of_seed in system]
             for system in _by_seed(asked, len(experiments), name, experiments[0])
         )
-        answers = right_of + wrong_of
+        answers = our_answers + their_answers
         values = [100 * float(one.right.mean()) for one in answers]
         differences[f"match/{name}/accuracy_percent"] = _difference(
             values,
             [_accuracy(one) for one in answers],
-            len(right_of),
+            len(our_answers),
             len(answers[0].people),
             folds=len(set(asked)),
             sign=1,
@@ -264,21 +270,15 @@ def _common(results: Sequence[Mapping[str, Any]], section: str) -> list[str]:
     return [n for n in entries[0] if all(wanted in one.get(n, {}) and one[n][wanted] is not None for one in entries)]
 
 
-def _scored(folder: Path, name: str, results: Mapping[str, Any]) -> tuple[TrialList, NDArray[np.float64]]:
-    """The list that an experiment scored, and its scores (n,)."""
+def _scored(folder: Path, name: str, results: Mapping[str, Any]) -> tuple[str, TrialList, NDArray[np.float64]]:
+    """The digest of the list that an experiment scored, the list, and its scores (n,)."""
     listed, _, was = results["scores"][name]["made"]["list"].rpartition(" ")
     trials = read_trials(Path(listed))
     if digest(trials.path) != was:
         raise InputError("the list has changed since it was scored", trials.path, "score it again")
-    return trials, read_scores(Path(folder) / "scores" / f"{name}.txt", trials)
+    return was, trials, read_scores(Path(folder) / "scores" / f"{name}.txt", trials)
 
 
 def _read_answers(folder: Path, name: str) -> _Answers:
     stored = read_npz(Path(folder) / "outcomes" / f"{name}.npz")
     return _Answers(stored["right"], stored["identity"], stored["people"].tolist())
-
-
-def _value(entry: Mapping[str, Any], part: str) -> float:
-    """The figure at `a` or `a/b`."""
-    name, _, key = part.partition("/")
-    return entry[name][key] if key else entry[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os.path import commonprefix
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerkd.report.tables import Column
+from speakerkd.report.tables import Column, shared_prefix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +66,7 @@ def feature_maps(
 
 def _titles(names: Sequence[str]) -> list[str]:
     """Names of networks without what all begin with, broken where they are wider than their square."""
-    shared = commonprefix(list(names)).rfind("-") + 1 if len(names) > 1 else 0
+    shared = shared_prefix(names)
     return ["\n".join(wrap(name[shared:].replace("-", "- "), 40)).replace("- ", "-") for name in names]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os.path import commonprefix
 from pathlib import Path
 
 from speakerkd.report import sections, tables
@@ -85,7 +84,7 @@ def _by_genre(results: Sequence[Result]) -> list[list[str]]:
 
 def grouped(results: Sequence[Result]) -> dict[str, list[Result]]:
     """{system: its seeds}, names without what all share."""
-    shared = _shared_prefix([result.system for result in results])
+    shared = tables.shared_prefix([result.system for result in results])
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.system[shared:], []).append(result)
@@ -96,7 +95,7 @@ def result_table(results: Sequence[Result], *, with_published: bool = False) -> 
     """Cells of the table of some experiments, a row a system; the papers' rows below the systems that they have."""
     rows: dict[str, list[dict[str, float]]] = {}
     papers: dict[str, tuple[str, dict[str, float]] | None] = {}
-    shared = _shared_prefix([result.system for result in results])
+    shared = tables.shared_prefix([result.system for result in results])
     for result in results:
         short = result.system[shared:]
         if short not in papers:
@@ -134,10 +133,3 @@ def _marked(cells: list[list[str]], groups: Mapping[str, list[Result]]) -> Table
         if (word := judged.get(row[0], {}).get(keys.get(heading, ""), "")) in ("better", "worse")
     }
     return Table(cells, systems, marks, "Figures by system")
-
-
-def _shared_prefix(systems: Sequence[str]) -> int:
-    """Length of `mini-` in mini-baseline, mini-margin: what all names share, which no row needs to repeat."""
-    if len(set(systems)) < 2:
-        return 0
-    return commonprefix(list(systems)).rfind("-") + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from speakerkd.report.results import question_name
 
@@ -123,3 +124,10 @@ def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     head, *body = [["" if cell is None else cell.replace("|", "\\|") for cell in row] for row in cells]
     rule = ["---"] + ["---:"] * (len(head) - 1)
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
+
+
+def shared_prefix(systems: Sequence[str]) -> int:
+    """Length of `mini-` in mini-baseline, mini-margin: what all names share, which no row needs to repeat."""
+    if len(set(systems)) < 2:
+        return 0
+    return commonprefix(list(systems)).rfind("-") + 1
