@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from speakerkd.cli.options import verb
 from speakerkd.config import Settings
-from speakerkd.work.progress import Told, bar, is_shown
+from speakerkd.work.progress import Update, bar, is_shown
 
 
 class TrainOptions(Settings):
@@ -98,10 +98,10 @@ def _check(experiment: Any) -> None:
 class _Report:
     """Says the rows that the loop reports: a bar with the terms on a terminal, elsewhere a line each."""
 
-    def __init__(self, start: Callable[[str], Told]) -> None:
+    def __init__(self, start: Callable[[str], Update]) -> None:
         self.rows = 0
         self._start = start
-        self._told: Told | None = None
+        self._bar: Update | None = None
         self._steps = 0
 
     def row(self, row: dict[str, Any]) -> None:
@@ -114,8 +114,8 @@ class _Report:
                 f"epoch {row['epoch']:g}: " + ", ".join(f"{k} {v:.4g}" for k, v in row["evaluation"].items()),
                 flush=True,
             )
-        elif self._told is not None:
-            self._told(row["step"], self._steps, _terms(row))
+        elif self._bar is not None:
+            self._bar(row["step"], self._steps, _terms(row))
         else:
             print(f"step {row['step']}/{self._steps} epoch {row['epoch']:.2f} {_terms(row)}", flush=True)
 
@@ -133,8 +133,8 @@ class _Report:
         ]
         print(", ".join(notes), flush=True)
         if is_shown():
-            self._told = self._start("")
-            self._told(row["step"], self._steps)
+            self._bar = self._start("")
+            self._bar(row["step"], self._steps)
 
 
 def _terms(row: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from speakerkd.frontend.truncation import Truncated
 from speakerkd.work import shards
 from speakerkd.work.files import naming
 from speakerkd.work.lock import locked
-from speakerkd.work.made import Stamp, state
+from speakerkd.work.origin import Stamp, state
 from speakerkd.work.rejected import Rejected
 
 CHUNK = 200  # recordings that a process takes at a time

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from speakerkd.data.bands import SUFFIXES
-from speakerkd.data.made_sensor import Made
+from speakerkd.data.derived_sensor import Derived
 from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
 from speakerkd.media.folders import Walk, need_folder, stem, walk_unused
@@ -61,7 +61,7 @@ class ImageCorpus:
     folders: list[str] = field(default_factory=list)
     sensors: list[str] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
-    second: Made | None = None
+    second: Derived | None = None
 
     @property
     def paired(self) -> bool:

@@ -15,15 +15,15 @@ import numpy as np
 
 from speakerkd.corpora.image_corpus import ImageCorpus, Measured, Split
 from speakerkd.data.bands import channels_size, fitted, read_channels
+from speakerkd.data.derived_sensor import edges
 from speakerkd.data.images import PAIRED, Moments
-from speakerkd.data.made_sensor import edges
 from speakerkd.data.raster import read_measured
 from speakerkd.errors import InputError
 from speakerkd.work import shards
 from speakerkd.work.arrays import RowWriter, whole_array
 from speakerkd.work.files import naming, whole_dir, write_json
 from speakerkd.work.lock import locked
-from speakerkd.work.made import Stamp, state
+from speakerkd.work.origin import Stamp, state
 from speakerkd.work.rejected import Rejected
 
 LARGEST = 256  # pixels a side where pictures differ in size and none was asked for: enough for crops of 224

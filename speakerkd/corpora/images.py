@@ -21,7 +21,7 @@ from speakerkd.corpora.image_corpus import (
 from speakerkd.corpora.image_pairs import find_pairs
 from speakerkd.corpora.image_splits import divide
 from speakerkd.corpora.sensor_sets import SETS
-from speakerkd.data.made_sensor import Made
+from speakerkd.data.derived_sensor import Derived
 from speakerkd.errors import InputError
 from speakerkd.work.records import read_text
 
@@ -49,7 +49,7 @@ def find_corpus(
     sensors: Sequence[str] = (),
     shares: Sequence[float] = (),
     absent: Literal["refuse", "redraw"] = "refuse",
-    second: Made | None = None,
+    second: Derived | None = None,
 ) -> ImageCorpus:
     """List the pictures of a corpus without decoding them.
 

@@ -26,8 +26,8 @@ from speakerkd.work.arrays import Dims, read_array
 from speakerkd.work.records import read_json, read_text
 
 MOST_LIST = 4 << 30  # bytes of a list of pictures
-MADE_BY = "make it with `speakerkd prepare images DIR --root SOURCE`"
-PAIRS_MADE_BY = "make it with `speakerkd prepare images DIR --root STUDENT --teacher-root TEACHER`"
+MAKE = "make it with `speakerkd prepare images DIR --root SOURCE`"
+MAKE_PAIRS = "make it with `speakerkd prepare images DIR --root STUDENT --teacher-root TEACHER`"
 PAIRED = "paired"
 Sensor = Literal["first", "second", "both"]
 
@@ -77,10 +77,10 @@ def read_classes(directory: Path | str) -> list[str]:
     """The class names of an image directory, in the order of the labels."""
     path = Path(directory) / "classes.txt"
     if not path.is_file():
-        raise InputError("no class names", path, MADE_BY)
+        raise InputError("no class names", path, MAKE)
     names = [line.strip() for line in read_text(path, "save it as text, one class a line").splitlines() if line.strip()]
     if not names:
-        raise InputError("no class names in it", path, MADE_BY)
+        raise InputError("no class names in it", path, MAKE)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"class '{repeated[0]}' stands there twice", path, "give each class its own name")
@@ -114,11 +114,9 @@ def read_images(directory: Path | str, split: str = "train") -> ImageSet:
     )
     counts = {len(labels), len(keys), len(pixels if pixels is not None else files), about.splits[split]}
     if len(counts) > 1 or (pixels is not None and pixels.shape[1:] != (height, width, len(about.mean))):
-        raise InputError(
-            "pictures, labels and keys do not belong together", folder, "remove the directory and " + MADE_BY
-        )
+        raise InputError("pictures, labels and keys do not belong together", folder, "remove the directory and " + MAKE)
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
-        raise InputError(f"labels reach {labels.max()} for {len(classes)} classes", directory / "classes.txt", MADE_BY)
+        raise InputError(f"labels reach {labels.max()} for {len(classes)} classes", directory / "classes.txt", MAKE)
     return ImageSet(classes, labels, keys, (height, width), np.array(about.mean), np.array(about.std), pixels, files)
 
 
@@ -129,12 +127,10 @@ def read_pair(directory: Path | str, split: str = "train") -> tuple[ImageSet, Im
     """
     directory = Path(directory)
     if not has_pairs(directory):
-        raise InputError("an image directory of one sensor", directory, PAIRS_MADE_BY)
+        raise InputError("an image directory of one sensor", directory, MAKE_PAIRS)
     first, second = read_images(directory, split), read_images(directory / PAIRED, split)
     if first.keys != second.keys or first.classes != second.classes or (first.labels != second.labels).any():
-        raise InputError(
-            "the two sensors' pictures do not belong together", directory, "remove it and " + PAIRS_MADE_BY
-        )
+        raise InputError("the two sensors' pictures do not belong together", directory, "remove it and " + MAKE_PAIRS)
     return first, second
 
 
@@ -208,14 +204,14 @@ class About(BaseModel):
 def _about(directory: Path) -> About:
     path = directory / "images.json"
     if not path.is_file():
-        raise InputError("not an image directory", directory, MADE_BY)
-    return read_json(path, About, "remove the directory and " + MADE_BY)
+        raise InputError("not an image directory", directory, MAKE)
+    return read_json(path, About, "remove the directory and " + MAKE)
 
 
 def _array(path: Path, kinds: str, dims: Dims, memory_map: bool = False) -> np.ndarray:
-    return read_array(path, "remove the directory and " + MADE_BY, kinds, dims, memory_map=memory_map)
+    return read_array(path, "remove the directory and " + MAKE, kinds, dims, memory_map=memory_map)
 
 
 def _lines(path: Path) -> list[str]:
-    text = read_text(path, "remove the directory and " + MADE_BY, MOST_LIST)
+    text = read_text(path, "remove the directory and " + MAKE, MOST_LIST)
     return text.split("\n")[:-1]  # splitlines would also break at characters that names may hold

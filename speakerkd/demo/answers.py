@@ -19,13 +19,13 @@ from speakerkd.errors import InputError
 from speakerkd.evaluation.model import fbank_settings
 
 
-def _told(answer: Callable[..., str]) -> Callable[..., str]:
+def _error_as_answer(answer: Callable[..., str]) -> Callable[..., str]:
     """A fault in an upload becomes its message on the page."""
 
     @functools.wraps(answer)
-    def asked(*given: Any) -> str:
+    def asked(*inputs: Any) -> str:
         try:
-            return answer(*given)
+            return answer(*inputs)
         except InputError as error:
             what = f"{error.where}: {error.what}" if error.where else error.what
             return drawing.fault(what, error.fix)
@@ -50,13 +50,13 @@ class Answers:
             return str(error)
         return ""
 
-    @_told
+    @_error_as_answer
     def verify(self, first: str | None, second: str | None) -> str:
         """Whether two recordings are of one speaker."""
-        given = [path for path in (first, second) if path]
-        if len(given) < 2:
+        paths = [path for path in (first, second) if path]
+        if len(paths) < 2:
             raise InputError("a recording is missing", "", "record or choose both of them")
-        heard = [hear(path, self.rate, self.settings) for path in given]
+        heard = [hear(path, self.rate, self.settings) for path in paths]
         pair = [(one.samples, one.rate) for one in heard]
         verdict = self.model.verify(pair[0], pair[1], self.settings.threshold)
         waves = "".join(f"<td>{drawing.waveform(one)}</td>" for one in heard)
@@ -92,7 +92,7 @@ class Answers:
         )
         return f'<p class="note">{text(score)} {text(cut)} {text(odds)}</p>'
 
-    @_told
+    @_error_as_answer
     def faces_of_voice(self, audio: str | None, pictures: Sequence[str] | None) -> str:
         """Which of several faces belongs to a voice."""
         if not audio or not pictures:
@@ -102,11 +102,11 @@ class Answers:
         seen = [see(path, self.settings) for path in pictures]
         voice = self.model.embed([(heard.samples, heard.rate)], "mean")[0]
         faces = self.model.aligned_faces(np.stack([one.face.crop for one in seen]))
-        shown = [drawing.face_found(one) for one in seen]
+        shown = [drawing.detected_face(one) for one in seen]
         table = _ranking((faces @ voice).tolist(), [one.name for one in seen], shown)
         return f'<div class="skd">{table[0]}{drawing.waveform(heard)}{table[1]}{MATCHING}</div>'
 
-    @_told
+    @_error_as_answer
     def voices_of_face(self, picture: str | None, audios: Sequence[str] | None) -> str:
         """Which of several voices belongs to a face."""
         if not picture or not audios:
@@ -118,7 +118,7 @@ class Answers:
         face = self.model.aligned_faces(seen.face.crop[None])[0]
         shown = [drawing.waveform(one) for one in heard]
         table = _ranking((voices @ face).tolist(), [one.name for one in heard], shown)
-        return f'<div class="skd">{table[0]}{drawing.face_found(seen)}{table[1]}{MATCHING}</div>'
+        return f'<div class="skd">{table[0]}{drawing.detected_face(seen)}{table[1]}{MATCHING}</div>'
 
     def _few(self, paths: Sequence[str], what: str) -> None:
         if len(paths) > self.settings.files:
@@ -142,14 +142,14 @@ def _verdict(verdict: Verdict) -> str:
 
 def _ranking(cosines: list[float], names: list[str], shown: list[str]) -> tuple[str, str]:
     """A headline, and the options by falling cosine."""
-    order = sorted(range(len(names)), key=lambda place: -cosines[place])
+    order = sorted(range(len(names)), key=lambda row: -cosines[row])
     tie = len(order) > 1 and cosines[order[0]] == cosines[order[1]]
     lead = "" if len(order) < 2 else f", {cosines[order[0]] - cosines[order[1]]:.3f} before the next"
     head = "Undecided: the first two are equal" if tie else f"Nearest: {text(names[order[0]])}{lead}"
     rows = "".join(
-        f'<tr class="{"first" if rank == 1 else ""}"><td>{rank}</td><td>{shown[place]}</td>'
-        f'<td><div class="cosine">{cosines[place]:+.3f}{drawing.bar(cosines[place])}</div></td></tr>'
-        for rank, place in enumerate(order, 1)
+        f'<tr class="{"first" if rank == 1 else ""}"><td>{rank}</td><td>{shown[row]}</td>'
+        f'<td><div class="cosine">{cosines[row]:+.3f}{drawing.bar(cosines[row])}</div></td></tr>'
+        for rank, row in enumerate(order, 1)
     )
     table = f"<table><tr><th>rank</th><th>option</th><th>cosine</th></tr>{rows}</table>"
     return f'<div class="verdict name">{head}</div>', table

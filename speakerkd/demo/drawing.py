@@ -60,8 +60,8 @@ def waveform(heard: Heard) -> str:
     low = np.array([part.min() for part in parts])
     loudest = max(float(np.abs(heard.samples).max()), 1e-9)
     bars = "".join(
-        f"M{place} {30 - 28 * top / loudest:.1f}V{31 - 28 * bottom / loudest:.1f}"
-        for place, (top, bottom) in enumerate(zip(high.tolist(), low.tolist(), strict=True))
+        f"M{column} {30 - 28 * top / loudest:.1f}V{31 - 28 * bottom / loudest:.1f}"
+        for column, (top, bottom) in enumerate(zip(high.tolist(), low.tolist(), strict=True))
     )
     return (
         f'<figure><svg viewBox="0 0 {BINS} 60" width="{2 * BINS}" height="60" preserveAspectRatio="none" role="img" '
@@ -70,7 +70,7 @@ def waveform(heard: Heard) -> str:
     )
 
 
-def face_found(seen: Seen) -> str:
+def detected_face(seen: Seen) -> str:
     """The picture with a frame around the face that counts (solid) and around the others (dashed), and that face."""
     height, width = seen.picture.shape[:2]
     factor = min(1.0, SHOWN / max(height, width))
@@ -108,7 +108,7 @@ def _jpeg(picture: NDArray[np.uint8], size: tuple[int, int]) -> str:
 
 def scale(score: float, threshold: float | None, low: float, high: float) -> str:
     """A score on its scale from `low` to `high`, and where the threshold lies, if one is known."""
-    place = 20 + 440 * float(np.clip((score - low) / (high - low), 0, 1))
+    x = 20 + 440 * float(np.clip((score - low) / (high - low), 0, 1))
     ground = f'<rect x="20" y="34" width="440" height="10" rx="5" fill="{PLAIN}" opacity=".25"/>'
     mark = ""
     if threshold is not None:
@@ -124,17 +124,17 @@ def scale(score: float, threshold: float | None, low: float, high: float) -> str
         )
     return (
         f'<svg viewBox="0 0 480 72" width="480" height="72" role="img" aria-label="score {score:.3f}">{ground}{mark}'
-        f'<path d="M{place:.1f} 33l-7 -11h14z" fill="currentColor"/>'
-        f'<text x="{_within(place):.1f}" y="16" font-size="16" font-weight="650" text-anchor="middle" '
+        f'<path d="M{x:.1f} 33l-7 -11h14z" fill="currentColor"/>'
+        f'<text x="{_within(x):.1f}" y="16" font-size="16" font-weight="650" text-anchor="middle" '
         f'fill="currentColor">score {score:.3f}</text>'
         f'<text x="20" y="66" font-size="14" fill="currentColor">{low:g}</text>'
         f'<text x="460" y="66" font-size="14" text-anchor="end" fill="currentColor">{high:g}</text></svg>'
     )
 
 
-def _within(place: float) -> float:
+def _within(x: float) -> float:
     """Where a label's middle may stand so that all of it is seen."""
-    return min(max(place, 60), 420)
+    return min(max(x, 60), 420)
 
 
 def bar(similarity: float) -> str:

@@ -117,8 +117,8 @@ def _quiet_gradio(folder: Path) -> None:
 @contextlib.contextmanager
 def _uploads() -> Iterator[Path]:
     """A folder of this process alone, in memory where that can be had, gone at the end."""
-    place = MEMORY if sys.platform == "linux" and os.access(MEMORY, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="speakerkd-demo-", dir=place))
+    parent = MEMORY if sys.platform == "linux" and os.access(MEMORY, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="speakerkd-demo-", dir=parent))
     try:
         yield folder
     finally:

@@ -56,8 +56,8 @@ def hear(path: str, rate: int, bounds: DemoSettings) -> Heard:
     upload = _taken(path, bounds)
     with open_media(upload, "recording") as file:  # a small file may hold hours: counted before it is kept
         seconds = 0.0
-        for block, given in Decoding(file):
-            seconds += len(block) / given
+        for block, own_rate in Decoding(file):
+            seconds += len(block) / own_rate
             if seconds > bounds.seconds:
                 what = f"longer than {bounds.seconds:g} s"
                 raise InputError(what, upload.name, "give a shorter recording, or start the page with --seconds")

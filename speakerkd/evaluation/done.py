@@ -12,7 +12,7 @@ from speakerkd.errors import InputError
 from speakerkd.evaluation.recordings import audio_under
 from speakerkd.evaluation.settings import ScoreSettings
 from speakerkd.report.results_file import read_results_file
-from speakerkd.work.made import origin, origin_digest, signature
+from speakerkd.work.origin import origin, origin_digest, signature
 
 MODEL = ("model.json", "model.safetensors")
 TABLES = (

@@ -14,7 +14,7 @@ from speakerkd.evaluation.protocol import Protocol
 from speakerkd.evaluation.recordings import open_recordings
 from speakerkd.evaluation.settings import ProtocolName
 from speakerkd.frontend.truncation import Truncated
-from speakerkd.work.made import Stamp
+from speakerkd.work.origin import Stamp
 from speakerkd.work.rejected import Rejected
 
 FORMATS = (".npz", ".ark", ".scp")

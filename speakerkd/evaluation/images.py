@@ -22,7 +22,7 @@ from speakerkd.frontend.images import ImageViewSettings, network_input
 from speakerkd.models.image import ImageSettings
 from speakerkd.models.trained_model import TrainedModel, load_trained_model
 from speakerkd.teachers.text_table import TextTable, near, read_text_table
-from speakerkd.work.made import origin_digest
+from speakerkd.work.origin import origin_digest
 
 BLOCK = 256  # pictures a batch
 

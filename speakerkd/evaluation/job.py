@@ -26,7 +26,7 @@ from speakerkd.evaluation.settings import ScoreSettings, check
 from speakerkd.evaluation.sources import Change, FileSource, ModelSource, Progress, Tables
 from speakerkd.version import __version__
 from speakerkd.work.files import digest, whole_file
-from speakerkd.work.made import identity
+from speakerkd.work.origin import identity
 
 
 @dataclass(frozen=True, slots=True)

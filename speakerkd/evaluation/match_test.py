@@ -18,7 +18,7 @@ from speakerkd.evaluation.match_directory import match_directory
 from speakerkd.evaluation.model import find_model, load_speaker_model
 from speakerkd.evaluation.results import update_results
 from speakerkd.models.trained_model import face_taught, read_description
-from speakerkd.work.made import origin_digest
+from speakerkd.work.origin import origin_digest
 
 SPACES, OUTCOMES = "spaces.npz", "outcomes"  # for the report and `compare`
 

@@ -22,7 +22,7 @@ from speakerkd.models.trained_model import WEIGHTS, is_speech_model
 from speakerkd.teachers.embed import archive_name
 from speakerkd.teachers.ssl import RATE, SslTeacher, is_ssl_folder
 from speakerkd.work.files import digest, write_json
-from speakerkd.work.made import Stamp, signature, summary
+from speakerkd.work.origin import Stamp, signature, summary
 from speakerkd.work.records import read_json
 from speakerkd.work.rejected import Rejected
 

@@ -12,7 +12,7 @@ from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
 from speakerkd.media.packed import read_placed
 from speakerkd.work.arrays import read_array, whole_array
-from speakerkd.work.made import Stamp
+from speakerkd.work.origin import Stamp
 
 SIDE = 112
 REMAKE = "run `speakerkd faces` again"

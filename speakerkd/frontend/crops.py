@@ -23,7 +23,7 @@ from speakerkd.work import shards
 from speakerkd.work.files import remove_parts, whole_file
 from speakerkd.work.ledger import Ledger, write_batch
 from speakerkd.work.lock import working_in
-from speakerkd.work.made import Stamp, signature, summary
+from speakerkd.work.origin import Stamp, signature, summary
 from speakerkd.work.rejected import Rejected
 
 BATCH = 32  # sessions

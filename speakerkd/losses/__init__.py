@@ -39,8 +39,8 @@ def build_loss(settings: Mapping[str, Any] | LossSettings, dim: int, classes: in
 
     It has `forward(embedding (B, D), label (B,)) -> (terms, logits or None)`, `.classifier` and `.start_step(epoch)`.
     """
-    chosen = parse_loss(settings)
-    return LOSSES[chosen.name](chosen, dim, classes)
+    loss = parse_loss(settings)
+    return LOSSES[loss.name](loss, dim, classes)
 
 
 __all__ = ["LOSSES", "LossSettings", "TaskLoss", "build_loss", "parse_loss"]

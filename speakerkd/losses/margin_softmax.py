@@ -54,8 +54,8 @@ class CosineClassifier(nn.Linear):
         nn.init.xavier_normal_(self.weight)
 
     def cosines(self, x: Tensor) -> Tensor:
-        found = F.linear(unit(x), unit(self.weight))
-        return found if self.sub_centres == 1 else found.unflatten(1, (-1, self.sub_centres)).amax(2)
+        scores = F.linear(unit(x), unit(self.weight))
+        return scores if self.sub_centres == 1 else scores.unflatten(1, (-1, self.sub_centres)).amax(2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.scale * self.cosines(x)
@@ -120,9 +120,9 @@ class AamPrototypical(MarginSoftmax):
         self.prototypical = Prototypical(PrototypicalSettings(utterances=settings.utterances), dim, classes)
 
     def terms(self, embedding: Tensor, label: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
-        found, logits = super().terms(embedding, label)
+        margin, logits = super().terms(embedding, label)
         beside, _ = self.prototypical.terms(embedding, label)
         return {
-            "aam": found[self.settings.name],
+            "aam": margin[self.settings.name],
             "prototypical": self.settings.prototypical_weight * beside["prototypical"],
         }, logits

@@ -83,9 +83,9 @@ class SoftmaxPrototypical(Prototypical):
         self.classifier = nn.Linear(dim, classes, bias=settings.bias)
 
     def terms(self, embedding: Tensor, label: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
-        found, _ = super().terms(embedding, label)
+        pairs, _ = super().terms(embedding, label)
         logits = self.classifier(embedding)
         return {
             "softmax": self.settings.softmax_weight * F.cross_entropy(logits, label),
-            "prototypical": self.settings.prototypical_weight * found["prototypical"],
+            "prototypical": self.settings.prototypical_weight * pairs["prototypical"],
         }, logits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from speakerkd.media.files import MediaFile, Window
 from speakerkd.media.formats import frame_length, frame_seconds, tag_length
@@ -15,6 +15,8 @@ from speakerkd.media.formats import frame_length, frame_seconds, tag_length
 UNKNOWN = (range(0, 1), range(0x7FFFF000, 0x7FFFF001), range(0x7FFFFF00, 0x80000001), range(0xFFFFFF00, 1 << 32))
 BLOCK = 1 << 22  # bytes searched at once
 LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of a page of Ogg
+
+Order = Literal["big", "little"]
 
 
 def parts(file: MediaFile) -> list[tuple[int, int]]:
@@ -88,38 +90,38 @@ def repaired(file: MediaFile) -> BinaryIO:
     return io.BufferedReader(Window(file.stream, 0, file.size, sizes))
 
 
-def _chunks(file: MediaFile, place: int, wide: int, order: str) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: MediaFile, offset: int, wide: int, order: Order) -> Iterator[tuple[bytes, int, int]]:
     """(name, where its content begins, its length) of the chunks of a RIFF, IFF or CAF file from a place on."""
-    while place + 4 + wide <= file.size:
-        head = file.head[place : place + 4 + wide]
+    while offset + 4 + wide <= file.size:
+        head = file.head[offset : offset + 4 + wide]
         if len(head) < 4 + wide:
-            file.stream.seek(place)
+            file.stream.seek(offset)
             head = file.stream.read(4 + wide)
         if len(head) < 4 + wide:
             return
-        length = int.from_bytes(head[4:], order, signed=wide == 8)  # type: ignore[arg-type]
-        place += 4 + wide
-        yield head[:4], place, length
+        length = int.from_bytes(head[4:], order, signed=wide == 8)
+        offset += 4 + wide
+        yield head[:4], offset, length
         if length < 0:
             return
-        place += length + (length % 2 if wide == 4 else 0)
+        offset += length + (length % 2 if wide == 4 else 0)
 
 
 def _wav_span(file: MediaFile, begin: int = 0) -> tuple[int, int | None] | None:
-    order = "big" if file.head[:4] in (b"RIFX", b"FFIR") else "little"
+    order: Order = "big" if file.head[:4] in (b"RIFX", b"FFIR") else "little"
     wide = None
-    for name, place, length in _chunks(file, begin + 12, 4, order):
+    for name, offset, length in _chunks(file, begin + 12, 4, order):
         if name == b"ds64":  # RF64, EBU Tech 3306: the sizes that do not fit into four bytes
-            file.stream.seek(place + 8)
+            file.stream.seek(offset + 8)
             wide = int.from_bytes(file.stream.read(8), "little")
         elif name == b"data":
             if wide is not None and length == 0xFFFFFFFF:
-                return place, wide
-            there = file.size - place
+                return offset, wide
+            there = file.size - offset
             unknown = any(length in sizes for sizes in UNKNOWN) and (there < length or length == 0)
-            if length == 0 and (there == 0 or _whole_chunks(file, place)):
+            if length == 0 and (there == 0 or _whole_chunks(file, offset)):
                 unknown = False
-            return place, None if unknown else length
+            return offset, None if unknown else length
     return None
 
 
@@ -129,19 +131,19 @@ def _wav_starts(file: MediaFile) -> Iterator[int]:
     while span is not None and span[1] is not None:
         behind = span[0] + span[1] + span[1] % 2
         span = None
-        for name, place, _ in _chunks(file, behind, 4, "little"):
+        for name, offset, _ in _chunks(file, behind, 4, "little"):
             if name in (b"RIFF", b"RIFX", b"RF64"):
-                file.stream.seek(place)
+                file.stream.seek(offset)
                 if file.stream.read(4) == b"WAVE":
-                    yield place - 8
-                    span = _wav_span(file, place - 8)
+                    yield offset - 8
+                    span = _wav_span(file, offset - 8)
                 break
 
 
-def _whole_chunks(file: MediaFile, place: int) -> bool:
+def _whole_chunks(file: MediaFile, begin: int) -> bool:
     """Whether what follows is a row of chunks that ends with the file: then a length of 0 is meant."""
-    end = place
-    for name, start, length in _chunks(file, place, 4, "little"):
+    end = begin
+    for name, start, length in _chunks(file, begin, 4, "little"):
         if not (name.isascii() and name.strip().isalnum()):
             return False
         end = start + length + length % 2
@@ -149,36 +151,36 @@ def _whole_chunks(file: MediaFile, place: int) -> bool:
 
 
 def _aiff_span(file: MediaFile) -> tuple[int, int | None] | None:
-    for name, place, length in _chunks(file, 12, 4, "big"):
+    for name, offset, length in _chunks(file, 12, 4, "big"):
         if name == b"SSND":
-            return place + 8, None if any(length in sizes for sizes in UNKNOWN) else length - 8
+            return offset + 8, None if any(length in sizes for sizes in UNKNOWN) else length - 8
     return None
 
 
 def _au_span(file: MediaFile) -> tuple[int, int | None] | None:
-    order = "big" if file.head[:4] == b".snd" else "little"
-    start, length = (int.from_bytes(file.head[at : at + 4], order) for at in (4, 8))  # type: ignore[arg-type]
+    order: Order = "big" if file.head[:4] == b".snd" else "little"
+    start, length = (int.from_bytes(file.head[at : at + 4], order) for at in (4, 8))
     return start, None if any(length in sizes for sizes in UNKNOWN) else length
 
 
 def _w64_span(file: MediaFile) -> tuple[int, int | None] | None:
-    place = 40  # after riff, its size, and wave; each chunk's size counts its head of 24 bytes and is rounded up to 8
-    while place + 24 <= file.size:
-        file.stream.seek(place)
+    offset = 40  # after riff, its size, and wave; each chunk's size counts its head of 24 bytes and is rounded up to 8
+    while offset + 24 <= file.size:
+        file.stream.seek(offset)
         head = file.stream.read(24)
         length = int.from_bytes(head[16:24], "little")
         if head[:4] == b"data":
-            return place + 24, length - 24 if 24 <= length < 1 << 62 else None
+            return offset + 24, length - 24 if 24 <= length < 1 << 62 else None
         if length < 24:
             return None
-        place += -(-length // 8) * 8
+        offset += -(-length // 8) * 8
     return None
 
 
 def _caf_span(file: MediaFile) -> tuple[int, int | None] | None:
-    for name, place, length in _chunks(file, 8, 8, "big"):
+    for name, offset, length in _chunks(file, 8, 8, "big"):
         if name == b"data":
-            return place + 4, length - 4 if length >= 4 else None
+            return offset + 4, length - 4 if length >= 4 else None
     return None
 
 
@@ -198,19 +200,19 @@ def _boxes(file: MediaFile) -> Iterator[tuple[bytes, int, int]]:
 
     ISO/IEC 14496-12, 4.2. Bytes that are no box end the row.
     """
-    place = 0
-    while place + 8 <= file.size:
-        file.stream.seek(place)
+    offset = 0
+    while offset + 8 <= file.size:
+        file.stream.seek(offset)
         head = file.stream.read(16)
         length = int.from_bytes(head[:4])
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:])
         if length == 0:
-            length = file.size - place  # to the end of the file
+            length = file.size - offset  # to the end of the file
         if length < 8 or not head[4:8].isascii():
             return
-        yield head[4:8], place, place + length
-        place += length
+        yield head[4:8], offset, offset + length
+        offset += length
 
 
 def _mp4_end(file: MediaFile) -> int:
@@ -239,12 +241,12 @@ def _matroska_end(file: MediaFile) -> int:
         return (0 if value == (1 << 7 * length) - 1 else value), length
 
     size, width = number(4)
-    place = 4 + width + size
-    file.stream.seek(place)
+    offset = 4 + width + size
+    file.stream.seek(offset)
     if file.stream.read(4) != b"\x18\x53\x80\x67":
         return 0
-    size, width = number(place + 4)
-    return place + 4 + width + size if size else 0
+    size, width = number(offset + 4)
+    return offset + 4 + width + size if size else 0
 
 
 def _riff_end(file: MediaFile) -> int:
@@ -254,18 +256,18 @@ def _riff_end(file: MediaFile) -> int:
 
 def _ogg_links(file: MediaFile) -> Iterator[int]:
     """Where a chained Ogg begins anew: a first page of a stream behind pages that are none (RFC 3533, 4)."""
-    place, body = 0, False
-    while place + 27 <= file.size:
-        file.stream.seek(place)
+    offset, body = 0, False
+    while offset + 27 <= file.size:
+        file.stream.seek(offset)
         head = file.stream.read(27 + 255)
         if head[:4] != b"OggS":
-            place = _next(file, place + 1, b"OggS")
+            offset = _next(file, offset + 1, b"OggS")
             continue
         first = bool(head[5] & 2)
         if first and body:
-            yield place
+            yield offset
         body = not first
-        place += 27 + head[26] + sum(head[27 : 27 + head[26]])
+        offset += 27 + head[26] + sum(head[27 : 27 + head[26]])
 
 
 def _last_page_end(file: MediaFile) -> int:
@@ -279,35 +281,35 @@ def _last_page_end(file: MediaFile) -> int:
 
 
 def _flac_starts(file: MediaFile) -> Iterator[int]:
-    place = 0
-    while (place := _next(file, place + 4, b'fLaC\0\0\0"')) < file.size:
-        yield place
+    offset = 0
+    while (offset := _next(file, offset + 4, b'fLaC\0\0\0"')) < file.size:
+        yield offset
 
 
 def _mp3_starts(file: MediaFile) -> Iterator[int]:
     """Where another mp3, with its own tag, was joined to the first."""
-    place = tag_length(file.head)
-    while (place := _next(file, place + 10, b"ID3")) < file.size:
-        file.stream.seek(place)
+    offset = tag_length(file.head)
+    while (offset := _next(file, offset + 10, b"ID3")) < file.size:
+        file.stream.seek(offset)
         if not (length := tag_length(file.stream.read(10))):
             continue
-        file.stream.seek(place + length)
+        file.stream.seek(offset + length)
         if frame_length(file.stream.read(4)):
-            yield place
-            place += length
+            yield offset
+            offset += length
 
 
-def _next(file: MediaFile, place: int, pattern: bytes) -> int:
+def _next(file: MediaFile, offset: int, pattern: bytes) -> int:
     """Where a pattern occurs next, from a place on; the file's size where it does not."""
-    while place < file.size:
-        file.stream.seek(place)
-        block = file.stream.read(min(BLOCK, file.size - place))
-        found = block.find(pattern)
-        if found >= 0:
-            return place + found
+    while offset < file.size:
+        file.stream.seek(offset)
+        block = file.stream.read(min(BLOCK, file.size - offset))
+        at = block.find(pattern)
+        if at >= 0:
+            return offset + at
         if len(block) < len(pattern):
             break
-        place += len(block) - len(pattern) + 1
+        offset += len(block) - len(pattern) + 1
     return file.size
 
 

@@ -61,15 +61,15 @@ def ffmpeg_blocks(stream: BinaryIO, demuxer: str, account: Account) -> Iterator[
                 account.fail(decoding_error(error), float((packet.duration or 0) * (packet.time_base or 0)))
                 continue
             for frame in frames:
-                found = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
-                if found != kind or len(waiting) == FRAMES:
+                current = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
+                if current != kind or len(waiting) == FRAMES:
                     if waiting:
                         yield _samples(waiting, *kind[:2]), kind[2]
-                    kind, waiting = found, []
+                    kind, waiting = current, []
                     count, width = _planes(*kind[:2])
                 # PyAV's own conversion takes four times as long; its `planes` looks for a ninth beyond eight channels
                 size = frame.samples * width
-                waiting.append([memoryview(AudioPlane(frame, place))[:size] for place in range(count)])
+                waiting.append([memoryview(AudioPlane(frame, plane))[:size] for plane in range(count)])
         if waiting:
             yield _samples(waiting, *kind[:2]), kind[2]
 

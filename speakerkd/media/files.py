@@ -56,7 +56,7 @@ class Window(io.RawIOBase):
 
     def __init__(self, stream: BinaryIO, start: int, stop: int, patches: dict[int, bytes] | None = None) -> None:
         self._stream, self._start, self._length, self._patches = stream, start, stop - start, patches or {}
-        self._place = 0
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -65,24 +65,24 @@ class Window(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = max(0, offset + (0, self._place, self._length)[whence])
-        return self._place
+        self._position = max(0, offset + (0, self._position, self._length)[whence])
+        return self._position
 
     def read(self, size: int = -1) -> bytes:
-        left = max(0, self._length - self._place)
-        self._stream.seek(self._start + self._place)
+        left = max(0, self._length - self._position)
+        self._stream.seek(self._start + self._position)
         data = bytearray(self._stream.read(left if size is None or size < 0 else min(size, left)))
-        for place, value in self._patches.items():
-            at = place - self._place
+        for offset, value in self._patches.items():
+            at = offset - self._position
             if -len(value) < at < len(data):
                 data[max(at, 0) : at + len(value)] = value[max(-at, 0) :][: len(data) - max(at, 0)]
-        self._place += len(data)
+        self._position += len(data)
         return bytes(data)
 
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+    def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

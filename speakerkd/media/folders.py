@@ -164,10 +164,10 @@ def subfolders(root: Path | str) -> list[Path]:
     """The folders right below a folder, by name, but for leftovers and links to what the folder holds anyway."""
     walk = Walk(root)
     try:
-        found = sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not is_leftover(entry.name))
+        paths = sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not is_leftover(entry.name))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", root, "check the folder and its rights") from error
-    return [path for path in found if not (path.is_symlink() and walk._counted(os.path.realpath(path)))]
+    return [path for path in paths if not (path.is_symlink() and walk._counted(os.path.realpath(path)))]
 
 
 def stem(path: str) -> str:

@@ -135,7 +135,7 @@ def tag_length(head: bytes) -> int:
     """Bytes of an ID3v2 tag, which taggers put before an mp3, aac or flac; 0 where there is none."""
     if head[:3] != b"ID3" or len(head) < 10 or head[3] == 255 or any(value > 127 for value in head[6:10]):
         return 0
-    return 10 + sum(value << 7 * (3 - place) for place, value in enumerate(head[6:10])) + 10 * (head[5] >> 4 & 1)
+    return 10 + sum(value << 7 * (3 - digit) for digit, value in enumerate(head[6:10])) + 10 * (head[5] >> 4 & 1)
 
 
 def endings(*kinds: str) -> frozenset[str]:

@@ -14,8 +14,8 @@ def orientation(exif: object, xmp: object = b"") -> int:
     value = _from_exif(exif) if isinstance(exif, bytes | bytearray) else 0
     if not value:
         packet = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else xmp
-        found = TEXT.search(packet) if isinstance(packet, bytes | bytearray) else None
-        value = int(found[1]) if found else 0
+        entry = TEXT.search(packet) if isinstance(packet, bytes | bytearray) else None
+        value = int(entry[1]) if entry else 0
     return value or 1
 
 

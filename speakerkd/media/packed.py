@@ -15,20 +15,20 @@ from speakerkd.media.pictures import read_picture
 PACKED = re.compile(r"(.+\.tar):([0-9]{1,15})")
 
 
-def container(place: str) -> str:
+def container(location: str) -> str:
     """The file that a picture's place is in: the tar of `faces.tar:1536`, or the place itself."""
-    match = PACKED.fullmatch(place)
-    return match[1] if match else place
+    match = PACKED.fullmatch(location)
+    return match[1] if match else location
 
 
-def read_placed(place: str) -> np.ndarray:
+def read_placed(location: str) -> np.ndarray:
     """The picture uint8 (H, W, 3) at a place: a file, or `PATH.tar:OFFSET` of a member's first byte.
 
     Raises InputError, naming the place, as `read_picture` does, and where the tar has no member there.
     """
-    match = PACKED.fullmatch(place)
+    match = PACKED.fullmatch(location)
     if match is None:
-        return read_picture(place)
+        return read_picture(location)
     offset = int(match[2])
     try:
         with open(match[1], "rb") as stream:
@@ -36,13 +36,13 @@ def read_placed(place: str) -> np.ndarray:
             member = tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
             content = stream.read(member.size)
     except (OSError, tarfile.HeaderError) as error:
-        raise InputError(f"no picture there ({error})", place, "run `speakerkd faces` again") from error
+        raise InputError(f"no picture there ({error})", location, "run `speakerkd faces` again") from error
     if len(content) < member.size:
-        raise InputError("truncated", place, "run `speakerkd faces` again")
+        raise InputError("truncated", location, "run `speakerkd faces` again")
     try:
         return read_picture(content)
     except InputError as error:
-        raise InputError(error.what, place, "run `speakerkd faces` again") from error
+        raise InputError(error.what, location, "run `speakerkd faces` again") from error
 
 
 class PictureTar:

@@ -73,8 +73,8 @@ def picture_size(source: FileSource) -> tuple[int, int]:
 def check_format(file: MediaFile) -> str:
     """ "picture" or "video", whichever an open file is; raises InputError for one that can show nothing."""
     if file.format is None or file.format.kind == "audio":
-        found = f"not a picture ({file.format.name})" if file.format else "not a readable picture"
-        raise InputError(found, file.name, FIX)
+        fault = f"not a picture ({file.format.name})" if file.format else "not a readable picture"
+        raise InputError(fault, file.name, FIX)
     return file.format.kind
 
 
@@ -123,13 +123,13 @@ def _open(stream: BinaryIO, plug_in: str) -> PilImage:
 
 def _bare(jpeg: bytes) -> bytes:
     """A JPEG without the segments of applications, but for JFIF's and Adobe's, which say what its colours are."""
-    place, kept = 2, [jpeg[:2]]
-    while jpeg[place : place + 1] == b"\xff" and jpeg[place + 1 : place + 2] not in (b"\xda", b""):
-        length = 2 + int.from_bytes(jpeg[place + 2 : place + 4])
-        if not 0xE1 <= jpeg[place + 1] <= 0xED:
-            kept.append(jpeg[place : place + length])
-        place += length
-    return b"".join([*kept, jpeg[place:]])
+    offset, kept = 2, [jpeg[:2]]
+    while jpeg[offset : offset + 1] == b"\xff" and jpeg[offset + 1 : offset + 2] not in (b"\xda", b""):
+        length = 2 + int.from_bytes(jpeg[offset + 2 : offset + 4])
+        if not 0xE1 <= jpeg[offset + 1] <= 0xED:
+            kept.append(jpeg[offset : offset + length])
+        offset += length
+    return b"".join([*kept, jpeg[offset:]])
 
 
 @functools.cache

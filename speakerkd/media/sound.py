@@ -123,32 +123,32 @@ class Decoding:
         if self.format.library == "libsndfile":
             from speakerkd.media.libsndfile import libsndfile_blocks
 
-            given = 0
+            samples = 0
             try:
                 for block in libsndfile_blocks(file.stream):
-                    given += len(block[0])
+                    samples += len(block[0])
                     yield block
                 return
             except DecodingError as error:
                 fault = str(error)
-            if given or not self.format.decoder:
+            if samples or not self.format.decoder:
                 raise InputError(f"damaged or not a readable recording ({fault})", file.name, COPY)
         yield from self._by_ffmpeg(file, fault)
 
     def _by_ffmpeg(self, file: MediaFile, fault: str) -> Iterator[tuple[np.ndarray, int]]:
         from speakerkd.media.ffmpeg import NoTrackError, ffmpeg_blocks
 
-        given = 0
+        samples = 0
         try:
             for block in ffmpeg_blocks(file.stream, self.format.decoder, self._account):
-                given += len(block[0])
+                samples += len(block[0])
                 yield block
         except NoTrackError:
             raise InputError("no sound in the file", file.name, "give one with an audio track") from None
         except DecodingError as error:
             fault = fault or str(error)
         fault = fault or self._account.reason
-        if not given and fault:
+        if not samples and fault:
             broken = "truncated or not" if self.format.kind == "video" else "not"
             raise InputError(f"{broken} a readable recording ({fault})", file.name, COPY)
 

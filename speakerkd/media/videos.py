@@ -47,23 +47,23 @@ def video_frames(source: FileSource, positions: Sequence[float] = POSITIONS) -> 
     """
     with open_media(source, "video") as file:
         if file.format is None or file.format.kind != "video":
-            found = f"not a video ({file.format.name})" if file.format else "not a readable video"
-            raise InputError(found, file.name, "give mp4, webm or another usual video")
+            fault = f"not a video ({file.format.name})" if file.format else "not a readable video"
+            raise InputError(fault, file.name, "give mp4, webm or another usual video")
         yield from _frames(file, positions)
 
 
 def _frames(file: MediaFile, positions: Sequence[float]) -> Iterator[np.ndarray]:
-    given, reason = 0, "no picture in it"
+    count, reason = 0, "no picture in it"
     for places in (positions, (None,)):  # where no place can be sought, the first frame that there is
         try:
             for picture, fault in _sought(file, places):
                 reason = fault or reason
                 if picture is not None:
-                    given += 1
+                    count += 1
                     yield picture
         except DecodingError as error:
             reason = str(error)
-        if given:
+        if count:
             return
     raise InputError(f"truncated or not a readable video ({reason})", file.name, "copy the video again")
 

@@ -88,11 +88,11 @@ def all_published() -> tuple[Published, ...]:
 
 @cache
 def _by_name() -> dict[str, list[Published]]:
-    found: dict[str, list[Published]] = {}
+    rows: dict[str, list[Published]] = {}
     for row in all_published():
         if row.name:
-            found.setdefault(row.name, []).append(row)
-    return found
+            rows.setdefault(row.name, []).append(row)
+    return rows
 
 
 def published_of(system: str) -> list[Published]:
@@ -111,7 +111,7 @@ def same_as(name: str) -> list[str]:
     data, _, sensor = front.partition("-")
     if method not in ("baseline", "disentangled") or "_to_" in sensor:
         return []
-    found = []
+    others = []
     for other in _by_name():
         scenario = other.rpartition("-")[0].partition("-")[2]
         if other.startswith(f"{data}-") and "_to_" in scenario:
@@ -119,8 +119,8 @@ def same_as(name: str) -> list[str]:
             if (sensor == poor and other.endswith(f"-{method}")) or (
                 sensor == rich and method == "baseline" and other.endswith("-teacher")
             ):
-                found.append(other)
-    return found
+                others.append(other)
+    return others
 
 
 def published_for(system: str) -> dict[str, float]:

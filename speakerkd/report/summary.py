@@ -39,8 +39,8 @@ def write_report(
     ------
     InputError for an experiment without results, or a damaged record.
     """
-    given_once = {Path(path).resolve(): path for path in reversed(experiments)}  # exp/latest is one of the others
-    results = [read_result(path) for path in reversed(given_once.values())]
+    unique = {Path(path).resolve(): path for path in reversed(experiments)}  # exp/latest is one of the others
+    results = [read_result(path) for path in reversed(unique.values())]
     page = Path(out) if out is not None else Path(experiments[0]) / "report.html"
     groups = grouped(results)
     cells = result_table(results, with_published=with_published)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from speakerkd.data.archive import read_shared_vectors
 from speakerkd.data.datadir import read_table
 from speakerkd.errors import InputError
-from speakerkd.work.made import Stamp
+from speakerkd.work.origin import Stamp
 from speakerkd.work.reading import check_file
 from speakerkd.work.records import parse_json
 from speakerkd.work.weights import write_tensors

@@ -24,7 +24,7 @@ from speakerkd.work.arrays import read_array
 from speakerkd.work.files import whole_file, write_json
 from speakerkd.work.ledger import Ledger, write_batch
 from speakerkd.work.lock import working_in
-from speakerkd.work.made import Stamp, signature, summary
+from speakerkd.work.origin import Stamp, signature, summary
 from speakerkd.work.records import read_json
 from speakerkd.work.rejected import Rejected
 

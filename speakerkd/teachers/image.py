@@ -18,7 +18,7 @@ from speakerkd.models.image import ImageSettings
 from speakerkd.models.image_network import ImageNetwork
 from speakerkd.models.trained_model import load_trained_model, read_description
 
-MADE_BY = "train it with task: image on the teacher's pictures"
+TRAIN = "train it with task: image on the teacher's pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ def load_image_teacher(
     classes, or sees other channels.
     """
     if weights is None:
-        raise InputError("no teacher is named", "teacher.weights", f"give its experiment directory; {MADE_BY}")
+        raise InputError("no teacher is named", "teacher.weights", f"give its experiment directory; {TRAIN}")
     package = load_trained_model(weights, dtype=torch.float32)
     if package.task not in ("image", "paired_images"):
-        raise InputError(f"a teacher of task {package.task}", weights, MADE_BY)
+        raise InputError(f"a teacher of task {package.task}", weights, TRAIN)
     missing = [name for name in classes if name not in package.labels]
     if missing or len(package.labels) != len(classes):
         lacks = f", and lacks '{missing[0]}'" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
@@ -67,7 +67,7 @@ def load_image_teacher(
         raise InputError(
             f"the teacher sees {package.settings.channels} channels, its pictures here have {channels}",
             weights,
-            MADE_BY,
+            TRAIN,
         )
     network = fold_batch_norms(package.student)
     network.stem_map = stem_map

@@ -23,7 +23,7 @@ from speakerkd.work.records import read_json
 
 BLOCK = 128  # pictures at once
 HALF_OF_FREE = 0.5
-MADE = "made.json"
+RECORD = "made.json"
 
 
 class OutputCache:
@@ -34,7 +34,7 @@ class OutputCache:
 
     def __init__(self, folder: Path, maps: bool) -> None:
         fix = "remove the folder, which is made anew"
-        names = read_json(folder / MADE, dict[str, Any], fix)["arrays"]
+        names = read_json(folder / RECORD, dict[str, Any], fix)["arrays"]
         kept = names if maps else names[:2]
         self.arrays = [read_array(folder / f"{name}.npy", fix, "f", memory_map=True) for name in kept]
 
@@ -84,7 +84,7 @@ def cached_outputs(
     record = {"keys": hashlib.sha256("\n".join(keys).encode("utf-8", "surrogateescape")).hexdigest()[:16], **made_from}
     name = hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()[:12]
     folder = Path(parent) / f"teacher_{name}{'_maps' if maps else ''}"
-    if not (folder / MADE).is_file():
+    if not (folder / RECORD).is_file():
         _write(folder, network.to(device).eval(), see, len(keys), maps, device, record)
     return OutputCache(folder, maps)
 
@@ -124,4 +124,4 @@ def _write(
                     writer.add(row)
         for writer in writers:
             writer.close()
-        write_json(part / MADE, {**json.loads(json.dumps(record, default=str)), "arrays": names})
+        write_json(part / RECORD, {**json.loads(json.dumps(record, default=str)), "arrays": names})

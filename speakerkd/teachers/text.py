@@ -12,7 +12,7 @@ from speakerkd.frontend.prompts import fill, prompt_set
 from speakerkd.models.text import CLIP_MODEL, CLIP_WEIGHTS, clip_embeddings, clip_weights, ngram_embeddings
 from speakerkd.teachers.text_table import TextTable, read_text_table, write_text_table
 from speakerkd.work.files import digest, write_json
-from speakerkd.work.made import Stamp
+from speakerkd.work.origin import Stamp
 
 TEACHERS = ("clip", "ngrams", "auto")
 

@@ -63,16 +63,16 @@ def read_arrays(path: Path | str, fix: str, wanted: Wanted, optional: Wanted | N
     Raises InputError as `read_npz` does, and where one is missing, or of another kind or shape.
     """
     known = {**wanted, **(optional or {})}
-    found = read_npz(path, known, fix)
+    arrays = read_npz(path, known, fix)
     sizes: dict[str, int] = {}
     for name, (kinds, dims) in known.items():
-        if name in found:
-            fault = _fault(f"`{name}`", found[name], kinds, dims, sizes)
+        if name in arrays:
+            fault = _fault(f"`{name}`", arrays[name], kinds, dims, sizes)
         else:
             fault = f"no array `{name}`" if name in wanted else None
         if fault:
             raise InputError(fault, path, fix)
-    return found
+    return arrays
 
 
 def _fault(name: str, values: NDArray, kinds: str, dims: Dims | None, sizes: dict[str, int]) -> str | None:
@@ -150,11 +150,11 @@ def _read_header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, n
 
 def _read_values(stream: IO[bytes], shape: tuple[int, ...], column_order: bool, dtype: np.dtype) -> NDArray:
     content = memoryview(bytearray(math.prod(shape) * dtype.itemsize))  # of our own, so that it can be written to
-    place = 0
-    while place < len(content) and (count := stream.readinto(content[place:])):  # type: ignore[attr-defined]  # files have it
-        place += count
-    if place < len(content):
-        raise ValueError(f"{len(content) - place} bytes are missing")
+    filled = 0
+    while filled < len(content) and (count := stream.readinto(content[filled:])):  # type: ignore[attr-defined]  # files have it
+        filled += count
+    if filled < len(content):
+        raise ValueError(f"{len(content) - filled} bytes are missing")
     values = np.frombuffer(content, dtype, math.prod(shape))
     return values.reshape(shape[::-1]).T if column_order else values.reshape(shape)
 

@@ -97,7 +97,7 @@ def whole_dir(path: Path | str) -> Iterator[Path]:
             _hold(handle)
             yield part
             os.chmod(part, 0o777 & ~_umask())
-            _put_in_place(part, path)
+            _replace(part, path)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
@@ -105,7 +105,7 @@ def whole_dir(path: Path | str) -> Iterator[Path]:
             os.close(handle)
 
 
-def _put_in_place(part: Path, path: Path) -> None:
+def _replace(part: Path, path: Path) -> None:
     """Give a folder the name of another, which goes: at no moment is there none, where the system can exchange two."""
     if not path.exists():
         os.replace(part, path)

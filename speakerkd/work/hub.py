@@ -14,13 +14,13 @@ FILES = ["*.json", "*.safetensors", "*.onnx", "README.md"]  # of a model's folde
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def may_be_hub_name(given: Path | str) -> bool:
+def may_be_hub_name(name: Path | str) -> bool:
     """Whether `owner/name` can be a hub's name: below `exp`, or a folder `owner` that is here, a path is meant.
 
     >>> may_be_hub_name("somebody/ecapa-faces"), may_be_hub_name("exp/margin"), may_be_hub_name("../x")
     (True, False, False)
     """
-    text = str(given)
+    text = str(name)
     return NAME.fullmatch(text) is not None and not text.startswith("exp/") and not Path(text).parent.exists()
 
 
@@ -41,8 +41,8 @@ def hub_folder(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=FILES, cache_dir=_cache()))
     except Exception as error:  # its own kinds, those of the client below it, and of the socket below that
-        told = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]:.150}"
-        reason = f"Hugging Face did not give it ({told})"
+        message = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]:.150}"
+        reason = f"Hugging Face did not give it ({message})"
         fix = "check the name and the connection, or copy the model's folder here and name that"
         raise InputError(f"no model '{name}'", f"{where}, and {reason}", fix) from error
 

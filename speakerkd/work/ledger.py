@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from speakerkd.errors import InputError
 from speakerkd.work.files import remove_parts, write_json
-from speakerkd.work.made import NO_FIX, origin
+from speakerkd.work.origin import NO_FIX, origin
 from speakerkd.work.records import read_json
 
 Value = TypeVar("Value")

@@ -10,19 +10,19 @@ from speakerkd.work.files import whole_file
 FILE = "left_out.tsv"
 
 
-def record_left_out(path: Path, found: Mapping[str, str | None]) -> list[str]:
+def record_left_out(path: Path, reasons: Mapping[str, str | None]) -> list[str]:
     """Enter what was looked at: {part: a sentence about what falls away, or None where the part is there}.
 
     Parts that an earlier call entered and this one did not look at stay. Gives the sentences of this call.
     """
     rows = _rows(path)
-    for name, sentence in found.items():
+    for name, sentence in reasons.items():
         rows.pop(name, None)
         if sentence is not None:
             rows[name] = " ".join(sentence.split())
     with whole_file(path) as stream:
         stream.writelines(f"{name}\t{sentence}\n" for name, sentence in rows.items())
-    return [rows[name] for name in found if name in rows]
+    return [rows[name] for name in reasons if name in rows]
 
 
 def read_left_out(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Told(Protocol):
+class Update(Protocol):
     """What a bar is told: how much is done, of how much, and another label where it changes."""
 
     def __call__(self, done: int, total: int | None, label: str | None = None) -> None: ...
@@ -22,7 +22,7 @@ def is_shown() -> bool:
 
 
 @contextlib.contextmanager
-def bar() -> Iterator[Callable[[str], Told]]:
+def bar() -> Iterator[Callable[[str], Update]]:
     """A function that opens a bar under a label and returns what is `Told`; what is printed meanwhile stands above."""
     if not is_shown():
         yield lambda label: lambda done, total, label=None: None
@@ -42,13 +42,13 @@ def bar() -> Iterator[Callable[[str], Told]]:
     redirect = sys.stdout.isatty()
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), redirect_stdout=redirect) as bars:
 
-        def start(label: str) -> Told:
+        def start(label: str) -> Update:
             task = bars.add_task(label, total=None)
 
-            def told(done: int, total: int | None, label: str | None = None) -> None:
+            def update(done: int, total: int | None, label: str | None = None) -> None:
                 bars.update(task, completed=done, total=total, description=label)
 
-            return told
+            return update
 
         yield start
 
@@ -59,7 +59,7 @@ def counted(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
         yield from items
         return
     with bar() as start:
-        told = start(label)
+        update = start(label)
         for count, item in enumerate(items, 1):
             yield item
-            told(count, total)
+            update(count, total)

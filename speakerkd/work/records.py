@@ -63,8 +63,8 @@ def parse_json(text: str, kind: type[T], where: object, fix: str) -> T:
         return _checker(kind).validate_python(value)  # type: ignore[arg-type]  # mypy: a type[T] is no Hashable
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        what = f"'{place:.80}': {fault['msg']}" if place else fault["msg"]
+        key = ".".join(str(part) for part in fault["loc"])
+        what = f"'{key:.80}': {fault['msg']}" if key else fault["msg"]
         raise InputError(f"not what belongs there ({what:.200})", where, fix) from error
 
 

@@ -12,8 +12,8 @@ from speakerkd.corpora.image_splits import divide
 from speakerkd.corpora.image_store import store_images
 from speakerkd.corpora.images import find_corpus
 from speakerkd.corpora.sensor_sets import ROOMS
+from speakerkd.data.derived_sensor import edges
 from speakerkd.data.images import read_images, read_pair, sensor_names
-from speakerkd.data.made_sensor import edges
 from speakerkd.data.raster import read_measured
 from speakerkd.errors import InputError
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from speakerkd.work.made import LARGE, Stamp, identity
+from speakerkd.work.origin import LARGE, Stamp, identity
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_an_output_that_is_gone_cut_or_changed_is_stale(made, tmp_path, name):
 
 
 def test_another_version_of_the_code_makes_it_stale(made, monkeypatch):
-    monkeypatch.setattr("speakerkd.work.made.__version__", "9.9")
+    monkeypatch.setattr("speakerkd.work.origin.__version__", "9.9")
     assert not made().is_current()
 
 

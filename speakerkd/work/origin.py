@@ -39,8 +39,8 @@ def signature(paths: Sequence[Path | str]) -> str:
 def state(path: Path | str) -> str:
     """Size, time of change, and whether it may not be read: what was refused is tried again once one changes."""
     try:
-        found = os.stat(path)
-        return f"{found.st_size}\0{found.st_mtime_ns}" + ("" if os.access(path, os.R_OK) else "\0unreadable")
+        status = os.stat(path)
+        return f"{status.st_size}\0{status.st_mtime_ns}" + ("" if os.access(path, os.R_OK) else "\0unreadable")
     except (OSError, ValueError):
         return "missing"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from speakerkd.data.bands import unit_scale
 
-Made = Literal["edges"]
+Derived = Literal["edges"]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 STEEPEST = np.sqrt(20.0, dtype=np.float32)  # the largest gradient of pictures in [0, 1], at the tip of a corner
 
