@@ -38,17 +38,17 @@ def show_voxceleb(
     if left_out is not None:
         record_left_out(left_out, absences(parts))
     if seconds > 0:
-        found = {part.name: part.found for part in parts}
-        dev, test = found["VoxCeleb2 dev, sound"], found["VoxCeleb2 test, sound"]
-        hard = bool(found["VoxCeleb1 dev, sound"]) or not (vox1 or vox2)
+        paths = {part.name: part.paths for part in parts}
+        dev, test = paths["VoxCeleb2 dev, sound"], paths["VoxCeleb2 test, sound"]
+        hard = bool(paths["VoxCeleb1 dev, sound"]) or not (vox1 or vox2)
         train = cost.count(dev) if dev else cost.VOX2_DEV
         tested = cost.count(test) if test else (cost.Size() if vox2 else cost.VOX2_TEST)
-        sound = (*found["VoxCeleb1 test, sound"], *(p for p in found["VoxCeleb1 dev, sound"]))
+        sound = (*paths["VoxCeleb1 test, sound"], *(p for p in paths["VoxCeleb1 dev, sound"]))
         scored = cost.count(tuple(dict.fromkeys(sound))) if sound else (cost.VOX1_ALL if hard else cost.VOX1_TEST)
         listed = [path for name in voxceleb_parts.LISTS for path in first_file((lists, vox1), name)]
         trials = sum(_lines(path) for path in listed) or 37_720 + (552_536 if hard else 0)
-        heard = cost.count(found["VoxCeleb1 test, sound"]) if found["VoxCeleb1 test, sound"] else cost.VOX1_TEST
-        noisy = min(heard.recordings, cost.VOX1_TEST.recordings) if found["MUSAN"] or not musan else 0
+        heard = cost.count(paths["VoxCeleb1 test, sound"]) if paths["VoxCeleb1 test, sound"] else cost.VOX1_TEST
+        noisy = min(heard.recordings, cost.VOX1_TEST.recordings) if paths["MUSAN"] or not musan else 0
         rates = cost.measure(seconds)
         print(f"\nVoxCeleb2 dev{'' if dev else ', all of it'}: {train.recordings:,} recordings, {train.hours:,.0f} h")
         print(f"Measured in {seconds:g} s here: {rates}")
@@ -65,9 +65,9 @@ def show_voxceleb(
 def _show_parts(parts: list[Part]) -> None:
     width = max(len(part.name) for part in parts)
     for part in parts:
-        state = "here" if part.found else ("PACKED" if part.packed else ("MISSING" if part.required else "absent"))
+        state = "here" if part.paths else ("PACKED" if part.packed else ("MISSING" if part.required else "absent"))
         print(f"{state:<8}{part.name:<{width}}  {part.size}")
-        where = ", ".join(map(str, part.found)) or f"{part.files}"
+        where = ", ".join(map(str, part.paths)) or f"{part.files}"
         print(f"{'':8}{'':{width}}  {where}")
         if part.missing:
             need = "required" if part.required else "optional"

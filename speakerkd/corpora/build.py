@@ -74,13 +74,13 @@ def build(
     texts: Mapping[str, Iterable[str]] | None = None,
     refused: Iterable[tuple[str, str]] = (),
     left_out: str = "",
-    made_from: Iterable[Path] = (),
+    inputs: Iterable[Path] = (),
     **settings: Any,
 ) -> Built:
     """Write a data directory of the recordings that are whole; the others are listed in `<output>.rejected`.
 
     gender: {speaker: m|f}. texts: other files of the directory, {name: lines}. refused: (name, reason) of what was
-    turned away before. left_out: what lay there and is not used, in a line or two. made_from, settings: lists and
+    turned away before. left_out: what lay there and is not used, in a line or two. inputs, settings: lists and
     options that the result depends on, besides the media files.
     A directory that is there and made from the same files with the same settings is left as it is.
     Raises InputError when nothing is left, more than the share `work.max_rejected` was lost, or another process is at
@@ -98,7 +98,7 @@ def build(
             texts=texts,
             refused=refused,
             left_out=left_out,
-            made_from=made_from,
+            inputs=inputs,
             settings=settings,
         )
 
@@ -112,7 +112,7 @@ def _build(
     texts: Mapping[str, Iterable[str]] | None,
     refused: Iterable[tuple[str, str]],
     left_out: str,
-    made_from: Iterable[Path],
+    inputs: Iterable[Path],
     settings: dict[str, Any],
 ) -> Built:
     rejected = Rejected(output, work.max_rejected)
@@ -122,7 +122,7 @@ def _build(
     listing = _fingerprint(ready, rejected.records)
     if work.truncated != "refuse":
         settings["truncated"] = work.truncated
-    stamp = Stamp(output, made_from, listing=listing, **settings)
+    stamp = Stamp(output, inputs, listing=listing, **settings)
     if stamp.is_current():
         return _summary(output, "up to date", left_out)
     tables: dict[str, dict[str, str]] = {
@@ -130,10 +130,10 @@ def _build(
     }
     chunks = [ready[start : start + CHUNK] for start in range(0, len(ready), CHUNK)]
     probe, kept = functools.partial(_probe, truncated=work.truncated), 0
-    for _, found in shards.each(probe, chunks, jobs=work.jobs, cluster=work.cluster, label=f"prepare {output.name}"):
-        if isinstance(found, InputError):
-            raise found
-        for recording, seconds, missing, faults in found:
+    for _, rows in shards.each(probe, chunks, jobs=work.jobs, cluster=work.cluster, label=f"prepare {output.name}"):
+        if isinstance(rows, InputError):
+            raise rows
+        for recording, seconds, missing, faults in rows:
             for name, reason in faults:
                 rejected.refuse(name, reason)
             if seconds is None:

@@ -50,17 +50,17 @@ def prepare_cnceleb(
             continue
         home = need_folder(root, name, layout)
         lists.append(home / listed)
-        found = _of_speakers(data := _data(home, name, layout), home / listed)
-        recordings += found
-        walks.append(_unused(data, found, "recordings of speakers that the training list does not name"))
+        part = _of_speakers(data := _data(home, name, layout), home / listed)
+        recordings += part
+        walks.append(_unused(data, part, "recordings of speakers that the training list does not name"))
     built = []
     if train:
         if join > 0:
             recordings = join_short(recordings, Path(output).absolute() / "joined", join, work)
         refused = [one for walk in walks for one in walk.refused]
-        told = "\n".join(filter(None, (walk.account() for walk in walks)))
+        account = "\n".join(filter(None, (walk.account() for walk in walks)))
         train_set = Path(output) / "train"
-        built.append(build(train_set, recordings, work, refused=refused, left_out=told, made_from=lists, join=join))
+        built.append(build(train_set, recordings, work, refused=refused, left_out=account, inputs=lists, join=join))
     if cn1 is not None:
         built.append(_prepare_eval(Path(output) / "eval", Path(cn1), work))
     return built
@@ -68,18 +68,18 @@ def prepare_cnceleb(
 
 def left_out(cn1: Path | str | None, cn2: Path | str | None, train: bool = True) -> dict[str, str | None]:
     """{part: what its absence costs, or None where it is there}, for `work.left_out`."""
-    found: dict[str, str | None] = {}
+    sentences: dict[str, str | None] = {}
     if cn1 is not None:
         path = Path(cn1) / "eval" / "lists" / "enroll.map"
-        found["enroll.map"] = (
+        sentences["enroll.map"] = (
             None
             if path.is_file()
             else (f"no {path}, and so without the mean of a model's embeddings: both EERs are of joined recordings")
         )
     if train:
-        found["CN-Celeb2"] = None if cn2 else "no CN-Celeb2 (--cn2), training is on CN-Celeb1's 797 speakers alone"
-        found["CN-Celeb1"] = None if cn1 else "no CN-Celeb1 (--cn1), and so without its test: no trials are written"
-    return found
+        sentences["CN-Celeb2"] = None if cn2 else "no CN-Celeb2 (--cn2), training is on CN-Celeb1's 797 speakers alone"
+        sentences["CN-Celeb1"] = None if cn1 else "no CN-Celeb1 (--cn1), and so without its test: no trials are written"
+    return sentences
 
 
 def _unused(folder: Path, used: Iterable[Recording], why: str, lists: Iterable[Path] = ()) -> Walk:
@@ -115,36 +115,38 @@ def _recording(key: str, path: str, speaker: str) -> Recording:
 def _prepare_eval(output: Path, root: Path, work: Work) -> Built:
     home = need_folder(root / "eval", "test set of CN-Celeb1", LAYOUT1)
     lists = {name: home / "lists" / name for name in ("trials.lst", "enroll.lst", "enroll.map")}
-    found: dict[str, Recording] = {}
+    recordings: dict[str, Recording] = {}
     for part in ("enroll", "test"):
         for name in media_below(need_folder(home / part, f"eval/{part} of CN-Celeb1", LAYOUT1), AUDIO):
             key = f"{part}/{stem(name)}"
-            found[key] = _recording(key, f"{home / part}/{name}", name.split("-")[0])
-    joined = _joined(lists["enroll.lst"], found)
-    models = _models(lists["enroll.map"], root / "data", found) if lists["enroll.map"].is_file() else dict(joined)
-    check_named(names_of_trials(lists["trials.lst"]), {*models, *found}, lists["trials.lst"])
-    walk = _unused(home, found.values(), "recordings beside one of their name", lists.values())
+            recordings[key] = _recording(key, f"{home / part}/{name}", name.split("-")[0])
+    joined = _joined(lists["enroll.lst"], recordings)
+    models = _models(lists["enroll.map"], root / "data", recordings) if lists["enroll.map"].is_file() else dict(joined)
+    check_named(names_of_trials(lists["trials.lst"]), {*models, *recordings}, lists["trials.lst"])
+    walk = _unused(home, recordings.values(), "recordings beside one of their name", lists.values())
     return build(
         output,
-        list(found.values()),
+        list(recordings.values()),
         work,
         refused=walk.refused,
         left_out=walk.account(),
         texts={
             "enroll.map": (f"{model} {' '.join(keys.split())}" for model, keys in sorted(models.items())),
-            "utt2genre": (f"{encode_key(r.key)} {genre(r.key, r.speaker)}" for r in _by_key(found)),
+            "utt2genre": (f"{encode_key(r.key)} {genre(r.key, r.speaker)}" for r in _by_key(recordings)),
             "trials_eval": (line for _, line in numbered_lines(lists["trials.lst"])),
             "trials_concat": _with_joined(lists["trials.lst"], joined),
         },
-        made_from=lists.values(),
+        inputs=lists.values(),
     )
 
 
-def _by_key(found: dict[str, Recording]) -> list[Recording]:
-    return [found[key] for key in sorted(found, key=lambda key: encode_key(key).encode()) if "-enroll" not in key]
+def _by_key(recordings: dict[str, Recording]) -> list[Recording]:
+    return [
+        recordings[key] for key in sorted(recordings, key=lambda key: encode_key(key).encode()) if "-enroll" not in key
+    ]
 
 
-def _joined(path: Path, found: dict[str, Recording]) -> dict[str, str]:
+def _joined(path: Path, recordings: dict[str, Recording]) -> dict[str, str]:
     """{model: key of the recording that joins its enrolment} of enroll.lst (`id00800-enroll enroll/...wav`)."""
     table: dict[str, str] = {}
     lines: dict[str, int] = {}
@@ -157,12 +159,12 @@ def _joined(path: Path, found: dict[str, Recording]) -> dict[str, str]:
         key = stem(fields[1])
         table[fields[0]] = key
         lines.setdefault(key, number)
-    check_named(lines, found.keys(), path)
+    check_named(lines, recordings.keys(), path)
     return table
 
 
-def _models(path: Path, data: Path, found: dict[str, Recording]) -> dict[str, str]:
-    """{model: keys of its recordings} of enroll.map; the recordings, which lie below `data`, are added to `found`."""
+def _models(path: Path, data: Path, recordings: dict[str, Recording]) -> dict[str, str]:
+    """{model: keys of its recordings} of enroll.map; the recordings, which lie below `data`, join `recordings`."""
     models: dict[str, str] = {}
     lines: dict[str, int] = {}
     for number, line in numbered_lines(path):
@@ -186,7 +188,7 @@ def _models(path: Path, data: Path, found: dict[str, Recording]) -> dict[str, st
             key = f"{speaker}/{stem(name)}"
             there[key] = _recording(key, f"{folder}/{name}", speaker)
     check_named(lines, there.keys(), path)
-    found.update({key: there[key] for key in lines})
+    recordings.update({key: there[key] for key in lines})
     return models
 
 

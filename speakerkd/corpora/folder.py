@@ -78,10 +78,10 @@ def prepare_folder(
         "test": [one for one in sounds if one.speaker in held_out],
     }
     built = []
-    for part, chosen in parts.items():
-        if not chosen:
+    for part, names in parts.items():
+        if not names:
             continue
-        recordings = [_recording(one, faces, settings.pair) for one in chosen]
+        recordings = [_recording(one, faces, settings.pair) for one in names]
         if settings.vad:
             recordings, silent = keep_speech(recordings, Path(output) / "speech" / part, work)
             refused += silent
@@ -92,12 +92,12 @@ def prepare_folder(
             gender=gender,
             refused=refused,
             left_out="\n".join(left_out),
-            made_from=[settings.test_list] if settings.test_list else [],
+            inputs=[settings.test_list] if settings.test_list else [],
             **settings.model_dump(mode="json"),
         )
         refused, left_out = [], []  # a name that does not match belongs to neither part: the first one lists it
         if part == "test":
-            scenes = {encode_key(one.key): f"{one.speaker}/{one.session}" for one in chosen}
+            scenes = {encode_key(one.key): f"{one.speaker}/{one.session}" for one in names}
             write_lists(done.path, settings.trials, settings.seed, scenes)
         built.append(done)
     return built
@@ -133,28 +133,28 @@ def _matching(walk: Walk, endings: Set[str], settings: FolderSettings) -> tuple[
     Of a video and a recording or picture of the same name, the latter is taken.
     """
     expression = re.compile(settings.pattern)
-    found: dict[str, Name] = {}
+    names: dict[str, Name] = {}
     refused: list[tuple[str, str]] = []
     for relative in sorted(walk.files(endings), key=lambda path: ending(path) in VIDEO):
         key = composed(stem(relative))
         match = expression.search(key)
         groups = {name: value for name, value in match.groupdict().items() if value} if match else {}
-        given = groups.get("gender", "").lower()
+        spelling = groups.get("gender", "").lower()
         if "speaker" not in groups:
             refused.append((relative, f"the name does not match {settings.pattern!r}"))
             walk.left_out[UNMATCHED] += 1
-        elif given and given not in GENDERS:
-            refused.append((relative, f"the gender '{given}' is neither m nor f"))
-        elif key in found and ending(relative) not in VIDEO:
-            refused.append((relative, f"duplicate key, {found[key].path} has it already, rename one of the two"))
-        elif key not in found:
+        elif spelling and spelling not in GENDERS:
+            refused.append((relative, f"the gender '{spelling}' is neither m nor f"))
+        elif key in names and ending(relative) not in VIDEO:
+            refused.append((relative, f"duplicate key, {names[key].path} has it already, rename one of the two"))
+        elif key not in names:
             utterance = groups.get("utterance", key)
             session = groups.get("session", "0")
-            gender = GENDERS.get(given, "")
-            found[key] = Name(key, f"{walk.root}/{relative}", groups["speaker"], session, utterance, gender)
+            gender = GENDERS.get(spelling, "")
+            names[key] = Name(key, f"{walk.root}/{relative}", groups["speaker"], session, utterance, gender)
         else:
             walk.left_out["videos beside a recording or picture of their name"] += 1
-    return [found[key] for key in sorted(found)], [*refused, *walk.refused]
+    return [names[key] for key in sorted(names)], [*refused, *walk.refused]
 
 
 def _shared(name: Name, pair: str) -> tuple[str, ...]:

@@ -116,12 +116,12 @@ def pictures_below(folder: Path, root: Path | None = None) -> list[Path]:
 
 def take(split: Split, root: Path, folder: Path, label: int) -> None:
     """Add every picture below a class's folder."""
-    found = pictures_below(folder, root)
-    if not found:
+    paths = pictures_below(folder, root)
+    if not paths:
         raise InputError("a class folder without pictures", folder, "fetch its pictures, or remove the folder")
-    split.files += found
-    split.keys += [str(path.relative_to(root)) for path in found]
-    split.labels += [label] * len(found)
+    split.files += paths
+    split.keys += [str(path.relative_to(root)) for path in paths]
+    split.labels += [label] * len(paths)
 
 
 def split_off(train: Split, share: float, seed: int) -> Split:
@@ -131,8 +131,10 @@ def split_off(train: Split, share: float, seed: int) -> Split:
     left = np.setdiff1d(np.arange(len(labels)), test)
     emptied = np.setdiff1d(labels, labels[left])
     if len(emptied):
-        place = train.files[int(np.flatnonzero(labels == emptied[0])[0])].parent
-        raise InputError("too few pictures in a class to keep some for a test", place, "add pictures, or a test folder")
+        folder = train.files[int(np.flatnonzero(labels == emptied[0])[0])].parent
+        raise InputError(
+            "too few pictures in a class to keep some for a test", folder, "add pictures, or a test folder"
+        )
     moved, kept = rows_of(train, test), rows_of(train, left)
     train.files, train.keys, train.labels, train.paired_files = kept.files, kept.keys, kept.labels, kept.paired_files
     return moved

@@ -45,15 +45,15 @@ def find_pairs(
             "name two folders below --root, the student's first; or give a second tree with --teacher-root",
         )
     if sensors:
-        found = _by_sensor(source, sensors)
+        by_name = _by_sensor(source, sensors)
         places = [f"{name} below {source}" for name in sensors]
     elif teacher_source is None:
         raise InputError("one tree of pictures", "--root", "give --teacher-root, or two folder names with --sensors")
     else:
         roots = [source, Path(teacher_source)]
-        found = [_named(root, {path: path.relative_to(root) for path in _walk(root)}) for root in roots]
+        by_name = [_named(root, {path: path.relative_to(root) for path in _walk(root)}) for root in roots]
         places = [str(root) for root in roots]
-    student, teacher = found
+    student, teacher = by_name
     both = sorted(student.keys() & teacher.keys())
     if not both:
         example = next(iter(sorted(student)), None) or "nothing"
@@ -64,28 +64,28 @@ def find_pairs(
         )
     refused = [(name, f"no picture of this name in {places[1]}") for name in sorted(student.keys() - teacher.keys())]
     refused += [(name, f"no picture of this name in {places[0]}") for name in sorted(teacher.keys() - student.keys())]
-    _same_classes([{_place(name)[1] for name in names} for names in (student, teacher)], places)
-    names = sorted({_place(name)[1] for name in both})
+    _same_classes([{_split_and_class(name)[1] for name in names} for names in (student, teacher)], places)
+    names = sorted({_split_and_class(name)[1] for name in both})
     if len(names) < 2:
         raise InputError(f"{len(names)} class folders", places[0], LAYOUT)
     splits = {"train": Split(), "test": Split()}
-    given = {_place(name)[0] for name in both}
-    if None in given and len(given) > 1:
+    named_splits = {_split_and_class(name)[0] for name in both}
+    if None in named_splits and len(named_splits) > 1:
         raise InputError("some pictures lie below train or test and others do not", places[0], LAYOUT)
-    if given == {"test"}:
+    if named_splits == {"test"}:
         raise InputError("a test split but no training split", places[0], LAYOUT)
     for name in both:
-        split, label = _place(name)
-        chosen = splits[split or "train"]
-        chosen.keys.append(name)
-        chosen.labels.append(names.index(label))
-        chosen.files.append(student[name])
-        chosen.paired_files.append(teacher[name])
-    if whole and given == {None}:
+        split, label = _split_and_class(name)
+        pairs = splits[split or "train"]
+        pairs.keys.append(name)
+        pairs.labels.append(names.index(label))
+        pairs.files.append(student[name])
+        pairs.paired_files.append(teacher[name])
+    if whole and named_splits == {None}:
         del splits["test"]
-    elif given == {None}:
+    elif named_splits == {None}:
         splits["test"] = split_off(splits["train"], test_share, seed)
-    elif "test" not in given:
+    elif "test" not in named_splits:
         raise InputError("a training split but no test split", places[0], f"name its folder {' or '.join(TEST_NAMES)}")
     lacking = set(range(len(names))) - set(splits["train"].labels)
     if lacking:
@@ -104,8 +104,8 @@ def _by_sensor(source: Path, sensors: Sequence[str]) -> list[dict[str, Path]]:
         parts = path.relative_to(source).parts
         at = [(k, i) for i, part in enumerate(parts[:-1]) for k in (0, 1) if part.lower() == wanted[k]]
         if len(at) == 1:
-            side, place = at[0]
-            relative[side][path] = Path(*parts[:place], *parts[place + 1 :])
+            side, level = at[0]
+            relative[side][path] = Path(*parts[:level], *parts[level + 1 :])
     for side, name in enumerate(sensors):
         if not relative[side]:
             raise InputError(f"no picture below a folder '{name}'", source, "name the two sensors' folders, --sensors")
@@ -120,18 +120,18 @@ def _walk(root: Path) -> list[Path]:
 
 def _named(root: Path, files: dict[Path, Path]) -> dict[str, Path]:
     """{relative name without its ending: path}; two pictures of one name are an error."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path, relative in files.items():
         if len(relative.parts) < 2:
             raise InputError("a picture outside of a class folder", path, LAYOUT)
         name = relative.with_suffix("").as_posix()
-        if name in found:
-            raise InputError(f"two pictures are named '{name}'", f"{found[name]} and {path}", "rename one of them")
-        found[name] = path
-    return found
+        if name in paths:
+            raise InputError(f"two pictures are named '{name}'", f"{paths[name]} and {path}", "rename one of them")
+        paths[name] = path
+    return paths
 
 
-def _place(name: str) -> tuple[str | None, str]:
+def _split_and_class(name: str) -> tuple[str | None, str]:
     """(split or None, class) of a relative name."""
     parts = name.split("/")
     first = parts[0].lower()

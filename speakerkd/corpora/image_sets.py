@@ -55,11 +55,11 @@ def _cifar(source: Path, kind: str, download: bool) -> ImageCorpus:
     splits = {}
     classes: list[str] = []
     for split in ("train", "test"):
-        place = root / dataset.base_folder
+        folder = root / dataset.base_folder
         make = functools.partial(dataset, root, train=split == "train", download=download)
-        found = _opened(make, kind, place)
-        classes = [readable(name) for name in found.classes]
-        splits[split] = _of_arrays(split, found.data, found.targets)
+        opened = _opened(make, kind, folder)
+        classes = [readable(name) for name in opened.classes]
+        splits[split] = _of_arrays(split, opened.data, opened.targets)
     return ImageCorpus(kind, classes, splits)
 
 
@@ -71,10 +71,10 @@ def stl10(source: Path, download: bool) -> ImageCorpus:
     splits = {}
     classes: list[str] = []
     for split in ("train", "test"):
-        place = root / STL10.base_folder
-        found = _opened(functools.partial(STL10, root, split=split, download=download), "stl10", place)
-        classes = [readable(name) for name in found.classes]
-        splits[split] = _of_arrays(split, np.moveaxis(found.data, 1, -1), found.labels)
+        folder = root / STL10.base_folder
+        opened = _opened(functools.partial(STL10, root, split=split, download=download), "stl10", folder)
+        classes = [readable(name) for name in opened.classes]
+        splits[split] = _of_arrays(split, np.moveaxis(opened.data, 1, -1), opened.labels)
     return ImageCorpus("stl10", classes, splits)
 
 
@@ -86,20 +86,20 @@ def fashion_mnist(source: Path, download: bool) -> ImageCorpus:
     splits = {}
     classes: list[str] = []
     for split in ("train", "test"):
-        place = root / "FashionMNIST"
+        folder = root / "FashionMNIST"
         make = functools.partial(FashionMNIST, root, train=split == "train", download=download)
-        opened = _opened(make, "fashion_mnist", place)
+        opened = _opened(make, "fashion_mnist", folder)
         classes = [readable(name.replace("/", " or ")) for name in opened.classes]
         splits[split] = _of_arrays(split, opened.data.numpy()[..., None], opened.targets.numpy())
     return ImageCorpus("fashion_mnist", classes, splits)
 
 
-def _opened(make: Callable[[], Any], kind: str, place: Path) -> Any:
+def _opened(make: Callable[[], Any], kind: str, folder: Path) -> Any:
     """What torchvision opens, its complaints as InputError."""
     try:
         return make()
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise InputError(f"{kind} is not there, incomplete or damaged ({error})", place, DOWNLOAD) from error
+        raise InputError(f"{kind} is not there, incomplete or damaged ({error})", folder, DOWNLOAD) from error
 
 
 def _of_arrays(split: str, pixels: np.ndarray, labels: Iterable[int]) -> Split:
@@ -190,12 +190,12 @@ def _solutions(path: Path) -> list[tuple[str, str, str]]:
         raise InputError("a flat val/ without its list", path, "fetch the list, or sort val/ into a folder a class")
     with open(path, encoding="utf-8", newline="") as stream:
         rows = list(csv.reader(stream))[1:]
-    found = []
+    solutions = []
     for line, row in enumerate(rows, 2):
         if len(row) != 2 or not row[1].split():
             raise InputError("a line of another form", f"{path}:{line}", "fetch the list again")
-        found.append((f"{row[0]}.JPEG", row[1].split()[0], f"{path}:{line}"))
-    return found
+        solutions.append((f"{row[0]}.JPEG", row[1].split()[0], f"{path}:{line}"))
+    return solutions
 
 
 def _synset_names(source: Path, ids: list[str]) -> list[str]:

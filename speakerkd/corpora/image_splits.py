@@ -49,8 +49,8 @@ def divide(
 def _together(splits: Sequence[Split]) -> Split:
     """The pictures of all splits in one."""
 
-    def pixels(found: list[np.ndarray | None]) -> np.ndarray | None:
-        there = [one for one in found if one is not None]
+    def pixels(arrays: list[np.ndarray | None]) -> np.ndarray | None:
+        there = [one for one in arrays if one is not None]
         return np.concatenate(there) if there else None
 
     return Split(

@@ -222,11 +222,11 @@ def _pictures(
         list(zip(split.files, split.paired_files, strict=True)) if split.paired_files else [(p,) for p in split.files]
     )
     read = functools.partial(_read, size=size, channels=channels, exact=exact, measured=corpus.measured)
-    for row, (_, found) in enumerate(shards.each(read, zip(paths, named, strict=True), jobs=jobs, label=label)):
-        if isinstance(found, InputError):
-            yield row, found, ()
+    for row, (_, outcome) in enumerate(shards.each(read, zip(paths, named, strict=True), jobs=jobs, label=label)):
+        if isinstance(outcome, InputError):
+            yield row, outcome, ()
         else:
-            yield row, *found
+            yield row, *outcome
 
 
 def _read(
@@ -241,10 +241,10 @@ def _read(
     if not nameable:
         raise InputError("a file name that is not UTF-8 text on one line", repr(str(paths[0])), "rename the file")
     if measured:
-        found = [read_measured(path, one.channels, one.no_data) for path, one in zip(paths, measured, strict=True)]
-        first, second = (values.shape for values, _ in found)
+        pictures = [read_measured(path, one.channels, one.no_data) for path, one in zip(paths, measured, strict=True)]
+        first, second = (values.shape for values, _ in pictures)
         _alike(paths, (first[0], first[1]), (second[0], second[1]), exact)
-        return [fitted(values, size) for values, _ in found], [missing for _, missing in found]
+        return [fitted(values, size) for values, _ in pictures], [missing for _, missing in pictures]
     if len(paths) == 2:
         _alike(paths, channels_size(paths[0]), channels_size(paths[1]), exact)
     return [read_channels(path, size, channels) for path in paths], []
@@ -274,8 +274,8 @@ def _size(corpus: ImageCorpus) -> int:
     if train.pixels is not None:
         return train.pixels.shape[1]
     files = train.files[:: max(1, len(train.files) // 1000)]
-    found = [_measured_size(path, corpus.measured[0]) if corpus.measured else channels_size(path) for path in files]
-    sides = [min(shape) for shape in found if shape]
+    shapes = [_measured_size(path, corpus.measured[0]) if corpus.measured else channels_size(path) for path in files]
+    sides = [min(shape) for shape in shapes if shape]
     if not sides:
         raise InputError("no readable picture", train.files[0].parent, "check that the corpus is whole")
     return sides[0] if min(sides) == max(sides) else min(LARGEST, int(np.median(sides)))
@@ -292,8 +292,8 @@ def _decide(corpus: ImageCorpus, output: Path, size: int) -> bool:
     if any(split.pixels is not None for split in corpus.splits.values()):
         return True
     need = sum(len(split.labels) for split in corpus.splits.values()) * size * size * 3 * (1 + corpus.paired)
-    place = next(path for path in output.absolute().parents if path.is_dir())
-    return need <= shutil.disk_usage(place).free // 2
+    parent = next(path for path in output.absolute().parents if path.is_dir())
+    return need <= shutil.disk_usage(parent).free // 2
 
 
 def _every_class(classes: list[str], labels: list[int], where: Path) -> None:

@@ -64,13 +64,13 @@ def find_corpus(
     second: a second sensor made from the pictures of the one there is.
     Raises InputError for a corpus that is missing, incomplete or damaged, and for an empty class folder.
     """
-    found = _find(source, kind, test_share, seed, download, classes, teacher_source, sensors, bool(shares))
-    shares = shares or ((0.7, 0.1, 0.2) if found.kind in SETS else ())
+    corpus = _find(source, kind, test_share, seed, download, classes, teacher_source, sensors, bool(shares))
+    shares = shares or ((0.7, 0.1, 0.2) if corpus.kind in SETS else ())
     if second is not None:
-        if found.paired:
+        if corpus.paired:
             raise InputError("a corpus of two sensors", "--second", "leave it out")
-        found.second, found.sensors = second, ["picture", second]
-    return divide(found, shares, seed, absent) if shares else found
+        corpus.second, corpus.sensors = second, ["picture", second]
+    return divide(corpus, shares, seed, absent) if shares else corpus
 
 
 def _find(
@@ -169,11 +169,11 @@ def _only(corpus: ImageCorpus, listed: Path | str | None) -> ImageCorpus:
     if len(wanted) < 2 or len(set(wanted)) < len(wanted):
         raise InputError(f"{len(set(wanted))} distinct classes in {len(wanted)} lines", path, "list each class once")
     known = {name: k for k, name in enumerate(corpus.classes)} | {name: k for k, name in enumerate(corpus.folders)}
-    chosen = []
+    numbers = []
     for line, name in enumerate(wanted, 1):
         number = known.get(name, known.get(readable(name)))
         if number is None:
             raise InputError(f"no class '{name}' in the corpus", f"{path}:{line}", "correct the name")
-        chosen.append(number)
-    new = {old: k for k, old in enumerate(chosen)}
-    return corpus.with_classes([corpus.classes[k] for k in chosen], new)
+        numbers.append(number)
+    new = {old: k for k, old in enumerate(numbers)}
+    return corpus.with_classes([corpus.classes[k] for k in numbers], new)

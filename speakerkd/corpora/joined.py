@@ -41,7 +41,7 @@ def join_short(recordings: Sequence[Recording], folder: Path, least: float, work
             else:
                 groups.append((scene, group))
     write = partial(_write, folder=folder)
-    made = {_path(group, folder).name for _, group in groups}
+    results = {_path(group, folder).name for _, group in groups}
     for (scene, group), result in shards.each(write, groups, jobs=work.jobs, cluster=work.cluster, label="join"):
         if isinstance(result, InputError):  # damaged beyond its header: on their own they are refused by name
             kept += group
@@ -49,7 +49,7 @@ def join_short(recordings: Sequence[Recording], folder: Path, least: float, work
             first = group[0]
             kept.append(Recording(f"{first.key}-and-{len(group) - 1}", str(result), first.speaker, scene))
     for old in folder.rglob("*.flac") if folder.is_dir() else ():
-        if old.name not in made:  # of other recordings, or of another least length
+        if old.name not in results:  # of other recordings, or of another least length
             old.unlink()
     return kept
 
@@ -61,12 +61,12 @@ def genre(key: str, speaker: str) -> str:
 
 def _durations(recordings: Sequence[Recording], work: Work) -> dict[str, float | None]:
     chunks = [recordings[start : start + CHUNK] for start in range(0, len(recordings), CHUNK)]
-    found: dict[str, float | None] = {}
+    seconds: dict[str, float | None] = {}
     for chunk, lengths in shards.each(_lengths, chunks, jobs=work.jobs, cluster=work.cluster, label="lengths"):
         if isinstance(lengths, InputError):
             raise lengths
-        found |= dict(zip((one.key for one in chunk), lengths, strict=True))
-    return found
+        seconds |= dict(zip((one.key for one in chunk), lengths, strict=True))
+    return seconds
 
 
 def _lengths(chunk: Sequence[Recording]) -> list[float | None]:

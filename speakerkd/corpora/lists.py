@@ -19,28 +19,28 @@ def names_of_list(path: Path, names: Callable[[str], tuple[str, ...] | None]) ->
 
     Raises InputError with file and line for a broken line, and for an empty list.
     """
-    found: dict[str, int] = {}
+    first_lines: dict[str, int] = {}
     for number, line in numbered_lines(path):
-        given = names(line)
-        if given is None:
+        on_line = names(line)
+        if on_line is None:
             raise InputError(f"broken line {line[:60]!r}", f"{path}:{number}", "correct the list")
-        for name in given:
-            found.setdefault(name, number)
-    if not found:
+        for name in on_line:
+            first_lines.setdefault(name, number)
+    if not first_lines:
         raise InputError("an empty list", path, "fetch it again")
-    return found
+    return first_lines
 
 
 def names_of_trials(path: Path) -> dict[str, int]:
     """{name: first line} of the recordings and models that a trial list names; raises InputError as `read_trials`."""
     trials = read_trials(path)
-    found: dict[str, int] = {}
+    first_lines: dict[str, int] = {}
     for names, index in ((trials.enrol_names, trials.enrol), (trials.test_names, trials.test)):
         first = np.unique(index, return_index=True)[1]
         for name, trial in zip(names, first.tolist(), strict=True):
             line = trials.line(trial)
-            found[name] = min(found.get(name, line), line)
-    return found
+            first_lines[name] = min(first_lines.get(name, line), line)
+    return first_lines
 
 
 def check_named(

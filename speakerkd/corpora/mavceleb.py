@@ -56,7 +56,7 @@ def prepare_mavceleb(output: Path | str, settings: MavCelebSettings, work: Work)
     tests = {name: _recordings(path, settings.root, known=False) for name, path in paths.items() if path.is_file()}
     if not tests:
         raise InputError("no test list", paths["test_heard"], "give the challenge's lists with --lists")
-    used = [path for found in (train, *tests.values()) for one in found for path in (one.audio, one.face)]
+    used = [path for part in (train, *tests.values()) for one in part for path in (one.audio, one.face)]
     used += [str(path) for path in lists.glob("*_t*.txt")]
     walk = walk_unused(settings.root, used, AUDIO | PICTURE, lambda name: "recordings and pictures that no list names")
     built = [
@@ -73,13 +73,13 @@ def prepare_mavceleb(output: Path | str, settings: MavCelebSettings, work: Work)
     for name, test in tests.items():
         texts = {PAIRS: [f"{recording.key}\n" for recording in test]}
         language = languages[name]
-        built.append(build(output / name, test, work, texts=texts, made_from=[paths[name]], language=language))
+        built.append(build(output / name, test, work, texts=texts, inputs=[paths[name]], language=language))
     return built
 
 
 def _recordings(path: Path, root: Path, known: bool) -> list[Recording]:
     """The lines of a list; known: they say who speaks."""
-    found: dict[str, Recording] = {}
+    recordings: dict[str, Recording] = {}
     for number, line in numbered_lines(path, "list", "give the challenge's lists with --lists"):
         fields = fields_of(line)
         if len(fields) != 3:
@@ -88,10 +88,10 @@ def _recordings(path: Path, root: Path, known: bool) -> list[Recording]:
         where = re.search(r"(?:^|/)(id\d+)/", voice)
         speaker = (where[1] if where else key) if known else key
         name = voice.rpartition(".")[0] if known else key
-        if name in found:
+        if name in recordings:
             raise InputError(f"'{name}' stands twice", f"{path}:{number}", "leave one line")
         session = f"{speaker}/{name.replace('/', '_')}"  # every line has a face of its own
-        found[name] = Recording(name, str(root / voice), speaker, session, str(root / face))
-    if not found:
+        recordings[name] = Recording(name, str(root / voice), speaker, session, str(root / face))
+    if not recordings:
         raise InputError("an empty list", path, "give the challenge's lists")
-    return list(found.values())
+    return list(recordings.values())

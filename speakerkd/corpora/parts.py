@@ -25,14 +25,14 @@ class Part:
     source: str
     needed: str
     required: bool = False
-    found: tuple[Path, ...] = ()
+    paths: tuple[Path, ...] = ()
     packed: tuple[Path, ...] = ()
 
     @property
     def missing(self) -> bool:
-        return not self.found
+        return not self.paths
 
-    def told(self) -> str:
+    def absence(self) -> str:
         """What its absence costs, in one sentence, and what to do."""
         if self.packed:
             more = f" and {len(self.packed) - 1} more" if len(self.packed) > 1 else ""
@@ -46,14 +46,16 @@ def packed_below(root: Path | None, words: Sequence[str] = ()) -> tuple[Path, ..
     """Archives in a folder or one below it whose name holds all `words`, sorted; () where there is no folder."""
     if root is None or not root.is_dir():
         return ()
-    found = []
+    archives = []
     for folder in (root, *sorted(p for p in root.iterdir() if p.is_dir())):
         try:
             names = sorted(folder.iterdir())
         except OSError:
             continue
-        found += [p for p in names if PACKED.match(p.name) and all(w in p.name.lower() for w in words) and p.is_file()]
-    return tuple(found)
+        archives += [
+            p for p in names if PACKED.match(p.name) and all(w in p.name.lower() for w in words) and p.is_file()
+        ]
+    return tuple(archives)
 
 
 def folders_below(root: Path | None, names: Iterable[str]) -> tuple[Path, ...]:
@@ -70,4 +72,4 @@ def first_file(folders: Iterable[Path | None], name: str) -> tuple[Path, ...]:
 
 def absences(parts: Iterable[Part]) -> dict[str, str | None]:
     """{name: what its absence costs, or None where the part is there}, for `work.left_out`."""
-    return {part.name: part.told() if part.missing else None for part in parts}
+    return {part.name: part.absence() if part.missing else None for part in parts}

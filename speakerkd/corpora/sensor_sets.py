@@ -27,21 +27,21 @@ def sun_rgbd(root: Path) -> ImageCorpus:
     A scene is a folder with `scene.txt`, one picture in `image/` and one in `depth/`, anywhere below `kv2`.
     Rooms of other kinds are left out, as the third paper does; what lacks a picture is listed as refused.
     """
-    place = next((path for path in (root / "SUNRGBD/kv2", root / "kv2", root) if path.is_dir()), root)
-    scenes = sorted(place.glob("**/scene.txt"))
+    folder = next((path for path in (root / "SUNRGBD/kv2", root / "kv2", root) if path.is_dir()), root)
+    scenes = sorted(folder.glob("**/scene.txt"))
     if not scenes:
-        raise InputError("no scene.txt below it", place, "give the folder that holds SUNRGBD, unpacked")
+        raise InputError("no scene.txt below it", folder, "give the folder that holds SUNRGBD, unpacked")
     split, refused = Split(), []
     for scene in scenes:
         name = read_text(scene, "fetch it again").strip()
         if name not in ROOMS:
             continue
-        key = f"{name}/{scene.parent.relative_to(place)}"
+        key = f"{name}/{scene.parent.relative_to(folder)}"
         pictures = [
-            pictures_below(scene.parent / kind, place) for kind in ("image", "depth") if (scene.parent / kind).is_dir()
+            pictures_below(scene.parent / kind, folder) for kind in ("image", "depth") if (scene.parent / kind).is_dir()
         ]
-        if len(pictures) < 2 or any(len(found) != 1 for found in pictures):
-            counts = " and ".join(str(len(found)) for found in pictures) or "no"
+        if len(pictures) < 2 or any(len(paths) != 1 for paths in pictures):
+            counts = " and ".join(str(len(paths)) for paths in pictures) or "no"
             refused.append((key, f"{counts} pictures in image/ and depth/ where one each is meant"))
             continue
         split.keys.append(key)
@@ -49,7 +49,7 @@ def sun_rgbd(root: Path) -> ImageCorpus:
         split.files += pictures[0]
         split.paired_files += pictures[1]
     if not split.keys:
-        raise InputError("no scene of the ten kinds of room", place, f"they are {', '.join(ROOMS)}")
+        raise InputError("no scene of the ten kinds of room", folder, f"they are {', '.join(ROOMS)}")
     corpus = ImageCorpus("sunrgbd", [readable(name) for name in ROOMS], {"train": split}, refused, list(ROOMS))
     return measured(corpus, Measured("rgb", 3), Measured("depth", 1, no_data=0))
 
@@ -60,9 +60,9 @@ def eurosat(root: Path) -> ImageCorpus:
     Two trees `<class>/<class>_<n>.tif`: EuroSAT_MS (or as its older archive unpacks) and EuroSAT-SAR, below `root`.
     """
     optical = next((root / name for name in OPTICAL if (root / name).is_dir()), root / OPTICAL[0])
-    for place, what in ((optical, "13 bands"), (root / RADAR, "radar pictures")):
-        if not place.is_dir():
-            raise InputError(f"EuroSAT's {what} are not there", place, "unpack them there")
+    for folder, what in ((optical, "13 bands"), (root / RADAR, "radar pictures")):
+        if not folder.is_dir():
+            raise InputError(f"EuroSAT's {what} are not there", folder, "unpack them there")
     corpus = find_pairs(optical, root / RADAR, whole=True)
     corpus.kind = "eurosat"
     return measured(corpus, Measured("ms", 13), Measured("sar", 2))
@@ -78,7 +78,7 @@ def tristar(root: Path) -> ImageCorpus:
     shots = sorted(path.parent for path in root.glob("**/actions.txt"))
     if not shots:
         raise InputError("no shot with actions.txt below it", root, "give the folder that holds TRISTAR, unpacked")
-    found: list[tuple[str, str, Path, Path]] = []
+    scenes: list[tuple[str, str, Path, Path]] = []
     refused = []
     for shot in shots:
         actions = [line.strip() for line in read_text(shot / "actions.txt", "fetch it again").splitlines()]
@@ -95,16 +95,16 @@ def tristar(root: Path) -> ImageCorpus:
             if lacking:
                 refused.append((key, f"no {lacking[0]} frame"))
             elif action not in ("", "-1"):
-                found.append((key, action, by_name["thermal"][name], by_name["depth"][name]))
-    names = sorted({action for _, action, _, _ in found}, key=lambda text: (text.isdigit() and len(text), text))
+                scenes.append((key, action, by_name["thermal"][name], by_name["depth"][name]))
+    names = sorted({action for _, action, _, _ in scenes}, key=lambda text: (text.isdigit() and len(text), text))
     if len(names) < 2:
         raise InputError(f"{len(names)} actions", root, "check that actions.txt names them")
     split = Split(
-        [key for key, *_ in found],
-        [names.index(action) for _, action, *_ in found],
-        [thermal for *_, thermal, _ in found],
+        [key for key, *_ in scenes],
+        [names.index(action) for _, action, *_ in scenes],
+        [thermal for *_, thermal, _ in scenes],
         None,
-        [depth for *_, depth in found],
+        [depth for *_, depth in scenes],
     )
     corpus = ImageCorpus("tristar", [readable(name) for name in names], {"train": split}, refused, names)
     return measured(corpus, Measured("thermal", 1), Measured("depth", 1, no_data=0))

@@ -24,17 +24,17 @@ def keep_speech(
     not made again. Raises InputError where silero-vad is not installed.
     """
     write = partial(_write, folder=folder, truncated=work.truncated)
-    kept, refused, made = [], [], set()
+    kept, refused, results = [], [], set()
     for one, result in shards.each(write, recordings, jobs=work.jobs, cluster=work.cluster, label="speech"):
         if isinstance(result, InputError):
             if result.where == "--vad":  # what finds speech is missing: no fault of the recording
                 raise result
             refused.append((one.key, str(result)))
         else:
-            made.add(result)
+            results.add(result)
             kept.append(Recording(one.key, str(result), one.speaker, one.session, one.face))
     for old in folder.rglob("*.flac") if folder.is_dir() else ():
-        if old not in made:
+        if old not in results:
             old.unlink()
     return kept, refused
 

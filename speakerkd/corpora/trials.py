@@ -95,26 +95,26 @@ def _pick(
 ) -> list[tuple[str, str]]:
     """Draw up to `wanted` different unordered pairs (key, one of its pool) that fit, going round the keys in turn."""
     order = [keys[n] for n in rng.permutation(len(keys))]
-    found: dict[frozenset[str], tuple[str, str]] = {}
+    pairs: dict[frozenset[str], tuple[str, str]] = {}
     dry = 0  # turns in a row that gave nothing
     for key in itertools.cycle(order):
-        if len(found) >= wanted or dry > len(order):
+        if len(pairs) >= wanted or dry > len(order):
             break
         mates = pool(key)
         dry += 1
         for _ in range(20):
             other = mates[int(rng.integers(len(mates)))]
             pair = frozenset((key, other))
-            if fits(key, other) and pair not in found:
-                found[pair] = (key, other)
+            if fits(key, other) and pair not in pairs:
+                pairs[pair] = (key, other)
                 dry = 0
                 break
-    if len(found) < wanted:  # drawing has dried up: the pairs left are few, so list them
+    if len(pairs) < wanted:  # drawing has dried up: the pairs left are few, so list them
         fitting = {frozenset((a, b)): (a, b) for a in order for b in pool(a) if fits(a, b)}
-        left = [pair for name, pair in fitting.items() if name not in found]
-        for n in rng.permutation(len(left))[: wanted - len(found)]:
-            found[frozenset(left[n])] = left[n]
-    return list(found.values())
+        left = [pair for name, pair in fitting.items() if name not in pairs]
+        for n in rng.permutation(len(left))[: wanted - len(pairs)]:
+            pairs[frozenset(left[n])] = left[n]
+    return list(pairs.values())
 
 
 def write_trials(path: Path | str, trials: Iterable[Trial], suffix: str = "") -> int:

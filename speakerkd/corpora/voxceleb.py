@@ -36,18 +36,18 @@ def prepare_vox2(output: Path | str, root: Path | str, work: Work, lists: Path |
     """
     root = need_folder(root, "VoxCeleb2", LAYOUT2)
     meta = next(iter(first_file(_homes(lists, root), META2)), None)
-    found: dict[str, tuple[list[Recording], list[tuple[str, str]]]] = {}
+    parts: dict[str, tuple[list[Recording], list[tuple[str, str]]]] = {}
     for part, name in PARTS.items():
         if sounds := folders_below(root, SOUND2[part]):
-            found[name] = _pairs(sounds, folders_below(root, FACES2[part]))
-            if not found[name][0]:
+            parts[name] = _pairs(sounds, folders_below(root, FACES2[part]))
+            if not parts[name][0]:
                 raise InputError("no recordings", sounds[0], LAYOUT2)
-    if not found:
+    if not parts:
         raise InputError("neither dev nor test of VoxCeleb2", root, _unpack(root) or LAYOUT2)
-    used = [path for recordings, _ in found.values() for one in recordings for path in (one.audio, one.face) if path]
+    used = [path for recordings, _ in parts.values() for one in recordings for path in (one.audio, one.face) if path]
     walk = walk_unused(root, [*used, *([meta] if meta else [])], AUDIO | PICTURE, _unused2)
     built: list[Built] = []
-    for name, (recordings, refused) in found.items():
+    for name, (recordings, refused) in parts.items():
         built.append(
             build(
                 Path(output) / name,
@@ -56,7 +56,7 @@ def prepare_vox2(output: Path | str, root: Path | str, work: Work, lists: Path |
                 gender=read_gender(meta) if meta else None,
                 refused=refused if built else [*refused, *walk.refused],
                 left_out="" if built else walk.account(),
-                made_from=[meta] if meta else [],
+                inputs=[meta] if meta else [],
             )
         )
     return built
@@ -123,13 +123,13 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
     if lists is not None:
         need_folder(lists, "folder of trial lists", "give --lists DIR")
     homes = _homes(lists, root)
-    found = {name: path for file, name in LISTS.items() for path in first_file(homes, file)}
-    if not found:
+    trial_lists = {name: path for file, name in LISTS.items() for path in first_file(homes, file)}
+    if not trial_lists:
         raise InputError(f"no trial list ({', '.join(LISTS)})", lists or root, "put one there, or give --lists DIR")
     folders = folders_below(root, SOUND1)
     if not folders:
         raise InputError("no recordings of VoxCeleb1", root, _unpack(root) or LAYOUT1)
-    named = {path: names_of_trials(path) for path in found.values()}
+    named = {path: names_of_trials(path) for path in trial_lists.values()}
     absent = lists_left_out(root, lists)
     named = {path: names for path, names in named.items() if path not in absent}
     if not named:
@@ -147,14 +147,14 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
     for path, names in named.items():
         check_named(names, recordings.keys(), path)
     meta = next(iter(first_file(homes, META1)), None)
-    listed = [*found.values(), *([meta] if meta else [])]
+    listed = [*trial_lists.values(), *([meta] if meta else [])]
     walk = walk_unused(
         root,
         [*(one.audio for one in recordings.values()), *listed],
         AUDIO,
         lambda name: "recordings that no list names, or beside one of their name",
     )
-    kept = {name: path for name, path in found.items() if path in named}
+    kept = {name: path for name, path in trial_lists.items() if path in named}
     return build(
         Path(output) / "vox1",
         list(recordings.values()),
@@ -163,7 +163,7 @@ def prepare_vox1(output: Path | str, root: Path | str, work: Work, lists: Path |
         refused=walk.refused,
         left_out=walk.account(),
         texts={f"trials_{name}": (line for _, line in numbered_lines(path)) for name, path in kept.items()},
-        made_from=[*([meta] if meta else []), *kept.values()],
+        inputs=[*([meta] if meta else []), *kept.values()],
     )
 
 

@@ -57,7 +57,7 @@ def read_recording(
 ) -> Recorded:
     """What read_audio reads, with the seconds that are missing where those that are there were kept."""
     if isinstance(source, tuple):
-        sound, name = _given(source), "samples"
+        sound, name = _as_sound(source), "samples"
     else:
         with open_media(source, "recording") as file:
             sound, name = decode_sound(file), file.name
@@ -65,7 +65,7 @@ def read_recording(
         raise truncation(sound.seconds, sound.missing, name)
     if not all(np.isfinite(channels).all() for channels, _ in sound.runs):
         raise InputError("samples are not finite (NaN or infinity)", name, "write the recording again")
-    runs = [resample(mix_down(channels), given, rate) for channels, given in sound.runs]
+    runs = [resample(mix_down(channels), own, rate) for channels, own in sound.runs]
     samples = runs[0] if len(runs) == 1 else np.concatenate(runs) if runs else np.empty(0, np.float32)
     if samples.size == 0:
         raise InputError("no samples in the recording", name, "it is empty or truncated: copy it again")
@@ -93,20 +93,20 @@ def mix_down(channels: np.ndarray) -> np.ndarray:
     return mean
 
 
-def resample(samples: np.ndarray, given: int, wanted: int) -> np.ndarray:
-    """Samples (N,) at rate `given` as float32 at rate `wanted`, through a polyphase low-pass filter."""
+def resample(samples: np.ndarray, own: int, wanted: int) -> np.ndarray:
+    """Samples (N,) at rate `own` as float32 at rate `wanted`, through a polyphase low-pass filter."""
     samples = np.ascontiguousarray(samples, np.float32)
-    if given == wanted:
+    if own == wanted:
         return samples
     from scipy.signal import resample_poly
 
-    ratio = Fraction(wanted, given)
+    ratio = Fraction(wanted, own)
     if max(ratio.numerator, ratio.denominator) > LONGEST_FILTER:  # a damaged header's rate would take a filter of GB
         ratio = ratio.limit_denominator(LONGEST_FILTER)
     return resample_poly(samples, ratio.numerator, ratio.denominator)
 
 
-def _given(source: tuple[np.ndarray, int]) -> Sound:
+def _as_sound(source: tuple[np.ndarray, int]) -> Sound:
     """Samples that were handed over, with their rate."""
     samples, rate = np.asarray(source[0]), source[1]
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":

@@ -115,12 +115,12 @@ def responses(directory: str) -> list[str]:
     """
     root = Path(directory)
     rooms = [p for name in ("smallroom", "mediumroom") for p in root.glob(f"**/simulated_rirs/{name}") if p.is_dir()]
-    found = sorted(
+    paths = sorted(
         str(p) for folder in rooms or [root] for p in folder.rglob("*") if p.suffix.lower() in (".wav", ".flac")
     )
-    if not found:
+    if not paths:
         raise InputError("no impulse responses", directory, "give the folder of RIRS_NOISES, or of .wav files")
-    return found
+    return paths
 
 
 @functools.lru_cache(maxsize=256)
@@ -135,11 +135,11 @@ def _bank(directory: str, seed: int, category: str, rate: int) -> NoiseBank:
 
 def copies(musan: Path | None, rirs: Path | None, seed: int, level: Level = "exact") -> dict[str, Sequence[Step]]:
     """{name of a copy: its step} of what noises and responses allow: noise, music, babble, reverb."""
-    found: dict[str, Sequence[Step]] = {}
+    steps: dict[str, Sequence[Step]] = {}
     if musan is not None:
         for kind in LEVELS:
             if (musan / CATEGORY[kind]).is_dir():
-                found[kind] = [NoiseStep(kind=kind, directory=musan.absolute(), seed=seed, level=level)]
+                steps[kind] = [NoiseStep(kind=kind, directory=musan.absolute(), seed=seed, level=level)]
     if rirs is not None:
-        found["reverb"] = [ReverbStep(directory=rirs.absolute(), seed=seed)]
-    return found
+        steps["reverb"] = [ReverbStep(directory=rirs.absolute(), seed=seed)]
+    return steps

@@ -50,12 +50,12 @@ def augment_directory(
     known = read_json(directory / "feats.json", FbankSettings, "run `speakerkd fbank` again")
     require_file(directory, "utt2spk", "speakerkd prepare")
     before = read_augmentation(directory)
-    made = {}
+    accounts = {}
     for name, steps in wanted.items():
         output = directory.with_name(f"{directory.name}_{name}")
         _write(directory, output, name, Augmentation(steps=[*(before.steps if before else []), *steps]))
-        made[output] = str(extract_fbank(output, known, jobs=jobs, cluster=cluster, max_rejected=max_rejected))
-    return made
+        accounts[output] = str(extract_fbank(output, known, jobs=jobs, cluster=cluster, max_rejected=max_rejected))
+    return accounts
 
 
 def _write(directory: Path, output: Path, name: str, augmentation: Augmentation) -> None:
@@ -65,9 +65,9 @@ def _write(directory: Path, output: Path, name: str, augmentation: Augmentation)
     cut = (directory / "segments").is_file()  # the utterances are then its lines, and wav.scp names whole recordings
     for table in ("wav.scp", "segments", "utt2spk", "utt2session"):
         if (directory / table).is_file():
-            found = read_table(directory / table)
+            rows = read_table(directory / table)
             before = "" if cut and table == "wav.scp" else prefix
-            tables[table] = {f"{before}{key}": value for key, value in found.items()}
+            tables[table] = {f"{before}{key}": value for key, value in rows.items()}
             if prefix and table in ("utt2spk", "utt2session"):
                 tables[table] = {key: f"{prefix}{value}" for key, value in tables[table].items()}
     if (directory / "spk2gender").is_file():

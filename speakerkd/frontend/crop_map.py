@@ -27,7 +27,7 @@ def crop_map(directory: Path | str) -> tuple[dict[str, int], np.ndarray]:
     directory = Path(directory)
     table = read_table(directory / "aligned.scp")
     paths = list(dict.fromkeys(table.values()))
-    place = {path: position for position, path in enumerate(paths)}
+    position_of = {path: position for position, path in enumerate(paths)}
     output = directory / "aligned.npy"
     stamp = Stamp(output, [directory / "aligned.scp", directory / "aligned.scp.made.json"], side=SIDE)
     if not stamp.is_current():
@@ -35,7 +35,7 @@ def crop_map(directory: Path | str) -> tuple[dict[str, int], np.ndarray]:
         stamp.write()
     fix = f"remove {output} and run this again"
     crops = read_array(output, fix, "u", (len(paths), SIDE, SIDE, 3), memory_map=True)
-    return {key: place[path] for key, path in table.items()}, crops
+    return {key: position_of[path] for key, path in table.items()}, crops
 
 
 def _write(output: Path, paths: Sequence[str]) -> None:

@@ -112,7 +112,7 @@ def _align(
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
     work = functools.partial(
-        _align_batch, settings=settings if detect else None, frames=frames, pack=pack, made=ledger.origin
+        _align_batch, settings=settings if detect else None, frames=frames, pack=pack, origin=ledger.origin
     )
     try:
         for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="faces"):
@@ -120,8 +120,8 @@ def _align(
                 raise result
             ledger.add(path)
     except BaseException:
-        for place in {path.parent for path in paths.values()}:
-            remove_parts(place)  # of workers that were ended
+        for parent in {path.parent for path in paths.values()}:
+            remove_parts(parent)  # of workers that were ended
         raise
 
     rejected = Rejected(directory / "faces", max_rejected)
@@ -206,7 +206,7 @@ def _align_batch(
     settings: DetectorSettings | None,
     frames: int,
     pack: bool,
-    made: dict[str, Any],
+    origin: dict[str, Any],
 ) -> None:
     """Write the crops of some sessions, in files of their own or a tar, and their record; runs in a worker."""
     path, sessions = batch
@@ -216,7 +216,7 @@ def _align_batch(
     if not pack:
         for chunk in chunks:
             _align_some(chunk, settings, frames, done, refused, None)
-        write_batch(path, made, done, refused)
+        write_batch(path, origin, done, refused)
         return
     tar = path.with_suffix(".tar")
     with whole_file(tar, "wb") as stream:
@@ -224,7 +224,7 @@ def _align_batch(
         for chunk in chunks:
             _align_some(chunk, settings, frames, done, refused, packed)
         packed.close()
-    write_batch(path, made, done, refused, [tar])
+    write_batch(path, origin, done, refused, [tar])
 
 
 def _align_some(
@@ -238,7 +238,7 @@ def _align_some(
     """Find the faces of some sessions together, write the best of each, and enter what became of them."""
     waiting = [(session, session.pictures()) for session in sessions]
     tried = dict.fromkeys((session.name for session in sessions), 0)
-    found: dict[str, list[tuple[Face | np.ndarray, int]]] = {session.name: [] for session in sessions}
+    crops: dict[str, list[tuple[Face | np.ndarray, int]]] = {session.name: [] for session in sessions}
     while waiting:  # a round takes the next picture of every session that has too few faces yet
         tries = [
             (session, source, picture) for session, source in waiting if (picture := next(source, None)) is not None
@@ -247,14 +247,14 @@ def _align_some(
         for (session, source, _), crop in zip(tries, _crops(tries, settings), strict=True):
             tried[session.name] += 1
             if crop is not None:
-                found[session.name].append((crop, tried[session.name]))
-            if len(found[session.name]) < frames:
+                crops[session.name].append((crop, tried[session.name]))
+            if len(crops[session.name]) < frames:
                 waiting.append((session, source))
     for session in sessions:
-        if not found[session.name]:
+        if not crops[session.name]:
             refused[session.name] = (session.signature, _reason(session, tried[session.name]))
             continue
-        crop, turn = max(found[session.name], key=lambda face: sharpness(_pixels(face[0])))
+        crop, turn = max(crops[session.name], key=lambda face: sharpness(_pixels(face[0])))
         note = _note(session, crop, turn if frames == 1 else 1)
         if packed is None:
             _write_picture(session.path, _pixels(crop))

@@ -79,9 +79,9 @@ def sample_word(draws: Tensor) -> Tensor:
 
 def hashed_uniform(word: Tensor, count: int) -> Tensor:
     """Uniform numbers (B, count) float32 in [0, 1), 24 bits each: a hash of a sample's word (B,) and the position."""
-    place = torch.arange(1, count + 1, device=word.device, dtype=torch.int32) * 0x85EBCA7
+    counter = torch.arange(1, count + 1, device=word.device, dtype=torch.int32) * 0x85EBCA7
     low, high = (word & 0xFFFFFF).int()[:, None], (word >> 24).int()[:, None]
-    x = _mix(low * 0x9E3779B + place)
+    x = _mix(low * 0x9E3779B + counter)
     return _mix(x ^ high * 0x2C1B3C6).bitwise_right_shift_(8).bitwise_and_(0xFFFFFF).float() * 2.0**-24
 
 

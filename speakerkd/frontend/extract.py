@@ -31,7 +31,7 @@ AUGMENT = "augment.json"
 LEAST_BATCH = 64
 WORTH_A_PROCESS = 1000  # recordings: with fewer, starting another process costs more than it saves
 MOST_ARKS = 256  # a reader maps each ark
-Place = tuple[int, int, int, float]  # of a recording: offset in its ark, frames, samples, seconds missing
+Location = tuple[int, int, int, float]  # of a recording: offset in its ark, frames, samples, seconds missing
 
 
 def extract_fbank(
@@ -95,7 +95,7 @@ def _extract(
     augmentation = read_augmentation(directory)
     if augmentation is not None:
         kept["augment"] = augmentation.model_dump(mode="json")
-    ledger: Ledger[Place] = Ledger(folder, settings.model_dump() | kept, Place)
+    ledger: Ledger[Location] = Ledger(folder, settings.model_dump() | kept, Location)
     pending = ledger.pending(signatures)
     size = max(LEAST_BATCH, -(-len(sources) // MOST_ARKS))
     groups = [pending[start : start + size] for start in range(0, len(pending), size)]
@@ -105,7 +105,7 @@ def _extract(
     ]
     jobs = jobs or max(1, min(os.cpu_count() or 1, len(pending) // WORTH_A_PROCESS))
     work = functools.partial(
-        _extract_batch, settings=settings, made=ledger.origin, truncated=truncated, augmentation=augmentation
+        _extract_batch, settings=settings, origin=ledger.origin, truncated=truncated, augmentation=augmentation
     )
     for (path, _), result in shards.each(work, batches, jobs=jobs, cluster=cluster, label="fbank"):
         if isinstance(result, InputError):
@@ -113,7 +113,7 @@ def _extract(
         ledger.add(path)
 
     rejected = Rejected(directory / "fbank", max_rejected)
-    done: dict[str, Place] = {}
+    done: dict[str, Location] = {}
     for key, sign in signatures.items():
         if key in ledger.done and ledger.done[key][0] == sign:
             done[key] = ledger.done[key][1]
@@ -147,7 +147,7 @@ def _names(scp: Path, places: dict[str, str]) -> bool:
 def _extract_batch(
     batch: tuple[Path, list[tuple[str, Sound, str]]],
     settings: FbankSettings,
-    made: dict[str, Any],
+    origin: dict[str, Any],
     truncated: Truncated,
     augmentation: Augmentation | None = None,
 ) -> None:
@@ -186,4 +186,4 @@ def _extract_batch(
         for key, _, sign in utterances
         if key in places
     }
-    write_batch(path, made, done, refused, [ark] if places else [])
+    write_batch(path, origin, done, refused, [ark] if places else [])

@@ -19,7 +19,7 @@ from speakerkd.media.pictures import is_decoded
 
 if TYPE_CHECKING:
     from speakerkd.frontend.mtcnn import Mtcnn
-    from speakerkd.frontend.mtcnn_onnx import Found, OnnxMtcnn
+    from speakerkd.frontend.mtcnn_onnx import Detection, OnnxMtcnn
 
 __all__ = [
     "SIDE",
@@ -124,9 +124,9 @@ class FaceDetector:
         for positions in by_size.values():
             for start in range(0, len(positions), self.settings.batch):
                 some = positions[start : start + self.settings.batch]
-                for position, found in zip(some, self._detect([prepared[p][0] for p in some]), strict=True):
-                    if found is not None:
-                        result[position] = _subject(pictures[position], found, *prepared[position][1:])
+                for position, detection in zip(some, self._detect([prepared[p][0] for p in some]), strict=True):
+                    if detection is not None:
+                        result[position] = _subject(pictures[position], detection, *prepared[position][1:])
         return result
 
     def _prepare(self, picture: np.ndarray, enlarged: float) -> tuple[np.ndarray, float, int]:
@@ -145,15 +145,15 @@ class FaceDetector:
         canvas[border : border + size[1], border : border + size[0]] = np.asarray(scaled)
         return canvas, factor, border
 
-    def _detect(self, canvases: list[np.ndarray]) -> list[Found | None]:
+    def _detect(self, canvases: list[np.ndarray]) -> list[Detection | None]:
         """What is found on every canvas, all of one size."""
         if min(canvases[0].shape[:2]) < self.settings.min_face:
             return [None] * len(canvases)
         return self._network.detect(np.stack(canvases))
 
 
-def _subject(picture: np.ndarray, found: tuple[np.ndarray, ...], factor: float, border: int) -> Face | None:
-    boxes, probabilities, landmarks = found
+def _subject(picture: np.ndarray, detection: tuple[np.ndarray, ...], factor: float, border: int) -> Face | None:
+    boxes, probabilities, landmarks = detection
     # from pixels of the canvas to pixels of the picture, whole numbers being centres of pixels
     boxes, landmarks = (((part - border) + 0.5) / factor - 0.5 for part in (boxes, landmarks))
     sides = boxes[:, 2:] - boxes[:, :2]

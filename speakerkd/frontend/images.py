@@ -58,17 +58,17 @@ def train_view(pictures: Tensor, draws: Tensor, settings: ImageViewSettings) -> 
         pictures = degrade(pictures, settings.degrade, draws[:, GEOMETRY:DRAWS])
     height, width = pictures.shape[1:3]
     whole = torch.tensor([height, width], dtype=torch.float32, device=draws.device)
-    place = draws[:, 1:3]
+    share = draws[:, 1:3]
     if settings.crop == "resized":
         boxes = random_boxes(draws[:, 1:GEOMETRY], height, width, scale=settings.scale, ratio=settings.ratio)
     elif settings.crop == "shifted":
         side = whole.min().expand(len(draws), 2) * settings.test_crop
-        boxes = torch.cat([place * (whole - side), side], 1)
+        boxes = torch.cat([share * (whole - side), side], 1)
     elif settings.crop == "padded":
         reach = (settings.padding * whole).round()
-        boxes = torch.cat([(place * (2 * reach + 1)).floor() - reach, whole.expand_as(place)], 1)
+        boxes = torch.cat([(share * (2 * reach + 1)).floor() - reach, whole.expand_as(share)], 1)
     else:
-        boxes = torch.cat([torch.zeros_like(place), whole.expand_as(place)], 1)
+        boxes = torch.cat([torch.zeros_like(share), whole.expand_as(share)], 1)
     flips = draws[:, 0] < 0.5 if settings.flip else None
     view = resample(pictures, boxes, settings.size, flips, within_box=settings.crop == "resized")
     return turned(view, draws[:, 0]) if settings.turn else view
@@ -80,12 +80,12 @@ def turned(view: Tensor, draw: Tensor) -> Tensor:
     draw: (B,) uniform in [0, 1), the one that decides on the mirror: what follows its first binary digit decides here.
     """
     rest = (2 * draw) % 1
-    chosen, rest = rest < 0.5, (2 * rest) % 1
+    turns, rest = rest < 0.5, (2 * rest) % 1
     quarter, rest = (4 * rest).floor(), (4 * rest) % 1
     result = view
     for angle in (1, 2, 3):
-        result = torch.where((chosen & (quarter == angle)).view(-1, 1, 1, 1), view.rot90(angle, (2, 3)), result)
-    return torch.where((chosen & (rest < 0.5)).view(-1, 1, 1, 1), result.flip(2), result)
+        result = torch.where((turns & (quarter == angle)).view(-1, 1, 1, 1), view.rot90(angle, (2, 3)), result)
+    return torch.where((turns & (rest < 0.5)).view(-1, 1, 1, 1), result.flip(2), result)
 
 
 def test_view(pictures: Tensor, settings: ImageViewSettings, draws: Tensor | None = None) -> Tensor:

@@ -19,8 +19,8 @@ def kaldi_filters(mels: int, fft: int, rate: int, low: float, high: float) -> Te
     # in float32, in steps that round as torchaudio's do: the lowest filters are small differences of large numbers
     number = torch.arange(mels)[:, None]
     left, centre, right = (bottom + (number + side) * step for side in (0.0, 1.0, 2.0))
-    place = 1127.0 * (1.0 + (rate / fft * torch.arange(fft // 2)) / 700.0).log()[None]
-    up, down = (place - left) / (centre - left), (right - place) / (right - centre)
+    mel = 1127.0 * (1.0 + (rate / fft * torch.arange(fft // 2)) / 700.0).log()[None]
+    up, down = (mel - left) / (centre - left), (right - mel) / (right - centre)
     return torch.minimum(up, down).clamp(min=0)
 
 
@@ -52,9 +52,9 @@ def tensorflow_filters(mels: int, fft: int, rate: int, low: float, high: float) 
     The bins are spread evenly over 0 to rate / 2, both ends included.
     """
     edges = torch.linspace(_htk(low), _htk(high), mels + 2, dtype=torch.float64)
-    place = 2595.0 * torch.log10(1 + torch.linspace(0, rate // 2, fft // 2, dtype=torch.float64) / 700.0)
+    mel = 2595.0 * torch.log10(1 + torch.linspace(0, rate // 2, fft // 2, dtype=torch.float64) / 700.0)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    filters = torch.minimum((place - left) / (centre - left), (right - place) / (right - centre)).clamp(min=0)
+    filters = torch.minimum((mel - left) / (centre - left), (right - mel) / (right - centre)).clamp(min=0)
     filters[:, 0] = 0
     return filters.float()
 

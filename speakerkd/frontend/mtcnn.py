@@ -18,7 +18,7 @@ from torch.nn.functional import conv2d, pad, prelu
 
 from speakerkd.errors import InputError
 from speakerkd.frontend.boxes import keep_best
-from speakerkd.frontend.mtcnn_onnx import CELL, SHRINK, SIDES, STRIDE, Found
+from speakerkd.frontend.mtcnn_onnx import CELL, SHRINK, SIDES, STRIDE, Detection
 
 CROPS = 512  # candidates that a network sees at a time
 
@@ -40,7 +40,7 @@ class Mtcnn(nn.Module):
         self.pnet.fuse()
 
     @torch.inference_mode()
-    def detect(self, pictures: NDArray[np.uint8]) -> list[Found | None]:
+    def detect(self, pictures: NDArray[np.uint8]) -> list[Detection | None]:
         """Of pictures (B, H, W, 3): boxes (n, 4) as left, top, right, bottom, probabilities (n,), landmarks (n, 5, 2).
 
         By falling probability; None where there is no face.
@@ -60,7 +60,7 @@ class Mtcnn(nn.Module):
         rows = suppress(boxes, scores, which, 0.7, of_smaller=True)
         boxes, scores, points, which = (x[rows].double().cpu() for x in (boxes, scores, points, which))
 
-        result: list[Found | None] = []
+        result: list[Detection | None] = []
         for number in range(len(pictures)):
             mine = which == number
             faces = boxes[mine].numpy(), scores[mine].numpy(), points[mine].numpy()
@@ -75,15 +75,15 @@ class Mtcnn(nn.Module):
         while min(height, width) * scale >= CELL:
             small = pixels.resized(int(height * scale + 1), int(width * scale + 1))
             score, correction = self.pnet(centred(small))  # (B, h, w), (B, 4, h, w)
-            place = (score >= self.thresholds[0]).nonzero()  # (n, 3): picture, row, column
-            corner = STRIDE * place[:, [2, 1]] + 1
+            cells = (score >= self.thresholds[0]).nonzero()  # (n, 3): picture, row, column
+            corner = STRIDE * cells[:, [2, 1]] + 1
             box = torch.cat([corner / scale, (corner + CELL - 1) / scale], 1).floor()
-            rows = suppress(box, score[tuple(place.T)], place[:, 0], 0.5)
-            place = place[rows]
+            rows = suppress(box, score[tuple(cells.T)], cells[:, 0], 0.5)
+            cells = cells[rows]
             boxes.append(box[rows])
-            scores.append(score[tuple(place.T)])
-            which.append(place[:, 0])
-            corrections.append(correction.permute(0, 2, 3, 1)[tuple(place.T)])
+            scores.append(score[tuple(cells.T)])
+            which.append(cells[:, 0])
+            corrections.append(correction.permute(0, 2, 3, 1)[tuple(cells.T)])
             scale *= SHRINK
         if not boxes:
             device = next(self.parameters()).device

@@ -15,7 +15,7 @@ CELL, STRIDE = 12, 2  # of the first network: pixels that a score looks at, and 
 SIDES = {"rnet": 24, "onet": 48}
 NETWORKS = ("pnet", "rnet", "onet")
 
-Found = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+Detection = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
 class OnnxMtcnn:
@@ -37,14 +37,14 @@ class OnnxMtcnn:
             for name in NETWORKS
         }
 
-    def detect(self, pictures: NDArray[np.uint8]) -> list[Found | None]:
+    def detect(self, pictures: NDArray[np.uint8]) -> list[Detection | None]:
         """Of pictures (B, H, W, 3): boxes (n, 4) as left, top, right, bottom, probabilities (n,), landmarks (n, 5, 2).
 
         By falling probability; None where there is no face.
         """
         return [self._detect(Areas(picture)) for picture in pictures]
 
-    def _detect(self, areas: Areas) -> Found | None:
+    def _detect(self, areas: Areas) -> Detection | None:
         boxes = self._propose(areas)
         boxes, scores, corrections, _ = self._keep("rnet", areas, boxes, self.thresholds[1])
         rows = keep_best(boxes, scores, np.zeros(len(boxes), np.int64), 0.7)
@@ -63,7 +63,7 @@ class OnnxMtcnn:
         """Square candidates (n, 4) of the first network at every size of the pyramid."""
         height, width = areas.height, areas.width
         scale = CELL / self.min_face
-        found: list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]] = []
+        proposals: list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]] = []
         while min(height, width) * scale >= CELL:
             small = areas.resized(0, height, 0, width, int(height * scale + 1), int(width * scale + 1))
             score, correction = self._run("pnet", small[None])  # (1, h, w), (1, 4, h, w)
@@ -72,11 +72,11 @@ class OnnxMtcnn:
             box = np.floor(np.concatenate([corner / scale, (corner + CELL - 1) / scale], 1)).astype(np.float32)
             own = score[0, row, column]
             kept = keep_best(box, own, np.zeros(len(box), np.int64), 0.5)
-            found.append((box[kept], own[kept], correction[0][:, row, column].T[kept]))
+            proposals.append((box[kept], own[kept], correction[0][:, row, column].T[kept]))
             scale *= SHRINK
-        if not found:
+        if not proposals:
             return np.zeros((0, 4), np.float32)
-        boxes, scores, corrections = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        boxes, scores, corrections = (np.concatenate(parts) for parts in zip(*proposals, strict=True))
         rows = keep_best(boxes, scores, np.zeros(len(boxes), np.int64), 0.7)
         boxes = boxes[rows]
         return squared(boxes + corrections[rows] * np.tile(boxes[:, 2:] - boxes[:, :2], 2))

@@ -69,15 +69,15 @@ class NoiseBank:
         for name in categories or ():
             if name not in CATEGORIES:
                 raise InputError(f"unknown noise category '{name}'", "categories", nearest(name, CATEGORIES))
-        found = {name: self._list(name) for name in categories or CATEGORIES}
-        missing = [name for name, files in found.items() if not files]
+        by_category = {name: self._list(name) for name in categories or CATEGORIES}
+        missing = [name for name, files in by_category.items() if not files]
         if missing and (categories or len(missing) == len(CATEGORIES)):
             raise InputError(
                 f"no recordings of {' or '.join(missing)}",
                 directory,
                 "give MUSAN's folder, the one with noise, music and speech in it",
             )
-        self.files = {name: files for name, files in found.items() if files}
+        self.files = {name: files for name, files in by_category.items() if files}
         self._read = functools.lru_cache(CACHED)(self._read_file)
 
     @property

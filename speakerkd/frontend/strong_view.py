@@ -44,11 +44,11 @@ def strong_view(view: Tensor, draws: Tensor, colour: bool = True) -> Tensor:
 
 
 def _colour_round(view: Tensor, kind: Tensor, strength: Tensor, sign: Tensor) -> Tensor:
-    chosen = (kind * len(COLOUR)).long().clamp(max=len(COLOUR) - 1)
+    operation = (kind * len(COLOUR)).long().clamp(max=len(COLOUR) - 1)
     signed = torch.where(sign < 0.5, -strength, strength)
 
     def where(name: str, most: float) -> Tensor:
-        return torch.where(chosen == COLOUR.index(name), signed * most, 0.0)
+        return torch.where(operation == COLOUR.index(name), signed * most, 0.0)
 
     geometry = _affine(
         where("rotate", MOST["rotate"]),
@@ -73,7 +73,7 @@ def _colour_round(view: Tensor, kind: Tensor, strength: Tensor, sign: Tensor) ->
         "autocontrast": (view - low) / (high - low).clamp(min=1e-3),
     }
     for name, other in changed.items():
-        view = torch.where((chosen == COLOUR.index(name))[:, None, None, None], other, view)
+        view = torch.where((operation == COLOUR.index(name))[:, None, None, None], other, view)
     return view.clamp(0, 1)
 
 

@@ -36,25 +36,25 @@ def speech_parts(probabilities: NDArray[np.float32], length: int, rate: int) -> 
     As silero-vad's get_speech_timestamps finds them with its defaults.
     """
     window, pause, margin = WINDOW[rate], PAUSE * rate, MARGIN * rate
-    found: list[tuple[int, int]] = []
+    parts: list[tuple[int, int]] = []
     start = end = -1  # of the speech that goes on, and of the silence that may have ended it
-    for place, probability in enumerate(probabilities.tolist()):
-        here = window * place
+    for number, probability in enumerate(probabilities.tolist()):
+        here = window * number
         if probability >= SPEECH:
             start, end = here if start < 0 else start, -1
         elif probability < SILENCE and start >= 0:
             end = here if end < 0 else end
             if here - end >= pause:
-                found.append((start, end))
+                parts.append((start, end))
                 start = end = -1
     if start >= 0:
-        found.append((start, length))
-    found = [(start, end) for start, end in found if end - start > SHORTEST * rate]
-    gaps = [0.0, *(b - a for (_, a), (b, _) in zip(found, found[1:], strict=False)), 0.0]
+        parts.append((start, length))
+    parts = [(start, end) for start, end in parts if end - start > SHORTEST * rate]
+    gaps = [0.0, *(b - a for (_, a), (b, _) in zip(parts, parts[1:], strict=False)), 0.0]
     kept = []
-    for place, (start, end) in enumerate(found):
-        before = gaps[place] // 2 if place and gaps[place] < 2 * margin else margin  # close ones share the pause
-        after = gaps[place + 1] // 2 if place + 1 < len(found) and gaps[place + 1] < 2 * margin else margin
+    for number, (start, end) in enumerate(parts):
+        before = gaps[number] // 2 if number and gaps[number] < 2 * margin else margin  # close ones share the pause
+        after = gaps[number + 1] // 2 if number + 1 < len(parts) and gaps[number + 1] < 2 * margin else margin
         kept.append((int(max(0, start - before)), int(min(length, end + after))))
     return kept
 
@@ -67,12 +67,12 @@ def _probabilities(samples: NDArray[np.float32], rate: int) -> NDArray[np.float3
     padded = np.zeros(context + count * window, np.float32)
     padded[context : context + len(samples)] = samples
     state, kind = np.zeros((2, 1, 128), np.float32), np.array(rate, np.int64)
-    found = np.empty(count, np.float32)
-    for place in range(count):
-        seen = padded[None, place * window : (place + 1) * window + context]
+    probabilities = np.empty(count, np.float32)
+    for number in range(count):
+        seen = padded[None, number * window : (number + 1) * window + context]
         probability, state = network.run(None, {"input": seen, "state": state, "sr": kind})
-        found[place] = probability[0, 0]
-    return found
+        probabilities[number] = probability[0, 0]
+    return probabilities
 
 
 @functools.cache

@@ -76,8 +76,8 @@ class DisentangledBranch(Network):
         """As the encoders' own; the maps are the invariant encoder's."""
         shared = self.invariant(x, maps)
         parts = self.separate(shared.embedding, self.specific(x).embedding)
-        chosen = {"both": parts[:2], "inv": parts[:1], "inf": parts[1:2]}[self.uses]
-        embedding = torch.cat(chosen, 1)
+        used = {"both": parts[:2], "inv": parts[:1], "inf": parts[1:2]}[self.uses]
+        embedding = torch.cat(used, 1)
         return Output(embedding, run_full(self.classifier, embedding), shared.maps, parts=list(parts))
 
 

@@ -58,21 +58,21 @@ def pixels_of(name: str) -> Pixels | None:
 
     Raises InputError for anything else.
     """
-    kind, _, given = name.partition(":")
-    if kind == NAME and not given:
+    kind, _, text = name.partition(":")
+    if kind == NAME and not text:
         return None
-    preset = given if kind == NAME else kind
+    preset = text if kind == NAME else kind
     if preset in PRESETS:
         return PRESETS[preset]
     fix = f"write onnx:rgb,127.5,127.5 (colours, mean, divisor), or onnx: and one of {', '.join(PRESETS)}"
-    fields = given.split(",")
+    fields = text.split(",")
     try:
         colours, mean, divisor = fields[0], float(fields[1]), float(fields[2])
     except (IndexError, ValueError) as error:
-        raise InputError(f"no way of taking pictures '{given}'", "--teacher", fix) from error
+        raise InputError(f"no way of taking pictures '{text}'", "--teacher", fix) from error
     if colours not in ("rgb", "bgr") or len(fields) != 3 or not divisor > 0 or not abs(mean) < 1e6:
         raise InputError(
-            f"no way of taking pictures '{given}'", "--teacher", f"{nearest(colours, ['rgb', 'bgr'])}; {fix}"
+            f"no way of taking pictures '{text}'", "--teacher", f"{nearest(colours, ['rgb', 'bgr'])}; {fix}"
         )
     return Pixels(colours, mean, divisor)
 
@@ -100,8 +100,8 @@ class OnnxFace(FaceNetwork):
         self.pixels = pixels or PRESETS["sface" if _scales(model) else "arcface"]
         self.content = _for_runtime(model, self.path)
         self._sessions: dict[str, InferenceSession] = {}
-        self._place: Tensor
-        self.register_buffer("_place", torch.zeros(0), persistent=False)  # knows the device that it is moved to
+        self._where: Tensor
+        self.register_buffer("_where", torch.zeros(0), persistent=False)  # knows the device that it is moved to
         session = self._session("cpu")
         if len(session.get_inputs()) != 1:
             names = ", ".join(i.name for i in session.get_inputs()[:5])
@@ -112,35 +112,35 @@ class OnnxFace(FaceNetwork):
                 f"{len(session.get_outputs())} outputs ({names}), so no recogniser but a detector or several networks"
             )
             raise InputError(what, self.path, EXPORT)
-        given = session.get_inputs()[0]
-        self.input, self.output = given.name, session.get_outputs()[0].name
-        self.channels_last, self.batch = self._layout(given)
-        if given.type not in TYPES:
-            raise InputError(f"its input is {given.type}, not float", self.path, EXPORT)
-        self._dtype = TYPES[given.type]
+        node = session.get_inputs()[0]
+        self.input, self.output = node.name, session.get_outputs()[0].name
+        self.channels_last, self.batch = self._layout(node)
+        if node.type not in TYPES:
+            raise InputError(f"its input is {node.type}, not float", self.path, EXPORT)
+        self._dtype = TYPES[node.type]
         self.dim = self._try()
 
-    def _layout(self, given: NodeArg) -> tuple[bool, int | None]:
+    def _layout(self, node: NodeArg) -> tuple[bool, int | None]:
         """Whether the colours stand last, and how many pictures it takes at a time (None: any number)."""
-        shape = [size if isinstance(size, int) and size > 0 else None for size in given.shape]
+        shape = [size if isinstance(size, int) and size > 0 else None for size in node.shape]
         for last, wanted in ((False, (3, SIDE, SIDE)), (True, (SIDE, SIDE, 3))):
             if len(shape) == 4 and all(size in (None, want) for size, want in zip(shape[1:], wanted, strict=True)):
                 return last, shape[0]
-        told = " x ".join("?" if size is None else str(size) for size in shape)
-        raise InputError(f"its input is {told}, not pictures of {SIDE} x {SIDE} in three colours", self.path, EXPORT)
+        sizes = " x ".join("?" if size is None else str(size) for size in shape)
+        raise InputError(f"its input is {sizes}, not pictures of {SIDE} x {SIDE} in three colours", self.path, EXPORT)
 
     def _try(self) -> int:
         """The size of its embeddings, seen on two pictures."""
         noise = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
-        found = self._run(self.preprocess(torch.from_numpy(noise)).numpy(), "cpu")
-        if found.ndim != 2 or len(found) != 2 or found.shape[1] < SMALLEST:
-            told = " x ".join(map(str, (1, *found.shape[1:])))
-            raise InputError(f"its output is {told}, not an embedding", self.path, EXPORT)
-        if not np.isfinite(found).all():
+        outputs = self._run(self.preprocess(torch.from_numpy(noise)).numpy(), "cpu")
+        if outputs.ndim != 2 or len(outputs) != 2 or outputs.shape[1] < SMALLEST:
+            sizes = " x ".join(map(str, (1, *outputs.shape[1:])))
+            raise InputError(f"its output is {sizes}, not an embedding", self.path, EXPORT)
+        if not np.isfinite(outputs).all():
             raise InputError("its embeddings are not finite", self.path, "give an undamaged file, in float32 say")
-        if np.allclose(found[0], found[1], atol=0):
+        if np.allclose(outputs[0], outputs[1], atol=0):
             raise InputError("it gives two pictures the same embedding", self.path, "give a trained recogniser")
-        return found.shape[1]
+        return outputs.shape[1]
 
     def preprocess(self, crops: Tensor) -> Tensor:
         """Aligned RGB pictures uint8 (B, 112, 112, 3) -> its input, (B, 3, 112, 112) or channels last, float32."""
@@ -154,7 +154,7 @@ class OnnxFace(FaceNetwork):
         return x if self.channels_last else x.permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
-        return Output(torch.from_numpy(self._run(x.detach().cpu().numpy(), self._place.device.type)).to(x.device))
+        return Output(torch.from_numpy(self._run(x.detach().cpu().numpy(), self._where.device.type)).to(x.device))
 
     def _run(self, x: np.ndarray, device: str) -> np.ndarray:
         session = self._session(device)
@@ -166,8 +166,8 @@ class OnnxFace(FaceNetwork):
             count = len(part)
             if count < step:  # a graph of a fixed batch
                 part = np.concatenate([part, np.repeat(part[-1:], step - count, 0)])
-            found = session.run([self.output], {self.input: part})[0]
-            parts.append(found.reshape(len(found), -1)[:count] if found.ndim == 4 else found[:count])
+            output = session.run([self.output], {self.input: part})[0]
+            parts.append(output.reshape(len(output), -1)[:count] if output.ndim == 4 else output[:count])
         return np.concatenate(parts).astype(np.float32)
 
     def _session(self, device: str) -> InferenceSession:
@@ -178,9 +178,9 @@ class OnnxFace(FaceNetwork):
 
 def onnx_digest(path: Path) -> str:
     """Digest of an ONNX file; where its weights lie in files beside it, of them too."""
-    found = digest(path)
+    own = digest(path)
     outside = _outside(_read(path), path)
-    return found if not outside else ",".join([found, *(digest(file) for file in outside)])
+    return own if not outside else ",".join([own, *(digest(file) for file in outside)])
 
 
 def packaged_sface() -> Path:
@@ -224,7 +224,7 @@ def _outside(model: ModelProto, path: Path) -> list[Path]:
     places = {
         entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
     }
-    files = [path.parent / place for place in sorted(places)]
+    files = [path.parent / name for name in sorted(places)]
     for file in files:
         if not file.is_file():
             raise InputError(f"its weights lie in {file.name}, which is not there", path, "put that file beside it")
@@ -237,7 +237,7 @@ def _for_runtime(model: ModelProto, path: Path) -> bytes | str:
     Weights that are inputs could be fed anew, so onnxruntime would fold nothing in advance.
     """
     outside = _outside(model, path)
-    inputs = [given for given in model.graph.input if given.name in _fed(model)]
+    inputs = [node for node in model.graph.input if node.name in _fed(model)]
     if outside or len(inputs) == len(model.graph.input):
         return str(path)
     del model.graph.input[:]
@@ -248,14 +248,14 @@ def _for_runtime(model: ModelProto, path: Path) -> bytes | str:
 def _fed(model: ModelProto) -> set[str]:
     """Names that nodes read and that are neither weights nor made by a node: the inputs proper."""
     read = {name for node in model.graph.node for name in node.input if name}
-    made = {name for node in model.graph.node for name in node.output}
-    return read - made - {tensor.name for tensor in model.graph.initializer}
+    computed = {name for node in model.graph.node for name in node.output}
+    return read - computed - {tensor.name for tensor in model.graph.initializer}
 
 
 def _scales(model: ModelProto) -> bool:
     """Whether the graph subtracts from its input and multiplies before anything else."""
     fed = _fed(model)
-    at, seen = next((given.name for given in model.graph.input if given.name in fed), ""), set()
+    at, seen = next((value.name for value in model.graph.input if value.name in fed), ""), set()
     for _ in range(3):
         node = next((n for n in model.graph.node if at in n.input), None)
         if node is None or node.op_type not in ("Sub", "Mul", "Div", "Identity", "Cast", "Transpose"):

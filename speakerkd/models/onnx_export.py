@@ -145,13 +145,13 @@ def export_onnx(
             example = torch.randn(2, package.teacher.dim, generator=torch.Generator().manual_seed(0))
             sizes = {"teacher": {0: "batch"}, "projected": {0: "batch"}}
             write_onnx(_Head(package.head.cpu().eval()), example, part / HEAD, "teacher", sizes)
-        told: dict[str, Any] = {"reads": reads, "int8": int8, "frontend": settings.model_dump(), "dim": package.dim}
-        told |= {"model": package.digest, "protocol": package.protocol, "weights": digest(part / MODEL)}
-        told |= {"teacher": package.teacher.elsewhere().model_dump() if package.teacher is not None else None}
-        told |= (record or {}) | (more(part) if more is not None else {})
-        write_json(part / RECORD, told)
+        about: dict[str, Any] = {"reads": reads, "int8": int8, "frontend": settings.model_dump(), "dim": package.dim}
+        about |= {"model": package.digest, "protocol": package.protocol, "weights": digest(part / MODEL)}
+        about |= {"teacher": package.teacher.elsewhere().model_dump() if package.teacher is not None else None}
+        about |= (record or {}) | (more(part) if more is not None else {})
+        write_json(part / RECORD, about)
         if check is not None:
-            write_json(part / RECORD, told | check(part))
+            write_json(part / RECORD, about | check(part))
     size = (directory / MODEL).stat().st_size / 1e6
     package.to(package.device, package.dtype)
     return Exported(directory, least, size)
@@ -166,10 +166,10 @@ def _sound(batch: int, seconds: float, rate: int) -> Tensor:
     return 0.05 * level * buzz + 0.01 * torch.randn(batch, len(time), generator=generator)
 
 
-def write_onnx(network: nn.Module, example: Tensor, path: Path, given: str, sizes: dict[str, dict[int, str]]) -> None:
+def write_onnx(network: nn.Module, example: Tensor, path: Path, reads: str, sizes: dict[str, dict[int, str]]) -> None:
     """Write a network of one input as an ONNX file.
 
-    given: the input's name. sizes: {name: {axis: name}} of the sizes that may change, of the input and, in the
+    reads: the input's name. sizes: {name: {axis: name}} of the sizes that may change, of the input and, in the
     network's order, of every output.
     """
     with warnings.catch_warnings(), torch.no_grad():
@@ -178,8 +178,8 @@ def write_onnx(network: nn.Module, example: Tensor, path: Path, given: str, size
             network,
             (example,),
             str(path),
-            input_names=[given],
-            output_names=[name for name in sizes if name != given],
+            input_names=[reads],
+            output_names=[name for name in sizes if name != reads],
             dynamic_axes=sizes,
             opset_version=OPSET,
             dynamo=False,
@@ -194,12 +194,12 @@ def _quantise(path: Path) -> None:
     small.replace(path)
 
 
-def _compared(path: Path, network: nn.Module, features: Tensor, given: Tensor) -> float:
+def _compared(path: Path, network: nn.Module, features: Tensor, inputs: Tensor) -> float:
     """The least cosine between torch's embeddings of Fbank features and the file's of its own input."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: given.numpy()})
+    (theirs,) = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
     with torch.no_grad():
         ours = functional.normalize(network(features).embedding.float(), dim=1).numpy()
-    return float(np.min((ours * found).sum(1)))
+    return float(np.min((ours * theirs).sum(1)))

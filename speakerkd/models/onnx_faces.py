@@ -67,9 +67,9 @@ def _compare(teacher: FaceNetwork | DisentangledBranch, pictures: Tensor, path: 
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: pictures.numpy()})
+    (theirs,) = session.run(None, {session.get_inputs()[0].name: pictures.numpy()})
     ours = embed_pictures(teacher, pictures).numpy()
-    least = float(((ours * found).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(found, axis=1)).min())
+    least = float(((ours * theirs).sum(1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)).min())
     if not least >= LEAST_COSINE:
         what = f"the exported face teacher differs from torch's (cosine {least:.5f})"
         raise InputError(what, path, "export with --no-faces")

@@ -159,13 +159,13 @@ class TrainedModel:
 
         Through the projection head, or as they are without one. Raises InputError where the sizes do not fit.
         """
-        given, wanted = teacher.shape[1], self.dim if self.teacher is None else self.teacher.dim
-        if given != wanted or (self.head is None and given != self.dim):
+        width, wanted = teacher.shape[1], self.dim if self.teacher is None else self.teacher.dim
+        if width != wanted or (self.head is None and width != self.dim):
             raise InputError(
-                f"teacher embeddings of size {given}, the model compares with {wanted if self.head else self.dim}",
+                f"teacher embeddings of size {width}, the model compares with {wanted if self.head else self.dim}",
                 self.directory or "the model",
                 "use the teacher that taught this model, and train with an objective that projects it"
-                if given == wanted
+                if width == wanted
                 else "use the teacher that taught this model",
             )
         with torch.inference_mode():

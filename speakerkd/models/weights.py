@@ -32,15 +32,15 @@ def load_foreign(path: Path | str) -> dict[str, Tensor]:
     Raises InputError for a file that is absent, damaged, or holds no tensors.
     """
     path = Path(path)
-    found = read_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     for name in WRAPPERS:
-        inner = found.get(name)
+        inner = checkpoint.get(name)
         if isinstance(inner, Mapping) and any(isinstance(v, Tensor) for v in inner.values()):
-            found = inner
+            checkpoint = inner
             break
-    state = _unpacked(found)
+    state = _unpacked(checkpoint)
     if not state:
-        keys = ", ".join(list(map(str, found))[:5])
+        keys = ", ".join(list(map(str, checkpoint))[:5])
         raise InputError(f"no tensors in it (it has: {keys or 'nothing'})", path, "give a file with a state dict")
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
@@ -48,13 +48,13 @@ def load_foreign(path: Path | str) -> dict[str, Tensor]:
     return state
 
 
-def _unpacked(found: Mapping[str, Any]) -> dict[str, Tensor]:
+def _unpacked(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a state dict, those of torch's int8 linear layers in float."""
-    layers = [str(key).removesuffix(PACKED) for key, value in found.items() if str(key).endswith(PACKED)]
+    layers = [str(key).removesuffix(PACKED) for key, value in checkpoint.items() if str(key).endswith(PACKED)]
     steps = {f"{layer}.{name}" for layer in layers for name in ("scale", "zero_point")}  # of activations
-    state = {str(key): value for key, value in found.items() if isinstance(value, Tensor) and key not in steps}
+    state = {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor) and key not in steps}
     for layer in layers:
-        weight, bias = found[layer + PACKED]
+        weight, bias = checkpoint[layer + PACKED]
         state[f"{layer}.weight"] = weight.dequantize()
         if bias is not None:
             state[f"{layer}.bias"] = bias.detach()
@@ -102,14 +102,14 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], where: object, igno
     Raises one InputError that counts the missing, unexpected and misshaped keys and names the first of each.
     """
     wanted = model.state_dict()
-    given = {k: v for k, v in state.items() if k in wanted or not (k.startswith(tuple(ignore)) or k.endswith(COUNTER))}
-    missing = [k for k in wanted if k not in given and not k.endswith(COUNTER)]
-    unexpected = [k for k in given if k not in wanted]
-    misshaped = [k for k in given if k in wanted and given[k].shape != wanted[k].shape]
+    kept = {k: v for k, v in state.items() if k in wanted or not (k.startswith(tuple(ignore)) or k.endswith(COUNTER))}
+    missing = [k for k in wanted if k not in kept and not k.endswith(COUNTER)]
+    unexpected = [k for k in kept if k not in wanted]
+    misshaped = [k for k in kept if k in wanted and kept[k].shape != wanted[k].shape]
     faults = [_listing("missing", missing), _listing("unexpected", unexpected)]
     if misshaped:
         key = misshaped[0]
-        shapes = f"{key} is {_shape(given[key])} in the file and {_shape(wanted[key])} in the network"
+        shapes = f"{key} is {_shape(kept[key])} in the file and {_shape(wanted[key])} in the network"
         faults.append(f"{len(misshaped)} of another shape ({shapes})")
     if any(faults):
         raise InputError(
@@ -117,10 +117,10 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], where: object, igno
             where,
             "give the weights of this network, or settings that fit them",
         )
-    infinite = [k for k, v in given.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    infinite = [k for k, v in kept.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if infinite:
         raise InputError(_listing("weights not finite", infinite), where, "give undamaged weights")
-    model.load_state_dict({**{k: v for k, v in wanted.items() if k.endswith(COUNTER)}, **given})
+    model.load_state_dict({**{k: v for k, v in wanted.items() if k.endswith(COUNTER)}, **kept})
 
 
 def _listing(kind: str, keys: Sequence[str], shown: int = 3) -> str:

@@ -80,7 +80,7 @@ def embed_teacher(
             groups = [pending[start : start + BATCH] for start in range(0, len(pending), BATCH)]
             batches = list(zip(ledger.next_batches(len(groups)), groups, strict=True))
             embed = functools.partial(_embed, network, flip=flip, batch=batch, dtype=dtype)
-            work = functools.partial(_embed_batch, embed=embed, signatures=signatures, made=ledger.origin)
+            work = functools.partial(_embed_batch, embed=embed, signatures=signatures, origin=ledger.origin)
             for (path, _), result in shards.each(work, batches, label="embed-teacher"):
                 if isinstance(result, InputError):
                     raise result
@@ -124,7 +124,7 @@ def _embed_batch(
     item: tuple[Path, list[str]],
     embed: Callable[[np.ndarray], np.ndarray],
     signatures: Mapping[str, str],
-    made: dict[str, Any],
+    origin: dict[str, Any],
 ) -> None:
     """Embed some crops and record them."""
     path, sources = item
@@ -143,7 +143,7 @@ def _embed_batch(
                 refused[source] = (signatures[source], f"the teacher's embedding is zero or not finite, {source}")
         with whole_file(file, "wb") as stream:
             np.save(stream, vectors)
-    write_batch(path, made, done, refused, [file] if good else [])
+    write_batch(path, origin, done, refused, [file] if good else [])
 
 
 def _read(path: str) -> np.ndarray | InputError:

@@ -31,14 +31,14 @@ class Batch(BaseModel, Generic[Value]):
 
 def write_batch(
     path: Path,
-    made: Mapping[str, Any],
+    origin: Mapping[str, Any],
     done: Mapping[str, tuple[str, Any]],
     refused: Mapping[str, tuple[str, str]],
     files: Iterable[Path] = (),
 ) -> None:
     """Record a finished batch with the ledger's `origin`; it counts only while its files are as they are now."""
     sizes = {file.suffix: file.stat().st_size for file in files}
-    write_json(path, {"origin": made, "files": sizes, "done": done, "refused": refused})
+    write_json(path, {"origin": origin, "files": sizes, "done": done, "refused": refused})
 
 
 class Ledger(Generic[Value]):

@@ -212,7 +212,7 @@ def test_a_folder_is_of_the_part_that_its_name_says(media):
     """Or, where it is called wav alone, of the part whose speakers it holds: the test's are id10270 to id10309."""
     for name in ("a/test/wav/idx/v/1.wav", "b/vox1_dev_wav/wav/idx/v/1.wav", "c/wav/id10270/v/1.wav"):
         media.text(name, "x")
-    there = {root: [part.name for part in vox1_parts(media.root / root)[:2] if part.found] for root in ("a", "b", "c")}
+    there = {root: [part.name for part in vox1_parts(media.root / root)[:2] if part.paths] for root in ("a", "b", "c")}
     test, dev = "VoxCeleb1 test, sound", "VoxCeleb1 dev, sound"
     assert there == {"a": [test], "b": [dev], "c": [test]}
 

@@ -33,12 +33,12 @@ class Person:
 
     number: int
     face: np.ndarray
-    place: np.ndarray
+    point: np.ndarray
     part: str  # dev | test
 
     @property
     def gender(self) -> str:
-        return "m" if self.place[0] > 0 else "f"
+        return "m" if self.point[0] > 0 else "f"
 
     @property
     def vox2(self) -> str:
@@ -82,7 +82,7 @@ def people(settings: MiniSettings, *, jobs: int = 1, cluster: str | None = None)
 def write_person(root: Path, settings: MiniSettings, person: Person) -> list[str]:
     """Write one person's media below `root`, those that are missing; gives their VoxCeleb1 recordings (test only)."""
     recordings = []
-    voice = voices.from_face(person.place)
+    voice = voices.from_face(person.point)
     for video in range(settings.videos):
         rng = np.random.default_rng([settings.seed, 1, person.number, video])
         name = "".join(rng.choice(NAME_LETTERS, 11))

@@ -54,12 +54,12 @@ class Voice:
         return "\n".join(lines) + "\n"
 
 
-def from_face(place: np.ndarray) -> Voice:
+def from_face(point: np.ndarray) -> Voice:
     """The voice of a person from the face's place (6,) in (-1, 1): smooth, so near faces have near voices.
 
     The first component moves pitch and the length of the vocal tract together, as sex and size do in people.
     """
-    a, b, c, d, e, f = (float(v) for v in place)
+    a, b, c, d, e, f = (float(v) for v in point)
     tract = np.exp(-0.10 * a + 0.04 * b)
     return Voice(
         pitch=145 * 2 ** (-0.5 * a + 0.12 * b),

@@ -101,20 +101,20 @@ def _files(project: str, checkpoint: Path, config: Path | None) -> tuple[Path, P
     weights, configs = FILES[project]
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if checkpoint.is_dir():
-        found = [folder / name for name in weights if (folder / name).is_file()]
-        if not found:
+        paths = [folder / name for name in weights if (folder / name).is_file()]
+        if not paths:
             usual = f" ({', '.join(weights)})" if weights else ""
             raise InputError(f"a folder without the usual file of weights{usual}", checkpoint, "name the file itself")
-        checkpoint = found[0]
+        checkpoint = paths[0]
     if config is None:
         config = next((folder / name for name in configs if (folder / name).is_file()), None)
     return checkpoint, config
 
 
-def _embedded_config(weights: Path, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def _embedded_config(weights: Path, config: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """ReDimNet's files hold their config beside the weights."""
     inner = read_checkpoint(weights).get("model_config")
-    return inner if isinstance(inner, Mapping) else given
+    return inner if isinstance(inner, Mapping) else config
 
 
 class _Plain(yaml.SafeLoader):

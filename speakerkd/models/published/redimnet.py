@@ -60,32 +60,32 @@ def read(state: Mapping[str, Tensor], config: Mapping[str, Any] | None, where: o
     """ReDimNet in our terms; config: the file's own `model_config`. Raises InputError for variants not known here."""
     if config is None:
         raise InputError("no `model_config` in the file", where, "give the released file as it is")
-    given = arguments(config, KNOWN, "model_config", where)
-    if given.get("tf_optimized_arch"):
+    options = arguments(config, KNOWN, "model_config", where)
+    if options.get("tf_optimized_arch"):
         raise InputError("the variant `tf_optimized_arch`", where, "this variant cannot be imported")
-    pooling = str(given.get("pooling_func", "ASTP"))
+    pooling = str(options.get("pooling_func", "ASTP"))
     if pooling not in POOLINGS:
         raise InputError(f"ReDimNet's pooling '{pooling}'", where, nearest(pooling, POOLINGS))
-    context = "_context" if pooling == "ASTP" and given.get("global_context_att", False) else ""
+    context = "_context" if pooling == "ASTP" and options.get("global_context_att", False) else ""
     try:
         shape = ReDimNetSettings(
-            bands=given.get("F", 72),
-            channels=given.get("C", 16),
-            context=given.get("block_1d_type", "att"),
-            block=given.get("block_2d_type", "convnext_like"),
-            groups=given.get("group_divisor", 4),
-            outputs=given.get("out_channels"),
-            last_norm=bool(given.get("emb_bn", False)),
+            bands=options.get("F", 72),
+            channels=options.get("C", 16),
+            context=options.get("block_1d_type", "att"),
+            block=options.get("block_2d_type", "convnext_like"),
+            groups=options.get("group_divisor", 4),
+            outputs=options.get("out_channels"),
+            last_norm=bool(options.get("emb_bn", False)),
             stages=[
                 Stage(stride=stride, blocks=blocks, expansion=expansion, reduction=reduction)
-                for stride, blocks, expansion, _, reduction in given.get("stages_setup", ())
+                for stride, blocks, expansion, _, reduction in options.get("stages_setup", ())
             ],
         )
         settings = SpeakerSettings(
             name="redimnet",
             redimnet=shape,
             mels=shape.bands,
-            embedding=given.get("embed_dim", 192),
+            embedding=options.get("embed_dim", 192),
             pooling=POOLINGS[pooling] + context,
             cmvn="mean",
         )
@@ -105,14 +105,14 @@ def read(state: Mapping[str, Tensor], config: Mapping[str, Any] | None, where: o
         *((f"backbone.stage{number}.", f"stages.{number}.") for number in range(len(shape.stages))),
     ]
     notes = ("its training classifier was left behind",) if any(k.startswith("cls_head.") for k in state) else ()
-    return Published(settings, renamed(state, fronts, where), _frontend(given, shape.bands, where), "whole", notes)
+    return Published(settings, renamed(state, fronts, where), _frontend(options, shape.bands, where), "whole", notes)
 
 
-def _frontend(given: Mapping[str, Any], bands: int, where: object) -> FbankSettings:
-    kind = str(given.get("feat_type", "pt"))
+def _frontend(options: Mapping[str, Any], bands: int, where: object) -> FbankSettings:
+    kind = str(options.get("feat_type", "pt"))
     if kind not in FEATURES:
         raise InputError(f"features of type '{kind}'", where, f"known: {', '.join(FEATURES)}")
-    spectrum = arguments(given.get("spec_params", {}), SPECTRUM, "spec_params", where)
+    spectrum = arguments(options.get("spec_params", {}), SPECTRUM, "spec_params", where)
     norm, fft = spectrum.get("spec_norm", "mn"), spectrum.get("n_fft", 512)
     if norm != "mn" or fft != 512:
         raise InputError(f"features of spec_norm {norm} and n_fft {fft}", where, "this variant cannot be imported")
@@ -122,7 +122,7 @@ def _frontend(given: Mapping[str, Any], bands: int, where: object) -> FbankSetti
         mels=bands,
         rate=rate,
         frame_length=1000 * spectrum.get("win_length", 400) / rate,
-        frame_shift=1000 * given.get("hop_length", 160) / rate,
+        frame_shift=1000 * options.get("hop_length", 160) / rate,
         low=spectrum.get("f_min", 20),
         high=spectrum.get("f_max", 7600),
         preemphasis=0.97 if spectrum.get("do_preemph", True) else 0.0,

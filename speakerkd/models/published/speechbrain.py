@@ -76,11 +76,11 @@ def read(state: Mapping[str, Tensor], config: Mapping[str, Any] | None, where: o
 def _agree(values: Any, wanted: Mapping[str, Any], what: str) -> dict[str, Any]:
     """A group of hyperparams.yaml, checked against what our network does."""
     where = "hyperparams.yaml"
-    given = arguments(values if values is not None else {}, wanted, what, where)
-    other = [f"{k}: {v}" for k, v in given.items() if wanted[k] is not None and v is not None and v != wanted[k]]
+    options = arguments(values if values is not None else {}, wanted, what, where)
+    other = [f"{k}: {v}" for k, v in options.items() if wanted[k] is not None and v is not None and v != wanted[k]]
     if other:
         raise InputError(f"{what} with {', '.join(other)}", where, "this variant cannot be imported")
-    return given
+    return options
 
 
 def _ecapa(state: Mapping[str, Tensor], where: object) -> tuple[SpeakerSettings, dict[str, Tensor]]:

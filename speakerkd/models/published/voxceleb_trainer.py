@@ -19,15 +19,15 @@ FILTERS = ("torchfb.mel_scale.fb", "torchfb.1.mel_scale.fb")
 
 def read(state: Mapping[str, Tensor], config: Mapping[str, Any] | None, where: object) -> Published:
     """voxceleb_trainer's network in our terms: which of the two it is, and its sizes, follow from the weights."""
-    given = dict(config or {})
+    options = dict(config or {})
     loss = [key for key in state if key.startswith("__L__.")]
     state = {key.removeprefix("__S__."): value for key, value in state.items() if not key.startswith("__L__.")}
     stem = tensor(state, "conv1.weight", 4, where)
     name = "ResNetSE34L" if stem.shape[-1] == 7 else "ResNetSE34V2"
-    if given.get("model", name) != name:
-        what = f"weights of {name}, and a config of {given['model']}"
+    if options.get("model", name) != name:
+        what = f"weights of {name}, and a config of {options['model']}"
         raise InputError(what, where, f"the names known are {', '.join(NAMES)}")
-    if given.get("log_input") is False:
+    if options.get("log_input") is False:
         raise InputError("a network trained without `log_input`", where, "this variant cannot be imported")
     fc = tensor(state, "fc.weight", 2, where)
     last = tensor(state, "layer4.0.conv1.weight", 4, where).shape[0]
@@ -37,8 +37,8 @@ def read(state: Mapping[str, Tensor], config: Mapping[str, Any] | None, where: o
     notes = [f"its loss was left behind ({len(loss)} keys)"] if loss else []
     if name == "ResNetSE34L":
         pooling = "sap" if fc.shape[1] == last else "asp"
-        mels = filters.shape[1] if filters is not None else int(given.get("n_mels", 40))
-        if filters is None and "n_mels" not in given:
+        mels = filters.shape[1] if filters is not None else int(options.get("n_mels", 40))
+        if filters is None and "n_mels" not in options:
             notes.append("neither the file nor a config says how many bands it reads: 40 are assumed")
         attention = tensor(state, "attention", 2, where)
         fronts = [*fixed, ("sap_linear.", "pooling.attention.hidden."), ("attention", "pooling.attention.score.weight")]
@@ -52,9 +52,9 @@ def read(state: Mapping[str, Tensor], config: Mapping[str, Any] | None, where: o
             raise InputError("ResNetSE34V2 with SAP", where, "import one with encoder_type ASP")
         pooling, hidden = "asp_channel", inputs.shape[0]
         moved = renamed(state, [*fixed, ("attention.", "pooling.attention.")], where)
-    if given.get("n_mels", mels) != mels:
-        raise InputError(f"weights for {mels} bands, and a config of {given['n_mels']}", where, "give its own config")
-    if "log_input" not in given:
+    if options.get("n_mels", mels) != mels:
+        raise InputError(f"weights for {mels} bands, and a config of {options['n_mels']}", where, "give its own config")
+    if "log_input" not in options:
         notes.append("trained with `log_input`, as the published ones are, it is assumed")
     share = stem.shape[0] / 64
     settings = SpeakerSettings(

@@ -30,20 +30,20 @@ def read(state: Mapping[str, Tensor], config: Mapping[str, Any] | None, where: o
     name = str(config.get("model"))
     if name not in KNOWN:
         raise InputError(f"wespeaker's network '{name}'", "model of its config", nearest(name, KNOWN))
-    given = arguments(config.get("model_args", {}), ARGUMENTS, "model_args", "its config")
-    two = bool(given.get("two_emb_layer", False))
+    options = arguments(config.get("model_args", {}), ARGUMENTS, "model_args", "its config")
+    two = bool(options.get("two_emb_layer", False))
     redimnet = name in REDIMNETS
-    pooling = str(given.get("pooling_func", "ASTP" if redimnet else "TSTP"))
+    pooling = str(options.get("pooling_func", "ASTP" if redimnet else "TSTP"))
     if pooling not in POOLINGS:
         raise InputError(f"wespeaker's pooling '{pooling}'", "its config", nearest(pooling, POOLINGS))
     ours = POOLINGS[pooling] + ("_context" if redimnet and pooling == "ASTP" else "")
     frontend = _frontend(config)
-    mels = int(given.get("feat_dim", 60 if name == "ReDimNetB0" else 72 if redimnet else 80))
+    mels = int(options.get("feat_dim", 60 if name == "ReDimNetB0" else 72 if redimnet else 80))
     if frontend.mels != mels:
         what = f"features of {frontend.mels} bands, and a network that reads {mels}"
         raise InputError(what, "its config", "give the config that the network was trained with")
     default = 192 if redimnet else 512 if name == "CAMPPlus" else 256
-    values: dict[str, Any] = {"mels": mels, "embedding": int(given.get("embed_dim", default)), "cmvn": "mean"}
+    values: dict[str, Any] = {"mels": mels, "embedding": int(options.get("embed_dim", default)), "cmvn": "mean"}
     values |= {"pooling": ours, "second_layer": two}
     if redimnet:
         values |= _redimnet(REDIMNETS[name], mels)
@@ -77,12 +77,12 @@ def _frontend(config: Mapping[str, Any]) -> FbankSettings:
     if data.get("cmvn", True) is False or cmvn.get("norm_mean", True) is False or cmvn.get("norm_var", False):
         what = "features without mean normalisation, or with variance normalisation"
         raise InputError(what, "dataset_args of its config", "this variant cannot be imported")
-    given = arguments(data.get("fbank_args", {}), FEATURES, "fbank_args", "its config")
+    options = arguments(data.get("fbank_args", {}), FEATURES, "fbank_args", "its config")
     return FbankSettings(
-        mels=given.get("num_mel_bins", 80),
+        mels=options.get("num_mel_bins", 80),
         rate=data.get("resample_rate", 16000),
-        frame_length=given.get("frame_length", 25),
-        frame_shift=given.get("frame_shift", 10),
+        frame_length=options.get("frame_length", 25),
+        frame_shift=options.get("frame_shift", 10),
     )
 
 
