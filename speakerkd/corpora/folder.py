@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
@@ -61,13 +60,14 @@ def prepare_folder(
     left_out = []
     if image_root is not None:
         image_root = need_folder(image_root, "folder of pictures", "give --image-root DIR")
-        images = Walk(image_root)
+        images = Walk(image_root, once=False)
         faces, others = _faces(images, sounds, settings)
-        if image_root.resolve() != audio_root.resolve():
-            refused += others
-            left_out.append(images.account())
-        else:  # one folder holds both: what either walk takes is not left out
-            walk.unread = Counter({end: n for end, n in walk.unread.items() if end not in PICTURE})
+        if not images.yield_to(walk):
+            walk.yield_to(images)
+        known = set(refused)  # a video is looked at twice where one folder holds both
+        images.left_out[UNMATCHED] -= sum(one in known for one in others)
+        refused += [one for one in others if one not in known]
+        left_out.append(images.account())
         if alone := sum(_shared(one, settings.pair) not in faces for one in sounds):
             left_out.append(f"{alone} recordings have no picture, and are kept without one")
     left_out = [text for text in (walk.account(), *left_out) if text]

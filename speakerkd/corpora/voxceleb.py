@@ -99,7 +99,7 @@ def _faces(folders: Sequence[Path]) -> dict[str, str]:
     face: dict[str, str] = {}
     for folder in folders:
         pictures: dict[str, list[str]] = {}
-        for name in media_below(folder, PICTURE):
+        for name in media_below(folder, PICTURE, once=False):
             key = stem(name)
             parts = key.split("/")
             if len(parts) == 3:

@@ -1,8 +1,8 @@
 """Which recording a name means.
 
 A recording is named by its path relative to a corpus, `id1/video/1`. Lists, tables, archives and folders spell it with
-or without a file extension, with blanks as they are or percent-encoded (`%20`), and accents in either Unicode form.
-Those are one name; every verb that looks a recording up does it here.
+or without a file extension, with blanks as they are or percent-encoded (`%20`), accents in either Unicode form, and
+with the `./` that `find .` writes. Those are one name; every verb that looks a recording up does it here.
 """
 
 from __future__ import annotations
@@ -55,14 +55,17 @@ def without_extension(name: str) -> str:
 
 
 def decoded(name: str) -> str:
-    """A name with its percent-encoded characters as they are, composed (NFC).
+    """A name with its percent-encoded characters as they are, composed (NFC), without empty steps (`./`, `//`).
 
-    >>> decoded("Ann%20Lee/1.wav"), decoded("100%/1")
-    ('Ann Lee/1.wav', '100%/1')
+    >>> decoded("Ann%20Lee/1.wav"), decoded("100%/1"), decoded(".//a/./1")
+    ('Ann Lee/1.wav', '100%/1', 'a/1')
     """
     if "%" in name:
         with contextlib.suppress(UnicodeDecodeError):  # a percent sign may stand for itself
             name = unquote_to_bytes(name).decode()
+    if "./" in name or "//" in name:
+        root = "/" if name.startswith("/") else ""
+        name = root + "/".join(part for part in name.split("/") if part not in ("", "."))
     return composed(name)
 
 
@@ -78,9 +81,9 @@ def plain_name(name: str) -> str:
 class NameIndex:
     """Finds keys by any spelling of their names.
 
-    A name means the key that is spelt as it is; else the one key that differs from it by percent-encoding and Unicode
-    form alone; else the one key that is also equal but for a media extension. Where two keys answer at the same step,
-    none is meant: `explain` says which.
+    A name means the key that is spelt as it is; else the one key that differs from it by percent-encoding, Unicode
+    form and empty steps alone; else the one key that is also equal but for a media extension. Where two keys answer at
+    the same step, none is meant: `explain` says which.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:

@@ -71,8 +71,8 @@ def validate(path: Path | str) -> list[Problem]:
     wav.scp (or segments, where that is there) and utt2session have the keys of utt2spk, other tables no others; what
     has features has a duration; spk2utt is the inverse of utt2spk; files exist, are not empty, and no recording stands
     there twice; archives hold the records that are named; durations are positive; genders are m or f; a session belongs
-    to its speaker and has one aligned face and one teacher embedding; trial lists are read by `score`, and they and
-    enrolment models name recordings that are there.
+    to its speaker and has one aligned face and one teacher embedding; trial lists are read by `score`, they and
+    enrolment models name recordings that are there, and labels agree with the speakers.
 
     Parameters
     ----------
@@ -114,9 +114,12 @@ def validate(path: Path | str) -> list[Problem]:
             _check_values(table, *VALUES[name], report)
     if "utt2spk" in tables:
         models = tables["enroll.map"].values if "enroll.map" in tables else {}
-        known = NameIndex(list({**tables["utt2spk"].values, **models}))
+        owners = tables["utt2spk"].values
+        own = NameIndex(list(owners))
+        firsts = dict(zip(models, own.locate([fields_of(keys)[0] for keys in models.values()]).tolist(), strict=True))
+        enrolled = {model: owners[own.keys[first]] if first >= 0 else "" for model, first in firsts.items()}
         for file in sorted(path.glob("trials_*")):
-            _check_trials(file, known, report)
+            _check_trials(file, {**owners, **enrolled}, report)
     return report.problems
 
 
@@ -357,20 +360,33 @@ VALUES: dict[str, tuple[Callable[[str], bool], str]] = {
 }
 
 
-def _check_trials(path: Path, known: NameIndex, report: _Report) -> None:
-    """What `score` would refuse in a list, and trials of a recording with itself."""
+def _check_trials(path: Path, speaker_of: Mapping[str, str], report: _Report) -> None:
+    """What `score` would refuse in a list, labels that the speakers belie, and trials of a recording with itself.
+
+    speaker_of: of every recording and enrolment model.
+    """
     try:
         trials = read_trials(path, lambda line, what, _: report(path, line, "a trial is one of the list's form", what))
     except InputError as error:
         report.fault(path, error)
         return
+    known, numbers = NameIndex(list(speaker_of)), {name: n for n, name in enumerate(set(speaker_of.values()))}
+    speakers = np.array([numbers[name] for name in speaker_of.values()] or [-1])
     sides = ((trials.enrol_names, trials.enrol), (trials.test_names, trials.test))
+    found = []
     for names, index in sides:
         positions = np.array([known.find(name) for name in names])
         for trial in np.flatnonzero((positions < 0)[index]).tolist():
             name = names[index[trial]]
             why = known.explain(name) if positions[index[trial]] == AMBIGUOUS else f"'{name}' is not there"
             report(path, trials.line(trial), "trials name recordings of the set", why)
+        found.append(np.where(positions < 0, -1, speakers[positions])[index])
+    if trials.label is not None:
+        told = (found[0] == found[1]) != (trials.label == 1)
+        for trial in np.flatnonzero(told & (found[0] >= 0) & (found[1] >= 0)).tolist():
+            pair = f"'{trials.enrol_names[trials.enrol[trial]]}' and '{trials.test_names[trials.test[trial]]}'"
+            which = "a target of two speakers" if trials.label[trial] else "a non-target of one speaker"
+            report(path, trials.line(trial), "labels agree with utt2spk", f"{which}, {pair}")
     for trial in trials.of_one_recording().tolist():
         name = trials.enrol_names[trials.enrol[trial]]
         report(path, trials.line(trial), "a trial compares two recordings", f"'{name}' with itself")

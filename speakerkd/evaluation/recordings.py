@@ -159,7 +159,10 @@ def audio_under(root: Path | str, names: Sequence[str]) -> tuple[dict[str, Sound
     listed: dict[Path, NameIndex] = {}
     sound_of, reasons = {}, {}
     for name in names:
-        if name.startswith("/") or ".." in decoded(name).split("/") or "\0" in name:
+        if name.startswith("/"):
+            reasons[name] = f"an absolute path, where names begin below {root}"
+            continue
+        if ".." in decoded(name).split("/") or "\0" in name:
             reasons[name] = f"the name leads out of {root}"
             continue
         path: Path | None = root / name
@@ -176,6 +179,8 @@ def _resolve(root: Path, name: str, listed: dict[Path, NameIndex]) -> tuple[Path
     """The file below `root` that a name means, one folder after another; `listed` keeps what was seen of each."""
     path = root
     for part in name.split("/"):
+        if part in ("", "."):
+            continue
         if path not in listed:
             try:
                 listed[path] = NameIndex(sorted(os.listdir(path)))

@@ -24,17 +24,20 @@ DEAD = "links to nothing"
 class Walk:
     """Walks below a root. Of a file that links give several names, the one that is no link is taken, else the first.
 
-    left_out: {reason: how many files and folders were passed over}; unread: {ending: how many files of it}; refused:
-    (path, reason) of folders that could not be read.
+    once: hard links are taken once too; not so for faces, which several recordings may share. given: {ending: how many
+    files were given}; left_out: {reason: how many files and folders were passed over}; unread: {ending: how many files
+    of it}; refused: (path, reason) of folders that could not be read.
     """
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = os.fspath(root)
+    def __init__(self, root: Path | str, once: bool = True) -> None:
+        self.root, self.once = os.fspath(root), once
+        self.given: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self.unread: Counter[str] = Counter()
         self.refused: list[tuple[str, str]] = []
         self._real_root = os.path.realpath(self.root)
         self._seen: set[str] = set()  # real paths, outside the root, that links have led to
+        self._numbers: dict[int, str] = {}  # {the file system's number of a file: its path}
 
     def files(self, endings: Set[str], below: str = "") -> Iterator[str]:
         """Paths relative to the folder `below` the root of the files with one of the endings, at any depth.
@@ -42,7 +45,11 @@ class Walk:
         Links to folders and files outside the root are followed, those to anything inside it or above it are not. A
         link to nothing with a usual ending is given too: whoever reads it says so.
         """
-        top = os.path.join(self.root, below) if below else self.root
+        for name in self._files(os.path.join(self.root, below) if below else self.root, endings):
+            self.given[ending(name)] += 1
+            yield name
+
+    def _files(self, top: str, endings: Set[str]) -> Iterator[str]:
         links: list[str] = []
         yield from self._real(top, "", "", endings, links)
         for link in links:  # grows on the way
@@ -66,9 +73,22 @@ class Walk:
                 self._seen.add(real)
                 yield link
 
+    def yield_to(self, other: Walk) -> bool:
+        """Leave the account of this folder to the walk of one that holds it, or is it; false where neither is so.
+
+        What this one gave is then no longer unread there; what neither reads, both counted.
+        """
+        if not f"{self._real_root}/".startswith(f"{other._real_root.rstrip('/')}/"):
+            return False
+        other.unread -= self.given
+        self.unread.clear()
+        for reason in (HIDDEN, DOUBLE, DEAD):
+            del self.left_out[reason]
+        return True
+
     def account(self) -> str:
         """What was left out, by reason, as one line without a full stop; empty where nothing was."""
-        parts = [f"{count} {reason}" for reason, count in self.left_out.most_common()]
+        parts = [f"{count} {reason}" for reason, count in self.left_out.most_common() if count > 0]
         if self.unread:
             some = ", ".join(f"{end or 'none'} {count}" for end, count in self.unread.most_common(4))
             more = ", ..." if len(self.unread) > 4 else ""
@@ -110,11 +130,26 @@ class Walk:
                     below.append(relative)
                 elif ending(entry.name) not in endings:
                     self.unread[ending(entry.name)] += 1
-                elif real and f"{real}/{entry.name}" in self._seen:
+                elif (real and f"{real}/{entry.name}" in self._seen) or (self.once and self._linked(entry)):
                     self.left_out[DOUBLE] += 1
                 else:
                     yield relative
             folders += reversed(below)
+
+    def _linked(self, entry: os.DirEntry[str]) -> bool:
+        """Whether a file came by under another name: a hard link, or a folder that is mounted in two places.
+
+        File systems that lack numbers give 0, and some give one twice: size and time must then be the same too.
+        """
+        number = entry.inode()
+        before = self._numbers.setdefault(number, entry.path) if number else entry.path
+        if before == entry.path:
+            return False
+        try:
+            one, other = os.stat(before), os.stat(entry.path)
+        except OSError:
+            return False
+        return all(getattr(one, key) == getattr(other, key) for key in ("st_dev", "st_ino", "st_size", "st_mtime_ns"))
 
     def _counted(self, real: str) -> bool:
         """Whether a walk through the root, without links, comes by a real path, or a link has led there."""
@@ -125,9 +160,9 @@ class Walk:
         return not any(is_leftover(part) for part in real[len(self._real_root) :].split("/") if part)
 
 
-def media_below(root: Path | str, endings: Set[str]) -> Iterator[str]:
+def media_below(root: Path | str, endings: Set[str], once: bool = True) -> Iterator[str]:
     """Paths relative to `root` of the files with one of the endings, at any depth, each file once (see Walk)."""
-    return Walk(root).files(endings)
+    return Walk(root, once).files(endings)
 
 
 def walk_unused(root: Path | str, used: Iterable[Path | str], endings: Set[str], why: Callable[[str], str]) -> Walk:
@@ -144,7 +179,7 @@ def walk_unused(root: Path | str, used: Iterable[Path | str], endings: Set[str],
             folders[folder] = os.path.realpath(folder)
         return f"{folders[folder]}/{name}"
 
-    walk = Walk(root)
+    walk = Walk(root, once=False)
     top = f"{walk._real_root}/"
     taken = {real(os.fspath(path)) for path in used}
     for name in walk.files(endings):

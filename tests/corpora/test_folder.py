@@ -203,6 +203,38 @@ def test_a_second_name_of_a_folder_makes_no_second_recording(media, tmp_path, wo
     assert "2 links to what is counted already" in str(built)
 
 
+def test_a_hard_link_never_stands_on_both_sides_of_a_split(media, tmp_path, work):
+    """Programs that look for doubles put hard links in their place, within a person and between two."""
+    for name in ("o/1/a.wav", "p/1/a.wav", "p/2/a.wav", "q/1/a.wav", "q/2/a.wav"):
+        media.sound(f"rec/{name}", 0.2)
+    os.link(media.root / "rec/p/1/a.wav", media.root / "rec/o/1/b.wav")
+    os.link(media.root / "rec/q/1/a.wav", media.root / "rec/q/2/b.wav")
+    listed = media.text("test.lst", "p\nq\n")
+    built = prepare_folder(tmp_path / "data", media.root / "rec", None, settings(test_list=listed, trials="all"), work)
+    assert [DataDir(one.path).keys for one in built] == [["o/1/a", "o/1/b"], ["p/2/a", "q/1/a", "q/2/a"]]
+    assert "2 links to what is counted already" in str(built[0])
+    assert all(validate(one.path) == [] for one in built)
+
+
+@pytest.mark.parametrize(("sounds", "pictures"), [("a", "a"), ("a", "a/pic"), ("a/rec", "a")])
+def test_folders_that_overlap_count_nothing_twice(media, tmp_path, sounds, pictures):
+    for name in ("p/1", "q/1"):
+        media.sound(f"{sounds}/{name}/a.wav", 0.2)
+        media.image(f"{pictures}/{name}/f.png")
+    media.image(f"{pictures}/q/1/g.png")
+    media.image(f"{pictures}/stray.png")
+    media.text("a/notes.txt", "notes")
+    given = Work(jobs=1, max_rejected=0.5)
+    (built,) = prepare_folder(tmp_path / "data", media.root / sounds, media.root / pictures, settings(), given)
+    assert built.faces == 2
+    told = [line.partition(": ")[2] for line in str(built).splitlines()[1:]]
+    assert sorted("; ".join(told).split("; ")) == [
+        "1 pictures beside the first of their session",
+        "1 whose ending is not read (.txt 1)",
+        "1 whose names do not match --pattern (listed)",
+    ]
+
+
 def test_what_is_not_used_is_counted_by_reason(media, tmp_path):
     for name in ("p/1/a.wav", "p/1/b.wav", "q/1/a.wav", "stray.wav", "@eaDir/1/a.wav"):
         media.sound(f"rec/{name}", 0.2)

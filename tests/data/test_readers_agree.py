@@ -176,9 +176,10 @@ SPEAKERS = st.sampled_from(["Ann", "Ann Lee", "Zo\u00eb", "100%", "a.b", "\u540d
     form=st.sampled_from(["NFC", "NFD"]),
     extension=st.sampled_from(["", ".wav", ".WAV", ".m4a"]),
     stored=st.sampled_from(["NFC", "NFD"]),
+    steps=st.sampled_from(["", "./", ".//"]),  # as `find .` writes
 )
 def test_a_recording_is_found_by_any_spelling_of_its_name(
-    tmp_path_factory, *, speaker, utterance, encode, form, extension, stored
+    tmp_path_factory, *, speaker, utterance, encode, form, extension, stored, steps
 ):
     home = tmp_path_factory.mktemp("names")
     path = home / "root" / unicodedata.normalize(stored, f"{speaker}/{utterance}.wav")
@@ -187,7 +188,7 @@ def test_a_recording_is_found_by_any_spelling_of_its_name(
     (home / "root/other.wav").write_bytes(b"x")
     key = encode_key(f"{speaker}/{utterance}")
     (home / "wav.scp").write_text(f"{key} {path}\nother {home}/root/other.wav\n")
-    name = unicodedata.normalize(form, f"{speaker}/{utterance}") + extension
+    name = steps + unicodedata.normalize(form, f"{speaker}/{utterance}") + extension
     name = encode_key(name) if encode else name
     keys = [key, "other"]
     assert NameIndex(keys).locate([name, "other.wav", "nobody"]).tolist() == [0, 1, -1]
@@ -201,7 +202,10 @@ def test_a_recording_is_found_by_any_spelling_of_its_name(
         assert read_models(home / "enroll.map")["model"] == [unicodedata.normalize("NFC", name)]
         assert EarlyTrials(home, {key: 7, "other": 9}).recordings.tolist() == [7, 9]
         rules = {p.rule for p in validate(home) if p.file.name in ("trials_x", "enroll.map") and "NFC" not in p.rule}
-        assert rules == {f"a trial compares two recordings: '{name}' with itself"}
+        assert rules == {
+            f"a trial compares two recordings: '{name}' with itself",
+            f"labels agree with utt2spk: a non-target of one speaker, 'other' and '{name}'",
+        }
 
 
 def test_two_recordings_that_share_a_name_are_told_apart_or_refused(tmp_path):

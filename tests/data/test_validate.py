@@ -186,3 +186,13 @@ def test_a_rule_broken_a_thousand_times_does_not_drown_the_rest(data):
 def test_no_directory(tmp_path):
     with pytest.raises(InputError, match="no such data directory"):
         validate(tmp_path / "none")
+
+
+def test_a_label_that_the_speakers_belie(data):
+    """A pair that stands in a list twice, once as a target, or a column taken for another."""
+    (data / "trials_z").write_text("1 a/1/1 a/1/2\n0 a/1/1 a/1/2\n1 a/1/1 b/1/1\n0 model a/1/2\n")
+    assert [(p.line, p.rule) for p in validate(data)] == [
+        (2, "labels agree with utt2spk: a non-target of one speaker, 'a/1/1' and 'a/1/2'"),
+        (3, "labels agree with utt2spk: a target of two speakers, 'a/1/1' and 'b/1/1'"),
+        (4, "labels agree with utt2spk: a non-target of one speaker, 'model' and 'a/1/2'"),
+    ]
