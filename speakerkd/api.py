@@ -6,7 +6,8 @@
 True
 
 A recording is a path, the bytes of a file, an open file, or (samples, rate); a picture is a path (of a video too),
-bytes, an open file, a PIL image or an array (H, W, 3) of RGB. `embed`, `verify` and `faces` take lists of them as well.
+bytes, an open file, a PIL image or an array (H, W, 3) of RGB; a tensor serves as an array. `embed`, `verify` and
+`faces` take lists of them as well, or whatever else gives them one by one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from speakerkd.answers import Candidate, Match, Verdict, name_of, ranked
 from speakerkd.errors import InputError
+from speakerkd.media.inputs import listed, with_rate
 from speakerkd.report.results_file import read_results_file
 
 if TYPE_CHECKING:
@@ -83,7 +86,7 @@ class Model:
         ----------
         recordings: one, or a list. They are embedded in batches, and do not change each other's embedding.
         protocol: `whole`, `mean` (of crops), or `crops`.
-        rate: in Hz, of recordings that are arrays of samples (N,) or (N, channels).
+        rate: in Hz, of recordings that are arrays of samples (N,), (N, channels) or (channels, N).
 
         Raises
         ------
@@ -91,10 +94,10 @@ class Model:
         """
         from speakerkd.evaluation.protocol import Protocol, vectors
 
-        many, listed = _are_many(recordings), _listed(recordings)
-        if not listed:
+        heard, many = listed(recordings)
+        if not heard:
             return np.empty((0, self.package.dim), np.float32)
-        values = vectors(Protocol(name=protocol), self._embed(listed, protocol, rate).values)
+        values = vectors(Protocol(name=protocol), self._embed(heard, protocol, rate).values)
         unit = values / np.linalg.norm(values, axis=-1, keepdims=True)
         return unit if many else unit[0]
 
@@ -105,7 +108,7 @@ class Model:
         from speakerkd.evaluation.recordings import AudioRecordings
 
         # a recording may be named twice
-        given = {f"{place} {name_of(item, place)}": [_with_rate(item, rate)] for place, item in enumerate(recordings)}
+        given = {f"{place} {name_of(item, place)}": [with_rate(item, rate)] for place, item in enumerate(recordings)}
         heard = AudioRecordings(given, fbank_settings(self.package), truncated=self.truncated, vad=self.vad)
         return embed(self.package, heard, Protocol(name=protocol))
 
@@ -124,7 +127,10 @@ class Model:
         ------
         InputError: naming what cannot be read.
         """
-        return float(self._scores([first], [second], protocol, rate)[0])
+        pair = [listed(one) for one in (first, second)]
+        if pair[0][1] or pair[1][1]:
+            raise InputError("a list of recordings", "similarity", "give one and one, or lists to `verify`")
+        return float(self._scores(pair[0][0], pair[1][0], protocol, rate)[0])
 
     def _scores(
         self,
@@ -180,13 +186,15 @@ class Model:
         ------
         InputError: naming what cannot be read; for lists of different lengths.
         """
-        if isinstance(first, list) and isinstance(second, list):
-            if len(first) != len(second):
-                raise InputError(f"lists of {len(first)} and {len(second)} recordings", "verify", "give pairs")
-            return [self._verdict(float(score), threshold) for score in self._scores(first, second, None, rate)]
-        if isinstance(first, list) or isinstance(second, list):
+        if threshold is not None and not (isinstance(threshold, Real) and math.isfinite(threshold)):
+            raise InputError(f"a threshold of {threshold!r}", "verify", "give a finite number")
+        (some, many), (others, are_many) = listed(first), listed(second)
+        if many != are_many:
             raise InputError("one recording against a list of them", "verify", "give two recordings, or two lists")
-        return self._verdict(self.similarity(first, second, rate=rate), threshold)
+        if len(some) != len(others):
+            raise InputError(f"lists of {len(some)} and {len(others)} recordings", "verify", "give pairs")
+        verdicts = [self._verdict(float(score), threshold) for score in self._scores(some, others, None, rate)]
+        return verdicts if many else verdicts[0]
 
     @property
     def threshold(self) -> tuple[float | None, str]:
@@ -249,8 +257,10 @@ class Model:
         from speakerkd.frontend.faces import face_of
 
         self.check_faces()  # before the pictures: what is missing is told at once
-        many, listed = _are_many(pictures), _listed(pictures)
-        found = self.aligned_faces(np.stack([face_of(picture).crop for picture in listed]))
+        seen, many = listed(pictures)
+        if not seen:
+            return np.empty((0, self.package.dim), np.float32)
+        found = self.aligned_faces(np.stack([face_of(picture).crop for picture in seen]))
         return found if many else found[0]
 
     def check_faces(self) -> None:
@@ -316,7 +326,7 @@ class Model:
         ------
         InputError: for another combination; naming what cannot be read; as `faces` does.
         """
-        shown, heard = _listed(faces), _listed(audios)
+        shown, heard = listed(faces)[0], listed(audios)[0]
         if audio is not None and shown and face is None and not heard:
             return ranked(audio, self.embed([audio], "mean", rate=rate), shown, self.faces(shown))
         if face is not None and heard and audio is None and not shown:
@@ -325,30 +335,8 @@ class Model:
 
     def match_voices(self, face: Picture, audios: Recording | Sequence[Recording], *, rate: int | None = None) -> Match:
         """Which voice belongs to a face: cosines between the picture and every recording, highest first."""
-        heard = _listed(audios)
+        heard, _ = listed(audios)
         return ranked(face, self.faces([face]), heard, self.embed(heard, "mean", rate=rate))
-
-
-def _are_many(given: object) -> bool:
-    """Whether a list (or tuple) of recordings or pictures was given; (samples, rate) is one recording."""
-    samples = (
-        isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], np.ndarray) and np.ndim(given[1]) == 0
-    )
-    return isinstance(given, list | tuple) and not samples
-
-
-def _listed(given: Any) -> list[Any]:
-    """What was given as a list, one as a list of one."""
-    return list(given) if _are_many(given) else [given]
-
-
-def _with_rate(item: Any, rate: int | None) -> Any:
-    """Samples beside their rate; whatever carries its rate in itself stays as it is."""
-    if isinstance(item, np.ndarray):
-        if rate is None:
-            raise InputError("samples without their rate", "a recording", "give (samples, rate), or rate=16000")
-        return item, rate
-    return item
 
 
 def load(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from speakerkd.frontend.audio import Recorded, read_recording
 from speakerkd.frontend.fbank_settings import FbankSettings
 from speakerkd.frontend.sounds import record_sound
 from speakerkd.frontend.truncation import Truncated
+from speakerkd.media.inputs import listed, with_rate
 from speakerkd.onnx_faces import OnnxFaces
 from speakerkd.version import __version__
 from speakerkd.work.files import digest
@@ -110,11 +110,11 @@ class OnnxModel:
 
     def embed(self, recordings: Any, protocol: str = "whole", *, rate: int | None = None) -> NDArray[np.float32]:
         """Embeddings as `speakerkd.Model.embed` gives them: (D,) of one recording, (N, D) of a list."""
-        many = isinstance(recordings, list)
-        listed: Sequence[Any] = recordings if many else [recordings]
-        if rate is not None:
-            listed = [(item, rate) if isinstance(item, np.ndarray) else item for item in listed]
-        found = np.stack([self.embed_sound(self._heard(item), protocol, item) for item in listed])
+        given, many = listed(recordings)
+        if not given:
+            return np.empty((0, self.record.dim), np.float32)
+        sounds = [with_rate(item, rate) for item in given]
+        found = np.stack([self.embed_sound(self._heard(item), protocol, item) for item in sounds])
         return found if many else found[0]
 
     def _heard(self, recording: Any) -> Recorded:
@@ -156,8 +156,10 @@ class OnnxModel:
 
     def faces(self, pictures: Any) -> NDArray[np.float32]:
         """Faces of pictures as `speakerkd.Model.faces` gives them: (D,) of one, (N, D) of a list."""
-        many = isinstance(pictures, list | tuple)
-        found = self.project(self._faces.embed(list(pictures) if many else [pictures]))
+        given, many = listed(pictures)
+        if not given:
+            return np.empty((0, self.record.dim), np.float32)
+        found = self.project(self._faces.embed(given))
         return found if many else found[0]
 
     @cached_property
@@ -170,14 +172,15 @@ class OnnxModel:
             raise InputError(f"{what}{': ' if self.record.no_faces else ''}{self.record.no_faces}", self.directory, fix)
         return OnnxFaces(self.directory, self.record.faces.get("pixels"), self._options)
 
-    def match(self, audio: Any, faces: Sequence[Any]) -> Match:
+    def match(self, audio: Any, faces: Any) -> Match:
         """Which face belongs to a voice: cosines, highest first."""
-        seen = self.faces(list(faces))
-        return ranked(audio, self.embed([audio], "mean"), faces, seen)
+        shown, _ = listed(faces)
+        return ranked(audio, self.embed([audio], "mean"), shown, self.faces(shown))
 
-    def match_voices(self, face: Any, audios: Sequence[Any]) -> Match:
+    def match_voices(self, face: Any, audios: Any) -> Match:
         """Which voice belongs to a face: cosines, highest first."""
-        return ranked(face, self.faces([face]), audios, self.embed(list(audios), "mean"))
+        heard, _ = listed(audios)
+        return ranked(face, self.faces([face]), heard, self.embed(heard, "mean"))
 
     def similarity(self, first: Any, second: Any, *, rate: int | None = None) -> float:
         """Score of two recordings under the model's protocol; higher is more alike."""

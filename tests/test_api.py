@@ -46,6 +46,53 @@ def test_a_recording_may_be_given_in_any_form(model, voice):
         model.embed((samples[:100], rate))
 
 
+def test_samples_may_come_as_other_libraries_give_them(model, voice):
+    """torchaudio: a tensor (channels, N); scipy: the rate first; recorders: whole numbers."""
+    import torch
+
+    samples, rate = soundfile.read(voice, dtype="float32")
+    expected = model.embed((samples, rate))
+    tensor = torch.from_numpy(samples)
+    forms = [(tensor, rate), (tensor[None], rate), (rate, samples), (samples[None], float(rate))]
+    for form in forms:
+        np.testing.assert_allclose(model.embed(form), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        model.embed(torch.stack([tensor, tensor]).requires_grad_(), rate=rate), expected, atol=1e-5
+    )
+    whole = (samples * 32767).astype(np.int16)
+    fractions = model.embed(whole / np.float32(32768), rate=rate)
+    np.testing.assert_allclose(model.embed([tensor, whole], rate=rate), [expected, fractions], atol=1e-5)
+    for bad in ("16000", None, float("nan"), 0, -1, 16000.5):
+        with pytest.raises(InputError, match="rate"):
+            model.embed(samples, rate=bad)
+    for bad, match in (
+        (samples[:0], "no samples"),
+        (samples > 0, "bool"),
+        (samples * np.nan, "not finite"),
+        (3, "int"),
+    ):
+        with pytest.raises(InputError, match=match):
+            model.embed(bad, rate=rate)
+
+
+def test_many_are_whatever_gives_them_one_by_one(model, voice, corpus):
+    files = [str(corpus.root / f"{key}.wav") for key in corpus.keys[:2]]
+    expected = model.embed(files)
+    for many in (tuple(files), (name for name in files), map(Path, files), np.array(files), iter(files)):
+        np.testing.assert_array_equal(model.embed(many), expected)
+    assert model.embed(iter(())).shape == (0, 16)
+    assert model.verify(tuple(files), iter(files), threshold=0)[0].score == model.verify(files, files, 0)[0].score
+    assert model.verify([], []) == []
+    for bad in ({"a": files[0]}, set(files)):
+        with pytest.raises(InputError, match="give a list"):
+            model.embed(bad)
+    with pytest.raises(InputError, match="similarity"):
+        model.similarity(files, files)
+    for bad in (float("nan"), "0.5"):
+        with pytest.raises(InputError, match="threshold"):
+            model.verify(*files, bad)
+
+
 def test_pairs_are_verified_one_by_one_or_in_lists(model, corpus):
     files = [corpus.root / f"{key}.wav" for key in corpus.keys[:4]]
     one = model.verify(files[0], files[1], threshold=-1)
@@ -94,9 +141,11 @@ def test_a_picture_may_be_given_in_any_form(model, voice, tmp_path, monkeypatch)
     path = tmp_path / "face é.png"
     Image.fromarray(pixels).save(path)
     forms = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Image.open(path), pixels]
+    forms += [torch.from_numpy(pixels), pixels.transpose(2, 0, 1), torch.from_numpy(pixels).permute(2, 0, 1) / 255]
     seen = model.faces(forms)
-    assert seen.shape == (6, 16)
-    np.testing.assert_allclose(seen, np.tile(seen[0], (6, 1)), atol=1e-5)
+    assert seen.shape == (9, 16) and model.faces([]).shape == (0, 16)
+    np.testing.assert_allclose(seen, np.tile(seen[0], (9, 1)), atol=1e-5)
+    assert model.faces(np.stack([pixels, pixels])).shape == model.faces(iter(forms[:2])).shape == (2, 16)
     found = model.match(audio=voice, faces=[path, pixels, 255 - pixels])
     assert {c.path for c in found.candidates} == {str(path), "number 2", "number 3"}
     assert [c.similarity for c in found.candidates] == sorted((c.similarity for c in found.candidates), reverse=True)

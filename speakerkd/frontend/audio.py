@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 
 import numpy as np
 
@@ -39,8 +40,8 @@ def read_audio(
 
     Parameters
     ----------
-    source: a path, the bytes of a file, a file object, or (samples (N,) or (N, C), their rate in Hz); whole numbers
-        are taken for fractions of their type's range.
+    source: a path, the bytes of a file, a file object, or (samples (N,), (N, C) or (C, N), their rate in Hz), the
+        longer side being time; whole numbers are taken for fractions of their type's range.
     truncated: what becomes of a file of which a part is missing: "refuse" it, or "keep" what is there.
     vad: leave out what is not speech (see `vad.speech_only`).
 
@@ -111,10 +112,12 @@ def _as_sound(source: tuple[np.ndarray, int]) -> Sound:
     samples, rate = np.asarray(source[0]), source[1]
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
         what = f"samples of {samples.dtype} in the shape {samples.shape}"
-        raise InputError(what, "samples", "give numbers (N,) or (N, channels), with their rate")
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE or rate != math.floor(rate):
-        raise InputError(f"a sample rate of {rate} Hz", "samples", f"give {LOWEST_RATE} to {HIGHEST_RATE}")
+        raise InputError(what, "samples", "give numbers (N,), (N, channels) or (channels, N), with their rate")
+    if not isinstance(rate, Real) or not LOWEST_RATE <= rate <= HIGHEST_RATE or rate != math.floor(rate):
+        raise InputError(f"a sample rate of {rate!r} Hz", "samples", f"give {LOWEST_RATE} to {HIGHEST_RATE}")
     if samples.dtype.kind in "iu":
         half = 2 ** (8 * samples.dtype.itemsize - 1)
         samples = (samples.astype(np.float64) - (half if samples.dtype.kind == "u" else 0)) / half
-    return Sound([(samples.astype(np.float32).reshape(len(samples), -1), int(rate))])
+    samples = samples.astype(np.float32)
+    channels = samples[:, None] if samples.ndim == 1 else samples.T if len(samples) < len(samples.T) else samples
+    return Sound([(channels, int(rate))] if samples.size else [])

@@ -104,7 +104,7 @@ def open_media(source: FileSource, what: str) -> Iterator[MediaFile]:
     elif hasattr(source, "read"):
         yield _opened(source, f"{getattr(source, 'name', f'{what} from a file object')}", what)
     else:
-        fix = "give a path, bytes or a file object"
+        fix = "give a path, bytes, a file object or an array"
         raise InputError(f"a {type(source).__name__} where a {what} is meant", repr(source)[:80], fix)
 
 

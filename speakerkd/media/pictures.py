@@ -37,8 +37,8 @@ def read_picture(source: PictureSource) -> np.ndarray:
 
     Parameters
     ----------
-    source: a path, the bytes of a file, a file object, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or
-        (H, W, 4) of uint8, uint16, or floating-point values in [0, 1].
+    source: a path, the bytes of a file, a file object, a PIL image, or an array (H, W), (H, W, C) or (C, H, W), with
+        1, 3 or 4 channels, of uint8, uint16, or floating-point values in [0, 1].
 
     Raises
     ------
@@ -227,11 +227,13 @@ def _from_array(values: np.ndarray) -> np.ndarray:
     shape = values.shape
     if values.ndim == 2:
         values = values[..., None]
+    if values.ndim == 3 and shape[0] in (1, 3, 4) and values.shape[2] not in (1, 3, 4):
+        values = values.transpose(1, 2, 0)  # as torchvision reads pictures
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or values.size == 0:
         fix = "give (height, width), or (height, width, channels) with 1, 3 or 4 channels"
         raise InputError(f"an array of the shape {shape} where a picture is meant", "picture", fix)
     if values.shape[0] * values.shape[1] > MOST_PIXELS:
-        raise InputError(f"{shape[1]} x {shape[0]} pixels", "picture", "make the picture smaller")
+        raise InputError(f"{values.shape[1]} x {values.shape[0]} pixels", "picture", "make the picture smaller")
     if values.dtype == np.uint16:
         values = _scaled_shorts(values)
     elif values.dtype == bool:
