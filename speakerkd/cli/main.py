@@ -124,8 +124,8 @@ def _run(arguments: list[str]) -> int:
         print(error.format_message())
         return 2
     except click.ClickException as error:
-        place: click.Context | None = getattr(error, "ctx", None)
-        verb = place.command_path if place else "speakerkd"
+        command: click.Context | None = getattr(error, "ctx", None)
+        verb = command.command_path if command else "speakerkd"
         message = error.format_message().rstrip(".")
         _fail(message[:1].lower() + message[1:], verb, f"see `{verb} --help`")
         return 2
