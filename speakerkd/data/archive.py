@@ -176,6 +176,11 @@ class FeatureArchive:
     def keys(self) -> list[str]:
         return b"\n".join(self._keys.tolist()).decode().split("\n")
 
+    @property
+    def files(self) -> set[str]:
+        """The arks, whatever links name them."""
+        return {os.path.realpath(path) for path in self._arks}
+
     @cached_property
     def index(self) -> dict[str, int]:
         return {key: position for position, key in enumerate(self.keys)}
