@@ -108,6 +108,8 @@ def export_card(experiment: Path | str, to: Path | str | None = None) -> Path:
     """
     experiment = Path(experiment)
     described = read_description(experiment)
+    if not (experiment / WEIGHTS).is_file():
+        raise InputError(f"no {WEIGHTS} here", experiment, "train the model again, or copy its folder again")
     target = Path(to) if to is not None else experiment / "card"
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError("there is a folder here already", target, "give another with --to, or remove it")

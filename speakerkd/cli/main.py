@@ -87,6 +87,9 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         status = _end("terminated", 143)
     except Exception as error:  # a library's import may catch what a signal raised, and fail in another way
         status = _end(*_asked[0]) if _asked else _fault(error)
+    if arguments is None:  # all is written; a signal would end it without a word while Python takes itself down
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
     raise SystemExit(status)
 
 
