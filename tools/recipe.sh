@@ -41,9 +41,17 @@ at_once_for_each() { # at_once_for_each FUNCTION: the same, `at_once` of them at
     return $failed
 }
 
+networks_of() { # networks_of EXPERIMENT: its network, and the parts of one that learnt together with a face's
+    ls -d "$1" "$1"/{inv,inf} 2>/dev/null || true
+}
+
 gather() { # gather STAGE FILE: `folders` are the experiments of all systems and seeds; FILE of each is that stage's
     folders=()
-    gather_one() { need "$gathered_by" "$3/$gathered"; folders+=("$3"); }
+    gather_one() {
+        local network networks
+        mapfile -t networks < <(networks_of "$3")
+        for network in "${networks[@]}"; do need "$gathered_by" "$network/$gathered"; folders+=("$network"); done
+    }
     local gathered_by=$1 gathered=$2
     for_each gather_one
 }

@@ -10,7 +10,8 @@
 #   --corpus voxceleb    yours: --voxceleb2 DIR (dev/aac, dev/mp4) --voxceleb1 DIR (wav, lists) --weights IR50.pth;
 #                        --lists DIR: trial lists and meta tables, where they lie elsewhere
 #   --corpus folder      your own pairs: --audio-root DIR --image-root DIR --pattern REGEX --weights FILE, and
-#                        --test-speakers N held out, drawn by --split-seed N; or --folds N, of which --fold K, from 0, is
+#                        --test-speakers N held out, drawn by --split-seed N; or --folds N, of which --fold K, from 0, is;
+#                        with --development that one is left out of everything, and the next is tested: to choose settings
 #   --teacher NAME       ir50 (default), any other of `speakerkd embed-teacher`, or an experiment; mini's is sface
 #   --musan DIR          noises for the noisy scores (mini makes its own); none: leave them out
 #   --systems "A B"      configs of recipes/voxceleb/conf to train and compare
@@ -31,7 +32,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 stage=0 stop_stage=6 corpus=mini tag='' prefix='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
-systems="baseline margin" seeds=1 at_once=1 size='' people=100 test_speakers=8 folds=0 fold=0 split_seed=0
+systems="baseline margin" seeds=1 at_once=1 size='' people=100 test_speakers=8 folds=0 fold=0 development=false split_seed=0
 rirs='' augment=false lists='' dry_run=false set='' launch='' same_session=false noise_db="15 10 5"
 source tools/parse_options.sh
 source tools/recipe.sh
@@ -69,6 +70,7 @@ if stage_is 1 "data directories"; then
         given audio_root image_root pattern
         speakerkd prepare folder "$data" --audio-root "$audio_root" --image-root "$image_root" --pattern "$pattern" \
             $([ "$folds" -eq 0 ] && echo --test-speakers "$test_speakers" || echo --folds "$folds" --fold "$fold") \
+            $([ "$development" = false ] || echo --development) \
             --seed "$split_seed" --jobs "$jobs"
     else
         given voxceleb1 voxceleb2
@@ -102,18 +104,26 @@ if stage_is 3 "train $systems"; then
 fi
 if stage_is 4 "score"; then
     score() {
-        need 3 "$3/model.json"
-        speakerkd score --model "$3" --data "$data/$scored" --trials "$data/$scored"/trials_*
-        [ "${musan:-none}" = none ] || speakerkd score --model "$3" --data "$data/$scored" \
-            --trials "$(ls "$data/$scored"/trials_{original,cleaned} 2>/dev/null | head -1)" --noise "$musan" --db $noise_db
+        local network networks; need 3 "$3/model.json"
+        mapfile -t networks < <(networks_of "$3")
+        for network in "${networks[@]}"; do
+            speakerkd score --model "$network" --data "$data/$scored" --trials "$data/$scored"/trials_*
+            [ "${musan:-none}" = none ] || speakerkd score --model "$network" --data "$data/$scored" \
+                --trials "$(ls "$data/$scored"/trials_{original,cleaned} 2>/dev/null | head -1)" --noise "$musan" --db $noise_db
+        done
     }
     at_once_for_each score
 fi
 if stage_is 5 "match voices and faces of people it never saw"; then
     match() {
-        need 3 "$3/model.json"
-        speakerkd match-test "$data/test" --model "$3" --fit "$data/train" $([ "$same_session" = false ] || echo --same-session) \
-            $([ "$corpus" != mini ] || echo --examples "$3/examples.png") # other corpora's faces are not ours to show
+        local network networks; need 3 "$3/model.json"
+        mapfile -t networks < <(networks_of "$3")
+        for network in "${networks[@]}"; do
+            [ ! -d "$3/teacher" ] || embed_parts "$3/teacher${network#"$3"}" --name "$(basename "$3")_$(basename "$network")"
+            speakerkd match-test "$data/test" --model "$network" --fit "$data/train" \
+                $([ "$same_session" = false ] || echo --same-session) \
+                $([ "$corpus" != mini ] || echo --examples "$network/examples.png") # other corpora's faces are not ours to show
+        done
     }
     if ls "$data"/test/teacher*.scp >/dev/null 2>&1; then at_once_for_each match
     else echo "left out: no matching, $data/test has no faces with a teacher's embeddings"; fi

@@ -42,6 +42,7 @@ VERBS = (  # in the order of the data's way; each is a file here, imported when 
     "classify",
     "fame",
     "compare",
+    "best",
     "structure",
     "report",
     "tables",

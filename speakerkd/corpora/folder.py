@@ -43,7 +43,8 @@ def prepare_folder(
 
     The expression is searched in each path relative to its root, without extension. Recordings and pictures with the
     same speaker and session (and utterance, with pair=utterance) belong together, their names compared in Unicode's
-    composed form; where several pictures fit, the first by name is taken. Recordings without a picture stay, unpaired.
+    composed form; where several pictures fit, the first by name is taken. Recordings without a picture stay, unpaired;
+    speakers who have no picture at all train and are never drawn for the test.
     A file that links give several names is taken once. What lies there and is not used is counted by reason. With
     `vad`, copies of the recordings' speech alone are written below `output/speech`, and take their place.
     `test` gets trials_original, whose targets pair different sessions where they can, and trials_hard (non-targets of
@@ -72,11 +73,17 @@ def prepare_folder(
             left_out.append(f"{alone} recordings have no picture, and are kept without one")
     left_out = [text for text in (walk.account(), *left_out) if text]
     gender = _genders(sounds)
-    held_out = _held_out(sorted({one.speaker for one in sounds}), gender, settings)
+    speakers = {one.speaker for one in sounds}
+    with_picture = {one.speaker for one in sounds if _shared(one, settings.pair) in faces}
+    tested, withheld = _held_out(speakers, sorted(with_picture or speakers), gender, settings)
     parts = {
-        "train": [one for one in sounds if one.speaker not in held_out],
-        "test": [one for one in sounds if one.speaker in held_out],
+        "train": [one for one in sounds if one.speaker not in tested | withheld],
+        "test": [one for one in sounds if one.speaker in tested],
     }
+    if withheld:
+        left_out.append(
+            f"{len(withheld)} speakers of part {settings.fold} are in neither, for settings are chosen without them"
+        )
     built = []
     for part, names in parts.items():
         if not names:
@@ -170,12 +177,14 @@ def _genders(names: Sequence[Name]) -> dict[str, str]:
     return gender
 
 
-def _held_out(speakers: Sequence[str], gender: Mapping[str, str], settings: FolderSettings) -> set[str]:
-    """The speakers for testing, drawn from the seed, of either gender in proportion."""
+def _held_out(
+    everyone: Set[str], speakers: Sequence[str], gender: Mapping[str, str], settings: FolderSettings
+) -> tuple[set[str], set[str]]:
+    """Those for testing, of `speakers` drawn from the seed, either gender in proportion; and those for neither part."""
     if settings.test_list is not None:
         named = names_of_list(settings.test_list, lambda line: (composed(line.strip()),))
-        check_named(named, set(speakers), settings.test_list, "speaker")
-        return set(named)
+        check_named(named, everyone, settings.test_list, "speaker")
+        return set(named), set()
     rng = np.random.default_rng([settings.seed, 5])
     shuffled = [speakers[n] for n in rng.permutation(len(speakers))]
     groups: dict[str, list[str]] = {}
@@ -185,14 +194,17 @@ def _held_out(speakers: Sequence[str], gender: Mapping[str, str], settings: Fold
         if 2 * settings.folds > len(speakers):
             raise InputError(f"{settings.folds} folds of {len(speakers)} speakers", "--folds", "give two speakers each")
         one_after_the_other = list(chain.from_iterable(groups.values()))
-        return set(one_after_the_other[settings.fold :: settings.folds])
+        folds = [set(one_after_the_other[n :: settings.folds]) for n in range(settings.folds)]
+        if settings.development:
+            return folds[(settings.fold + 1) % settings.folds], folds[settings.fold]
+        return folds[settings.fold], set()
     wanted = settings.test_speakers or round(settings.test_fraction * len(speakers))
     if wanted == 0 and settings.test_fraction == 0:
-        return set()
+        return set(), set()
     if not 2 <= wanted <= len(speakers):
         raise InputError(
             f"{wanted} of {len(speakers)} speakers held out", "--test-speakers", f"give 2 to {len(speakers)}"
         )
     # Each speaker's rank within the gender, as a share: taking the lowest keeps the proportions.
     rank = {name: (n + 0.5) / len(group) for group in groups.values() for n, name in enumerate(group)}
-    return set(sorted(shuffled, key=rank.__getitem__)[:wanted])
+    return set(sorted(shuffled, key=rank.__getitem__)[:wanted]), set()

@@ -23,6 +23,9 @@ class FolderSettings(SpeechOnly):
     test_list: Path | None = Field(None, description="or a file with their names, one a line")
     folds: int = Field(0, ge=0, le=1000, description="or cross-validation: as many parts, of which one is held out")
     fold: int = Field(0, ge=0, description="which part, from 0")
+    development: bool = Field(
+        False, description="leave that part out of everything and test on the next: settings are chosen so"
+    )
     trials: int | Literal["all"] = Field(20000, description="trials to draw over the held-out speakers, or all pairs")
     seed: int = Field(0, ge=0, description="of the split and of the trials")
 
@@ -45,4 +48,6 @@ class FolderSettings(SpeechOnly):
             raise ValueError("give one of test_speakers, test_fraction, test_list and folds")
         if self.fold >= max(self.folds, 1):
             raise ValueError(f"fold {self.fold} of {self.folds}: the first is 0")
+        if self.development and self.folds < 3:
+            raise ValueError(f"development needs three folds: train, choose and test, not {self.folds}")
         return self

@@ -28,6 +28,7 @@ from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import BATCH, Resampler, dcf_of_rates, eer_of_rates, speakers_of_trials
 from speakerkd.evaluation.results import update_results
 from speakerkd.evaluation.scorefile import read_scores
+from speakerkd.report.results import system_of
 from speakerkd.work.arrays import read_npz
 from speakerkd.work.files import digest
 from speakerkd.work.records import read_json
@@ -137,9 +138,24 @@ def compare(
     return differences
 
 
+def lowest_eer(experiments: Sequence[Path], trials: str = "original") -> Path:
+    """The experiment with the lowest EER on the list `trials_<trials>`, of equal ones the first.
+
+    Raises InputError where one of them was not scored on it.
+    """
+
+    def eer(folder: Path) -> float:
+        for name, entry in _results(folder).get("scores", {}).items():
+            if name.split(".")[0] == f"trials_{trials}" and entry.get("eer_percent") is not None:
+                return float(entry["eer_percent"])
+        raise InputError(f"no EER on trials_{trials}", folder, "score it, or name another list with --trials")
+
+    return min(experiments, key=eer)
+
+
 def system_name(folders: Sequence[Path]) -> str:
     """What a system's experiments are called without fold and seed: `exp/sur-fold0-margin-seed1` -> `sur-margin`."""
-    return re.sub(r"-(seed|fold)\d+(?=-|$)", "", folders[0].name)
+    return re.sub(r"-(seed|fold)\d+(?=-|$)", "", system_of(folders[0]))
 
 
 def _difference(

@@ -288,3 +288,28 @@ def test_what_was_refused_is_tried_again_once_it_may_be_read(media, tmp_path, wo
     assert len(extract_fbank(tmp_path / "data/train", jobs=1, max_rejected=0.9)) == 1
     locked.clear()
     assert len(extract_fbank(tmp_path / "data/train", jobs=1, max_rejected=0.9)) == 0
+
+
+def test_speakers_without_any_picture_train_and_are_never_tested(flat, media, tmp_path, work):
+    """Speech without faces beside pairs: the folds are those of the pairs alone."""
+    pairs = [one.path for one in prepare_folder(tmp_path / "a", flat, flat, settings(FLAT, folds=4, fold=1), work)]
+    for name in ("f8_0_a", "f8_1_a", "m9_0_a"):
+        media.sound(f"flat/set01/{name}.wav", 0.2)
+    both = [one.path for one in prepare_folder(tmp_path / "b", flat, flat, settings(FLAT, folds=4, fold=1), work)]
+    assert set(DataDir(both[1]).speakers) == set(DataDir(pairs[1]).speakers)
+    assert set(DataDir(both[0]).speakers) == {*DataDir(pairs[0]).speakers, "f8", "m9"}
+
+
+def test_settings_are_chosen_on_people_of_neither_training_nor_test(flat, tmp_path, work):
+    def parts(name, **given):
+        built = prepare_folder(tmp_path / name, flat, flat, settings(FLAT, folds=4, **given), work)
+        return [set(DataDir(one.path).speakers) for one in built]
+
+    everyone = set.union(*parts("whole", fold=0))
+    for fold in range(4):
+        train, chosen_on = parts(f"dev{fold}", fold=fold, development=True)
+        tested, next_tested = parts(f"{fold}", fold=fold)[1], parts(f"next{fold}", fold=(fold + 1) % 4)[1]
+        assert chosen_on == next_tested
+        assert train == everyone - tested - chosen_on
+    with pytest.raises(InputError, match="development needs three folds"):
+        settings(FLAT, folds=2, development=True)

@@ -142,3 +142,15 @@ def test_what_cannot_be_paired_is_refused(tmp_path, trials):
     trials.path.write_text("1 p0/0 p0/1\n")
     with pytest.raises(InputError, match="the list has changed"):
         compare([base], [base])
+
+
+def test_best_names_the_experiment_with_the_lowest_eer(tmp_path, trials, capsys):
+    for name, apart in (("weak", 1.0), ("strong=1", 3.0), ("middle", 2.0)):
+        experiment(tmp_path / name, trials, apart, 0.5)
+    folders = [str(tmp_path / name) for name in ("weak", "strong=1", "middle")]
+    with pytest.raises(SystemExit):
+        run(["best", *folders, "--trials", "a"])
+    assert capsys.readouterr().out.strip() == folders[1]
+    with pytest.raises(SystemExit):
+        run(["best", *folders])
+    assert "error: no EER on trials_original" in capsys.readouterr().err
