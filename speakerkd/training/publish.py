@@ -10,7 +10,7 @@ from torch import Tensor
 
 from speakerkd.errors import InputError
 from speakerkd.models.network import Network
-from speakerkd.models.trained_model import save_trained_model
+from speakerkd.models.trained_model import read_description, save_trained_model
 from speakerkd.tasks.base import TrainsTogether
 from speakerkd.teachers.module import SeveralTeachers, Teacher
 from speakerkd.teachers.record import read_cached_teacher
@@ -48,7 +48,9 @@ def _publish_each(folder: Path, parts: Parts, ema: Ema[Published] | None, studen
     """The networks of a run that trains several, a package each; of the best checkpoint means of each one's own."""
     assert isinstance(parts.task, TrainsTogether)
     labels = list(parts.source.names)
-    for number, package in enumerate(parts.task.packages(student, teacher)):
+    packages = list(enumerate(parts.task.packages(student, teacher)))
+    # faces' networks before the voices', whose records name the faces' weights by their digest
+    for number, package in sorted(packages, key=lambda one: one[1].partner is not None):
         if package.figure != parts.task.metric and parts.experiment.train.publish == "best":
             best = _best_networks(folder, parts, ema, package.figure)
             assert best.teacher is not None
@@ -67,7 +69,9 @@ def _publish_each(folder: Path, parts: Parts, ema: Ema[Published] | None, studen
 def _partner(name: str, folder: Path, parts: Parts, dim: int) -> dict[str, Any]:
     """The record of the network of the same run that a voice's is matched with."""
     settings = parts.teacher.settings if parts.teacher is not None else None
-    return {"name": getattr(settings, "name", "teacher"), "dim": dim, "weights": str(folder.absolute() / name)}
+    path = folder.absolute() / name
+    named = {"name": getattr(settings, "name", "teacher"), "dim": dim, "weights": str(path)}
+    return named | {"digest": read_description(path).weights}
 
 
 def _best_networks(folder: Path, parts: Parts, ema: Ema[Published] | None, figure: str | None = None) -> Published:

@@ -133,7 +133,10 @@ def test_two_networks_are_trained_and_published_together(faces, tmp_path):
         outputs.append(alone.outputs(x))
         assert torch.allclose(outputs[-1].embedding, whole.parts[number], atol=1e-5)
         assert alone.teacher.weights == str((tmp_path / "run/teacher" / part).absolute())
-        assert load_trained_model(tmp_path / "run/teacher" / part).dim == alone.dim == 4
+        # by which matching finds that network's embeddings among those of several teachers
+        network = load_trained_model(tmp_path / "run/teacher" / part)
+        assert alone.teacher.digest == network.digest != voice.teacher.digest
+        assert network.dim == alone.dim == 4
     total = outputs[0].logits + outputs[1].logits - voice.student.classifier.bias
     assert torch.allclose(total, whole.logits, atol=1e-5)
     with pytest.raises(InputError, match=r"set teacher\.online and teacher\.trainable"):
