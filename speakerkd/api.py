@@ -108,10 +108,8 @@ class Model:
         from speakerkd.evaluation.recordings import AudioRecordings
 
         # a recording may be named twice
-        sounds = {
-            f"{position} {name_of(item, position)}": [with_rate(item, rate)] for position, item in enumerate(recordings)
-        }
-        heard = AudioRecordings(sounds, fbank_settings(self.package), truncated=self.truncated, vad=self.vad)
+        given = {f"{place} {name_of(item, place)}": [with_rate(item, rate)] for place, item in enumerate(recordings)}
+        heard = AudioRecordings(given, fbank_settings(self.package), truncated=self.truncated, vad=self.vad)
         return embed(self.package, heard, Protocol(name=protocol))
 
     def similarity(
@@ -144,10 +142,10 @@ class Model:
         """Scores of corresponding recordings (N,)."""
         from speakerkd.evaluation.protocol import Protocol, scores, vectors
 
-        rule = Protocol(name=protocol or self.package.protocol)
-        values = vectors(rule, self._embed([*first, *second], rule.name, rate).values)
+        chosen = Protocol(name=protocol or self.package.protocol)
+        values = vectors(chosen, self._embed([*first, *second], chosen.name, rate).values)
         rows = np.arange(len(first))
-        return scores(rule, values[: len(first)], values[len(first) :], rows, rows)
+        return scores(chosen, values[: len(first)], values[len(first) :], rows, rows)
 
     @overload
     def verify(
@@ -262,8 +260,8 @@ class Model:
         seen, many = listed(pictures)
         if not seen:
             return np.empty((0, self.package.dim), np.float32)
-        projected = self.aligned_faces(np.stack([face_of(picture).crop for picture in seen]))
-        return projected if many else projected[0]
+        found = self.aligned_faces(np.stack([face_of(picture).crop for picture in seen]))
+        return found if many else found[0]
 
     def check_faces(self) -> None:
         """Raises InputError, saying why, where this model cannot be matched with faces."""
@@ -297,8 +295,8 @@ class Model:
         if weights is None or not Path(weights).exists():
             what = f"the weights of the teacher '{record.name}' are not at {weights}"
             raise InputError(what, where, "say where they are with --teacher-weights")
-        file = find_teacher(record.name, weights)
-        if record.digest and file.digest != record.digest:
+        found = find_teacher(record.name, weights)
+        if record.digest and found.digest != record.digest:
             what = f"{weights} are not the weights of the teacher that taught this model"
             raise InputError(what, where, "say where those are with --teacher-weights")
         return load_teacher(record.name, weights).to(self.package.device)

@@ -17,7 +17,6 @@ from pydantic import Field
 from speakerkd.cli.options import verb
 from speakerkd.cli.shared import trained_on
 from speakerkd.config import DeviceName, Settings
-from speakerkd.errors import InputError
 
 
 class ClassifyOptions(Settings):
@@ -50,9 +49,7 @@ def classify(settings: ClassifyOptions) -> None:
                 print(f"{file}: {name} ({probability:.0%}, {folder})")
         return
     for folder in settings.models:
-        task = read_description(folder).task  # says so where there is no model, before its config is looked for
-        if task in ("speaker", "face"):
-            raise InputError(f"a model of the task '{task}'", folder, "give one that classifies pictures")
+        read_description(folder)  # says so where there is no model, before its config is looked for
         directory = settings.data or trained_on(folder)
         if classify_split(
             folder,

@@ -43,7 +43,7 @@ class Check:
     """One thing looked at: `ok` is None where it is only a fact."""
 
     name: str
-    state: str
+    found: str
     ok: bool | None = None
     fix: str = ""
 
@@ -76,7 +76,7 @@ def doctor(settings: DoctorOptions) -> None:
     for check in checks:
         mark = {True: "ok ", False: "BAD", None: "   "}[check.ok]
         fix = f"  -> {check.fix}" if check.ok is False else ""
-        print(f"{mark} {check.name.ljust(width)}  {check.state}{fix}")
+        print(f"{mark} {check.name.ljust(width)}  {check.found}{fix}")
     if any(c.ok is False for c in checks):
         raise click.exceptions.Exit(1)
 
@@ -118,13 +118,13 @@ def _versions() -> list[Check]:
     checks = []
     for package, want in MATCHED.items():
         try:
-            version = importlib.metadata.version(package)
+            found = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             checks.append(Check(package, "absent", False, "run bash tools/install.sh"))
             continue
-        right = version.startswith(want)
+        right = found.startswith(want)
         checks.append(
-            Check(package, version, right, f"install {package} {want} (a matched set), or run bash tools/install.sh")
+            Check(package, found, right, f"install {package} {want} (a matched set), or run bash tools/install.sh")
         )
     return checks
 
@@ -146,8 +146,8 @@ def _compute() -> list[Check]:
 
 
 def _face_detector() -> Check:
-    spec = importlib.util.find_spec("facenet_pytorch")
-    weights = [] if spec is None else list((Path(spec.origin or "").parent / "data").glob("?net.pt"))
+    found = importlib.util.find_spec("facenet_pytorch")
+    weights = [] if found is None else list((Path(found.origin or "").parent / "data").glob("?net.pt"))
     return Check("MTCNN weights", f"{len(weights)} of 3", len(weights) == 3, "install facenet-pytorch 2.5.3")
 
 

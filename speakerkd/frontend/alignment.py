@@ -50,8 +50,8 @@ def warp(image: np.ndarray, matrix: np.ndarray, side: int = SIDE) -> np.ndarray:
     Whole numbers are the centres of pixels. A picture much larger than the result is first averaged down, by blocks.
     """
     back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
-    pixels = image.astype(np.float32)
     block = int(np.sqrt(abs(np.linalg.det(back))))  # source pixels a pixel of the result, along each side
+    pixels = image
     if block > 1:
         pixels = _averaged(pixels, block)
         back = (
@@ -59,28 +59,38 @@ def warp(image: np.ndarray, matrix: np.ndarray, side: int = SIDE) -> np.ndarray:
             @ back
         )
     height, width = pixels.shape[:2]
-    y, x = np.mgrid[:side, :side]
-    places = _apply(back, np.stack([x.ravel(), y.ravel()], 1).astype(np.float64))
-    framed = np.pad(pixels, ((1, 1), (1, 1), (0, 0)))  # black outside
-    right, down = (np.clip(places[:, i], -1, size) for i, size in ((0, width), (1, height)))
+    framed = np.zeros((height + 2, width + 2, 3), np.float32)  # black outside
+    framed[1:-1, 1:-1] = pixels
+    y, x = np.ogrid[:side, :side]
+    right, down = (
+        np.clip(m[0] * x + m[1] * y + m[2], -1, size) for m, size in zip(back, (width, height), strict=False)
+    )
     column, row = np.floor(right), np.floor(down)
-    across, along = (right - column)[:, None], (down - row)[:, None]
+    across, along = (right - column)[..., None], (down - row)[..., None]
     # its four neighbours, in the framed picture one further
     left, top = column.astype(int) + 1, row.astype(int) + 1
     beside, below = np.minimum(left + 1, width + 1), np.minimum(top + 1, height + 1)
-    upper = framed[top, left] * (1 - across) + framed[top, beside] * across
-    lower = framed[below, left] * (1 - across) + framed[below, beside] * across
-    result = upper * (1 - along) + lower * along
-    return result.round().clip(0, 255).astype(np.uint8).reshape(side, side, 3)
+
+    def at(row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        return framed.reshape(-1, 3).take(row * (width + 2) + column, 0)
+
+    upper = at(top, left) * (1 - across) + at(top, beside) * across
+    lower = at(below, left) * (1 - across) + at(below, beside) * across
+    return (upper * (1 - along) + lower * along).round().astype(np.uint8)
 
 
 def _averaged(pixels: np.ndarray, block: int) -> np.ndarray:
     """A picture (H, W, 3) averaged over squares of `block` pixels, those at its far edges as far as they go."""
     for axis in (0, 1):
-        starts = np.arange(0, pixels.shape[axis], block)
-        sizes = np.diff([*starts, pixels.shape[axis]])
-        shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
-        pixels = np.add.reduceat(pixels, starts, axis) / sizes.reshape(shape).astype(np.float32)
+        lines = pixels.swapaxes(0, axis)
+        whole, rest = divmod(len(lines), block)
+        total = np.zeros((whole + (rest > 0), *lines.shape[1:]), np.float32)
+        for first in range(block):  # `reduceat` takes eight times as long
+            some = lines[first::block]
+            total[: len(some)] += some
+        total[:whole] /= block
+        total[whole:] /= rest or 1
+        pixels = total.swapaxes(0, axis)
     return pixels
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,20 +23,29 @@ def keep_best(
     """
     order = np.argsort(-score, kind="stable")
     order = order[np.argsort(picture[order], kind="stable")]
-    starts = np.flatnonzero(np.diff(picture[order], prepend=-1))
-    kept = [rows[_best(box[rows], most, of_smaller)] for rows in np.split(order, starts[1:])]
+    ends = [*(np.flatnonzero(np.diff(picture[order])) + 1), len(order)]
+    groups = [0]  # of pictures that together have few enough boxes to be compared at once, or of one picture
+    for end, next_end in itertools.pairwise(ends):
+        if next_end - groups[-1] > COMPARED:
+            groups.append(end)
+    kept = [rows[_best(box[rows], picture[rows], most, of_smaller)] for rows in np.split(order, groups[1:])]
     rows = np.concatenate(kept)
     return rows[np.argsort(-score[rows], kind="stable")]
 
 
-def _best(box: NDArray[np.float32], most: float, of_smaller: bool) -> NDArray[np.bool_]:
-    """Of one picture's boxes (n, 4), by falling score, those that no better one that stays overlaps."""
+def _best(box: NDArray[np.float32], picture: NDArray[np.int64], most: float, of_smaller: bool) -> NDArray[np.bool_]:
+    """Of boxes (n, 4), by falling score within a picture, those that no better one of it that stays overlaps."""
+
+    def overlap(ones: NDArray, others: slice) -> NDArray[np.bool_]:
+        same = picture[ones][:, None] == picture[others][None]
+        return same & _overlap(box[ones], box[others], most, of_smaller)
+
     stays = np.ones(len(box), bool)
     for start in range(0, len(box), COMPARED):
         some = slice(start, start + COMPARED)
-        before = box[:start][stays[:start]]
-        stays[some] = ~_overlap(before, box[some], most, of_smaller).any(0)
-        hidden = np.triu(_overlap(box[some], box[some], most, of_smaller), 1)
+        if start:
+            stays[some] = ~overlap(np.flatnonzero(stays[:start]), some).any(0)
+        hidden = np.triu(overlap(np.arange(len(box))[some], some), 1)
         free, known = stays[some].copy(), ~stays[some]
         while not np.array_equal(stays[some], known):  # each turn settles at least one more box
             known = stays[some].copy()

@@ -124,7 +124,8 @@ class FaceDetector:
         for positions in by_size.values():
             for start in range(0, len(positions), self.settings.batch):
                 some = positions[start : start + self.settings.batch]
-                for position, detection in zip(some, self._detect([prepared[p][0] for p in some]), strict=True):
+                border = min(prepared[p][2] for p in some)
+                for position, detection in zip(some, self._detect([prepared[p][0] for p in some], border), strict=True):
                     if detection is not None:
                         result[position] = _subject(pictures[position], detection, *prepared[position][1:])
         return result
@@ -145,11 +146,11 @@ class FaceDetector:
         canvas[border : border + size[1], border : border + size[0]] = np.asarray(scaled)
         return canvas, factor, border
 
-    def _detect(self, canvases: list[np.ndarray]) -> list[Detection | None]:
-        """What is found on every canvas, all of one size."""
+    def _detect(self, canvases: list[np.ndarray], border: int) -> list[Detection | None]:
+        """What is found on every canvas, all of one size and with at least this border."""
         if min(canvases[0].shape[:2]) < self.settings.min_face:
             return [None] * len(canvases)
-        return self._network.detect(np.stack(canvases))
+        return self._network.detect(np.stack(canvases), border)
 
 
 def _subject(picture: np.ndarray, detection: tuple[np.ndarray, ...], factor: float, border: int) -> Face | None:

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad, prelu
+from torch.nn.functional import conv2d, linear, pad, prelu
 
 from speakerkd.errors import InputError
 from speakerkd.frontend.boxes import keep_best
-from speakerkd.frontend.mtcnn_onnx import CELL, SHRINK, SIDES, STRIDE, Detection
+from speakerkd.frontend.mtcnn_onnx import CELL, SHRINK, SIDES, STRIDE, Detection, looked_at
 
-CROPS = 512  # candidates that a network sees at a time
+PIXELS = 1 << 16  # that a network sees at a time on a CPU: of more, each layer's maps are asked of the system anew
+ON_GPU = 64  # times as many on others
 
 
 class Mtcnn(nn.Module):
@@ -32,6 +33,7 @@ class Mtcnn(nn.Module):
     def __init__(self, min_face: int, thresholds: tuple[float, float, float], device: str = "cpu") -> None:
         super().__init__()
         self.min_face, self.thresholds = min_face, thresholds
+        self.at_once = PIXELS if device == "cpu" else PIXELS * ON_GPU
         self.pnet, self.rnet, self.onet = _proposals(), _refinement(), _output()
         for name in ("pnet", "rnet", "onet"):
             getattr(self, name).load_state_dict(torch.load(weights_file(name), map_location="cpu", weights_only=True))
@@ -40,14 +42,14 @@ class Mtcnn(nn.Module):
         self.pnet.fuse()
 
     @torch.inference_mode()
-    def detect(self, pictures: NDArray[np.uint8]) -> list[Detection | None]:
+    def detect(self, pictures: NDArray[np.uint8], border: int = 0) -> list[Detection | None]:
         """Of pictures (B, H, W, 3): boxes (n, 4) as left, top, right, bottom, probabilities (n,), landmarks (n, 5, 2).
 
-        By falling probability; None where there is no face.
+        By falling probability; None where there is no face. border: so many pixels along each side are `GREY`, in which
+        alone no face is looked for: what is found is the same.
         """
-        device = next(self.parameters()).device
-        pixels = Areas(pictures, device)
-        boxes, which = self._propose(pixels)
+        pixels = Areas(pictures, next(self.parameters()).device)
+        boxes, which = self._propose(pixels, border)
 
         boxes, scores, which, corrections, _ = self._keep("rnet", pixels, boxes, which, self.thresholds[1])
         rows = suppress(boxes, scores, which, 0.7)
@@ -67,32 +69,36 @@ class Mtcnn(nn.Module):
             result.append(faces if len(faces[0]) else None)
         return result
 
-    def _propose(self, pixels: Areas) -> tuple[Tensor, Tensor]:
+    def _propose(self, pixels: Areas, border: int) -> tuple[Tensor, Tensor]:
         """Square candidates (n, 4) of the first network at every size of the pyramid, and their pictures (n,)."""
-        height, width = pixels.height, pixels.width
         scale = CELL / self.min_face
-        boxes, scores, which, corrections = [], [], [], []
-        while min(height, width) * scale >= CELL:
-            small = pixels.resized(int(height * scale + 1), int(width * scale + 1))
-            score, correction = self.pnet(centred(small))  # (B, h, w), (B, 4, h, w)
-            cells = (score >= self.thresholds[0]).nonzero()  # (n, 3): picture, row, column
-            corner = STRIDE * cells[:, [2, 1]] + 1
+        kept: list[tuple[Tensor, ...]] = []
+        while min(pixels.height, pixels.width) * scale >= CELL:
+            height, width = (int(side * scale + 1) for side in (pixels.height, pixels.width))
+            rows = looked_at(pixels.height, height, border)
+            columns = looked_at(pixels.width, width, border)
+            outputs = []
+            for some in torch.arange(len(pixels)).split(max(1, self.at_once // (height * width))):
+                small = pixels.resized(some, height, width, rows, columns)
+                score, maps = self.pnet(centred(small))  # (b, h, w), (b, h, w, 32)
+                cell = (score >= self.thresholds[0]).nonzero()  # (n, 3): picture, row, column
+                at = cell.unbind(1)
+                first = cell.new_tensor([some[0], rows.start // STRIDE, columns.start // STRIDE])
+                outputs.append((cell + first, score[at], self.pnet.corrections(maps[at])))
+            cell, score, correction = (torch.cat(parts) for parts in zip(*outputs, strict=True))
+            corner = STRIDE * cell[:, [2, 1]] + 1
             box = torch.cat([corner / scale, (corner + CELL - 1) / scale], 1).floor()
-            rows = suppress(box, score[tuple(cells.T)], cells[:, 0], 0.5)
-            cells = cells[rows]
-            boxes.append(box[rows])
-            scores.append(score[tuple(cells.T)])
-            which.append(cells[:, 0])
-            corrections.append(correction.permute(0, 2, 3, 1)[tuple(cells.T)])
+            best = suppress(box, score, cell[:, 0], 0.5)
+            kept.append((box[best], cell[best, 0], score[best], correction[best]))
             scale *= SHRINK
-        if not boxes:
+        if not kept:
             device = next(self.parameters()).device
             return torch.zeros(0, 4, device=device), torch.zeros(0, dtype=torch.int64, device=device)
-        box, picture, correction = torch.cat(boxes), torch.cat(which), torch.cat(corrections)
-        rows = suppress(box, torch.cat(scores), picture, 0.7)
-        box = box[rows]
+        box, picture, score, correction = (torch.cat(parts) for parts in zip(*kept, strict=True))
+        best = suppress(box, score, picture, 0.7)
+        box = box[best]
         size = (box[:, 2:] - box[:, :2]).repeat(1, 2)
-        return squared(box + correction[rows] * size), picture[rows]
+        return squared(box + correction[best] * size), picture[best]
 
     def _keep(
         self, name: str, pixels: Areas, boxes: Tensor, which: Tensor, threshold: float
@@ -105,7 +111,9 @@ class Mtcnn(nn.Module):
         inside = (right > left) & (bottom > top)
         boxes, which = boxes[inside], which[inside]
         edges = torch.stack([which, top[inside], bottom[inside], left[inside], right[inside]], 1)
-        outputs = [network(centred(pixels.crops(some, side))) for some in edges.split(CROPS) if len(some)]
+        outputs = [
+            network(centred(pixels.crops(some, side))) for some in edges.split(self.at_once // side**2) if len(some)
+        ]
         if not outputs:
             nothing = boxes.new_zeros(0)
             return boxes, nothing, which, nothing.view(0, 4), nothing.view(0, 10)
@@ -119,25 +127,32 @@ class Areas:
 
     def __init__(self, pictures: NDArray[np.uint8], device: torch.device) -> None:
         count, self.height, self.width, _ = pictures.shape
-        # pictures innermost: rows and columns are then taken as whole slabs. Sums that pass 2^31 wrap around, and so do
-        # their differences: those of a cell, far smaller, are exact
-        sums = np.zeros((self.height + 1, self.width + 1, count, 3), np.int32)
-        sums[1:, 1:] = pictures.transpose(1, 2, 0, 3)
-        for row in range(1, self.height + 1):
-            sums[row] += sums[row - 1]
-        for column in range(1, self.width + 1):
-            sums[:, column] += sums[:, column - 1]
-        self._sums = torch.from_numpy(sums).to(device)
-        self._corners = self._sums.permute(2, 0, 1, 3).flatten(0, 2)  # crops are scattered: a picture's lie together
+        # sums that pass 2^31 wrap around, and so do their differences: those of a cell, far smaller, are exact
+        sums = torch.zeros(count, self.height + 1, self.width + 1, 3, dtype=torch.int32)
+        for picture, own in zip(torch.from_numpy(pictures), sums, strict=True):
+            torch.cumsum(picture, 1, dtype=torch.int32, out=own[1:, 1:])
+        rows = sums.numpy()
+        for row in range(2, self.height + 1):
+            rows[:, row] += rows[:, row - 1]
+        self._sums = sums.to(device)
 
-    def resized(self, height: int, width: int) -> Tensor:
-        """All pictures (B, 3, height, width), each pixel the mean of those that it covers."""
+    def __len__(self) -> int:
+        return len(self._sums)
+
+    def resized(self, some: Tensor, height: int, width: int, rows: slice, columns: slice) -> Tensor:
+        """Rows and columns of pictures (b, 3, height, width) by their numbers (b,): means of what a pixel covers."""
         every = torch.tensor([self.height, self.width], device=self._sums.device)
-        (top, bottom), (left, right) = (cells(every[i : i + 1], side) for i, side in enumerate((height, width)))
-        rows = self._sums[bottom[0]] - self._sums[top[0]]
-        total = rows[:, right[0]] - rows[:, left[0]]  # (height, width, B, 3)
-        mean = total / ((bottom - top).mT * (right - left))[:, :, None, None]
-        return mean.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+        (top, bottom), (left, right) = (
+            (ends[0, part] for ends in cells(every[i : i + 1], count))
+            for i, (count, part) in enumerate(((height, rows), (width, columns)))
+        )
+        area = _areas((bottom - top)[None], (right - left)[None])[0]
+        means = torch.empty(len(some), *area.shape, device=self._sums.device)
+        for number, mean in zip(some.tolist(), means, strict=True):
+            sums = self._sums[number]
+            total = sums.index_select(0, bottom) - sums.index_select(0, top)
+            mean.copy_((total.index_select(1, right) - total.index_select(1, left)).flatten(1)).div_(area)
+        return means.unflatten(2, (-1, 3)).permute(0, 3, 1, 2)
 
     def crops(self, edges: Tensor, side: int) -> Tensor:
         """Parts (n, 3, side, side) of pictures; edges (n, 5) int64: the picture, top, bottom, left, right."""
@@ -146,18 +161,24 @@ class Areas:
         left, right = (end + ends[2] for end in cells(ends[3] - ends[2], side))
         first = picture * (self.height + 1)
 
-        def at(row: Tensor, column: Tensor) -> Tensor:  # (n, side, side, 3)
-            return self._corners[((first + row) * (self.width + 1))[:, :, None] + column[:, None, :]]
+        def at(row: Tensor, column: Tensor) -> Tensor:  # (n * side * side, 3)
+            place = ((first + row) * (self.width + 1))[:, :, None] + column[:, None, :]
+            return self._sums.view(-1, 3).index_select(0, place.view(-1))
 
-        total = at(bottom, right) - at(top, right) - at(bottom, left) + at(top, left)
-        area = (bottom - top)[:, :, None] * (right - left)[:, None, :]
-        return (total / area[..., None]).permute(0, 3, 1, 2)
+        total = at(bottom, right).sub_(at(top, right)).sub_(at(bottom, left)).add_(at(top, left))
+        means = total.view(-1, side, 3 * side).float().div_(_areas(bottom - top, right - left))
+        return means.unflatten(2, (side, 3)).permute(0, 3, 1, 2)
 
 
 def cells(length: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Where each of `count` cells over lengths (n, 1) or (1,) begins and ends, whole pixels: two (n, count)."""
     number = torch.arange(count, device=length.device)
     return number * length.view(-1, 1) // count, -((number + 1) * -length.view(-1, 1) // count)
+
+
+def _areas(heights: Tensor, widths: Tensor) -> Tensor:
+    """Pixels of cells (n, h, 3 w) of heights (n, h) and widths (n, w), of each colour: one a pixel divides slowly."""
+    return heights.float()[:, :, None] * widths.float().repeat_interleave(3, 1)[:, None]
 
 
 class Stage(nn.Module):
@@ -188,9 +209,10 @@ class Proposals(Stage):
         self.register_buffer("_weight", torch.cat(spread).contiguous(memory_format=torch.channels_last))
         self.register_buffer("_bias", bias.repeat(4))
         self.register_buffer("_slope", self.get_submodule("prelu1").get_parameter("weight").repeat(4))
-        self.layers = self.layers[3:]
+        self.layers, self.heads = self.layers[3:], ()
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """The probability of a face (B, h, w), and the maps (B, h, w, 32) that tell its place."""
         odd = [size % 2 for size in x.shape[2:]]  # the last row or column of places has one of two
         x = conv2d(pad(x, (0, odd[1], 0, odd[0])), self.get_buffer("_weight"), self.get_buffer("_bias"), stride=2)
         x = prelu(x, self.get_buffer("_slope"))
@@ -199,7 +221,18 @@ class Proposals(Stage):
             right[..., -1], across[..., -1] = one[..., -1], below[..., -1]
         if odd[0]:
             below[..., -1, :], across[..., -1, :] = one[..., -1, :], right[..., -1, :]
-        return super().forward(torch.maximum(one.maximum(right), below.maximum(across)))
+        x = torch.maximum(one.maximum(right), below.maximum(across))
+        for name in self.layers:
+            x = self.get_submodule(name)(x)
+        x = x.permute(0, 2, 3, 1)
+        head = self.get_submodule("conv4_1")
+        weight, bias = (head.get_parameter(name).diff(dim=0).flatten() for name in ("weight", "bias"))
+        return [(x @ weight + bias).sigmoid(), x]  # the softmax of two scores
+
+    def corrections(self, maps: Tensor) -> Tensor:
+        """How the edges of boxes move (n, 4), from their places' maps (n, 32)."""
+        head = self.get_submodule("conv4_2")
+        return linear(maps, head.get_parameter("weight").flatten(1), head.get_parameter("bias"))
 
 
 class Columns(nn.Module):

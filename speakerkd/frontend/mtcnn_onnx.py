@@ -16,6 +16,7 @@ SIDES = {"rnet": 24, "onet": 48}
 NETWORKS = ("pnet", "rnet", "onet")
 
 Detection = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+Ends = tuple[NDArray[np.int64], NDArray[np.int64]]  # first and last (not included) of the places that cells cover
 
 
 class OnnxMtcnn:
@@ -37,15 +38,16 @@ class OnnxMtcnn:
             for name in NETWORKS
         }
 
-    def detect(self, pictures: NDArray[np.uint8]) -> list[Detection | None]:
+    def detect(self, pictures: NDArray[np.uint8], border: int = 0) -> list[Detection | None]:
         """Of pictures (B, H, W, 3): boxes (n, 4) as left, top, right, bottom, probabilities (n,), landmarks (n, 5, 2).
 
-        By falling probability; None where there is no face.
+        By falling probability; None where there is no face. border: so many pixels along each side are `GREY`, in which
+        alone no face is looked for: what is found is the same.
         """
-        return [self._detect(Areas(picture)) for picture in pictures]
+        return [self._detect(Areas(picture), border) for picture in pictures]
 
-    def _detect(self, areas: Areas) -> Detection | None:
-        boxes = self._propose(areas)
+    def _detect(self, areas: Areas, border: int) -> Detection | None:
+        boxes = self._propose(areas, border)
         boxes, scores, corrections, _ = self._keep("rnet", areas, boxes, self.thresholds[1])
         rows = keep_best(boxes, scores, np.zeros(len(boxes), np.int64), 0.7)
         boxes = squared(moved(boxes[rows], corrections[rows]))
@@ -59,16 +61,18 @@ class OnnxMtcnn:
             return None
         return boxes[rows].astype(np.float64), scores[rows].astype(np.float64), landmarks[rows].astype(np.float64)
 
-    def _propose(self, areas: Areas) -> NDArray[np.float32]:
+    def _propose(self, areas: Areas, border: int) -> NDArray[np.float32]:
         """Square candidates (n, 4) of the first network at every size of the pyramid."""
-        height, width = areas.height, areas.width
         scale = CELL / self.min_face
         proposals: list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]] = []
-        while min(height, width) * scale >= CELL:
-            small = areas.resized(0, height, 0, width, int(height * scale + 1), int(width * scale + 1))
+        while min(areas.height, areas.width) * scale >= CELL:
+            height, width = (int(side * scale + 1) for side in (areas.height, areas.width))
+            rows, columns = looked_at(areas.height, height, border), looked_at(areas.width, width, border)
+            small = areas.resized(cells(0, areas.height, height, rows), cells(0, areas.width, width, columns))
             score, correction = self._run("pnet", small[None])  # (1, h, w), (1, 4, h, w)
             row, column = np.nonzero(score[0] >= self.thresholds[0])
-            corner = (STRIDE * np.stack([column, row], 1) + 1).astype(np.float32)
+            first = [columns.start, rows.start]
+            corner = (first + STRIDE * np.stack([column, row], 1) + 1).astype(np.float32)
             box = np.floor(np.concatenate([corner / scale, (corner + CELL - 1) / scale], 1)).astype(np.float32)
             own = score[0, row, column]
             kept = keep_best(box, own, np.zeros(len(box), np.int64), 0.5)
@@ -77,9 +81,9 @@ class OnnxMtcnn:
         if not proposals:
             return np.zeros((0, 4), np.float32)
         boxes, scores, corrections = (np.concatenate(parts) for parts in zip(*proposals, strict=True))
-        rows = keep_best(boxes, scores, np.zeros(len(boxes), np.int64), 0.7)
-        boxes = boxes[rows]
-        return squared(boxes + corrections[rows] * np.tile(boxes[:, 2:] - boxes[:, :2], 2))
+        best = keep_best(boxes, scores, np.zeros(len(boxes), np.int64), 0.7)
+        boxes = boxes[best]
+        return squared(boxes + corrections[best] * np.tile(boxes[:, 2:] - boxes[:, :2], 2))
 
     def _keep(self, name: str, areas: Areas, boxes: NDArray[np.float32], threshold: float) -> tuple[NDArray, ...]:
         """Of candidates (n, 4) those that a network takes for faces: boxes, scores, its other outputs."""
@@ -93,7 +97,9 @@ class OnnxMtcnn:
         if not edges:
             nothing = np.zeros(0, np.float32)
             return boxes, nothing, nothing.reshape(0, 4), nothing.reshape(0, 10)
-        parts = [areas.resized(top, bottom, left, right, side, side) for top, bottom, left, right in edges]
+        parts = [
+            areas.resized(cells(top, bottom, side), cells(left, right, side)) for top, bottom, left, right in edges
+        ]
         score, correction, *points = self._run(name, np.stack(parts))
         kept = score > threshold
         return boxes[kept], score[kept], correction[kept], points[0][kept] if points else correction[kept]
@@ -112,16 +118,24 @@ class Areas:
         self._sums = np.zeros((self.height + 1, self.width + 1, 3))
         self._sums[1:, 1:] = picture.astype(np.float64).cumsum(0).cumsum(1)
 
-    def resized(self, top: int, bottom: int, left: int, right: int, height: int, width: int) -> NDArray[np.float64]:
-        """Part of the picture as (height, width, 3): each pixel the mean of those that it covers, even in part."""
-        first, last = _cells(top, bottom, height)
-        begin, end = _cells(left, right, width)
+    def resized(self, rows: Ends, columns: Ends) -> NDArray[np.float64]:
+        """(h, w, 3): the mean of each row's and column's cell."""
+        (top, bottom), (left, right) = rows, columns
         sums = self._sums
-        total = sums[last][:, end] - sums[first][:, end] - sums[last][:, begin] + sums[first][:, begin]
-        return total / ((last - first)[:, None] * (end - begin)[None])[..., None]
+        total = sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left]
+        return total / ((bottom - top)[:, None] * (right - left)[None])[..., None]
 
 
-def _cells(start: int, stop: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last (not included) of the places that each of `count` cells covers."""
-    size, number = stop - start, np.arange(count)
+def cells(start: int, stop: int, count: int, some: slice = slice(None)) -> Ends:
+    """Where each of `count` cells over whole pixels begins and ends, those that it covers in part included."""
+    size, number = stop - start, np.arange(count)[some]
     return start + number * size // count, start - (-(number + 1) * size // count)
+
+
+def looked_at(side: int, count: int, border: int) -> slice:
+    """Of `count` cells over a side, those the first network sees from places that see more than the grey borders.
+
+    It sees grey as a face with a probability of 0.0001.
+    """
+    first, last = border * count // side, -(-(side - border) * count // side) - 1  # that cover more than a border
+    return slice(max(0, (first - CELL + STRIDE) // STRIDE * STRIDE), last // STRIDE * STRIDE + CELL)

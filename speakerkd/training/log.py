@@ -95,10 +95,10 @@ def _step(line: bytes, path: Path) -> float:
 
 
 def _numbers(row: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    numbers = []
+    found = []
     for name, value in row.items():
         if isinstance(value, dict):
-            numbers += _numbers(value, f"{prefix}{name}/")
+            found += _numbers(value, f"{prefix}{name}/")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            numbers.append((prefix + name, float(value)))
-    return numbers
+            found.append((prefix + name, float(value)))
+    return found

@@ -9,6 +9,8 @@ from PIL import Image
 from skimage.data import lfw_subset
 
 from speakerkd.frontend.mtcnn import Mtcnn, suppress
+from speakerkd.frontend.mtcnn_onnx import cells, looked_at
+from speakerkd.frontend.pictures import GREY
 
 
 def crowd(numbers, side, height=300, width=420):
@@ -39,6 +41,21 @@ def test_faces_are_those_of_facenet_pytorch():
             continue
         for mine, other in zip(found, parts, strict=True):
             np.testing.assert_allclose(mine, np.array(list(other), float), atol=2e-3)
+
+
+@pytest.mark.parametrize("border", [13, 56, 75])
+def test_what_is_found_does_not_depend_on_leaving_the_grey_border_out(border):
+    canvases = np.pad(PICTURES, ((0, 0), (border, border), (border, border), (0, 0)), constant_values=GREY)
+    network = Mtcnn(20, (0.6, 0.7, 0.7))
+    for one, other in zip(network.detect(canvases, border), network.detect(canvases), strict=True):
+        assert (one is None) == (other is None)
+        for part, same in zip(one or (), other or (), strict=True):
+            np.testing.assert_allclose(part, same, atol=2e-3)
+    for size in (50, 51, 134):  # looks at every pixel that is not grey, from places that are multiples of its stride
+        part = looked_at(2 * border + 300, size, border)
+        starts, ends = cells(0, 2 * border + 300, size)
+        seen = np.flatnonzero((ends > border) & (starts < border + 300))
+        assert part.start % 2 == 0 and part.start <= seen[0] and part.stop > seen[-1]
 
 
 def test_a_picture_without_candidates_has_no_face():
