@@ -23,11 +23,6 @@ PATH=$PWD/.venv/bin:$PATH
 
 tag=$version-$heard data=${work:+$work/}data/mavceleb/$version-$heard exp=${work:+$work/}exp/mavceleb-$version-$heard
 given root
-case $version-$heard in
-    v1-English) unheard=Urdu ;; v2-English) unheard=Hindi ;; v3-English) unheard=German ;;
-    v1-Urdu | v2-Hindi | v3-German) unheard=English ;;
-    *) fail 2 "no language '$heard' in $version: v1 has English and Urdu, v2 English and Hindi, v3 English and German" ;;
-esac
 
 if stage_is 1 "data directories of $tag"; then
     speakerkd prepare mavceleb "$data" --root "$root" ${lists:+--lists "$lists"} --version "$version" --heard "$heard" --jobs "$jobs"
@@ -48,9 +43,9 @@ if stage_is 3 "train"; then
 fi
 if stage_is 4 "score files"; then
     for system in $systems; do
-        for part in "heard $heard" "unheard $unheard"; do # the files' names are those of the baseline's computeScore.py
-            read -r part language <<<"$part"
+        for part in heard unheard; do # the files' names are those of the baseline's computeScore.py
             [ -f "$data/test_$part/wav.scp" ] || continue
+            read -r _ language <"$data/test_$part/utt2lang"
             known=${labels:+$labels/test_$part.txt}
             speakerkd fame "$data/test_$part" --model "$exp-$system" ${known:+--labels "$known"} \
                 --out "$exp-$system/sub_score_${version}_${language}_$part.txt"

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from speakerkd.config import Settings
 from speakerkd.corpora.build import Built, Recording, Work, build
+from speakerkd.data.names import encode_key
 from speakerkd.data.text import fields_of, numbered_lines
 from speakerkd.errors import InputError, nearest
 from speakerkd.media.folders import walk_unused
@@ -45,7 +46,7 @@ def prepare_mavceleb(output: Path | str, settings: MavCelebSettings, work: Work)
 
     A line of a list is `KEY voices/... faces/...`; in training lists the person is the folder `id...` of the voice, or
     KEY. Test directories keep the challenge's lines as `fame_pairs`, where who speaks is not known: every line is a
-    speaker of its own. A test list that is not there is left out, which is said.
+    speaker of its own; utt2lang says which language it is. A test list that is not there is left out, which is said.
 
     Raises InputError for a list that is missing or broken, and where more recordings were lost than `work` allows.
     """
@@ -71,8 +72,12 @@ def prepare_mavceleb(output: Path | str, settings: MavCelebSettings, work: Work)
         )
     ]
     for name, test in tests.items():
-        texts = {PAIRS: [f"{recording.key}\n" for recording in test]}
         language = languages[name]
+        keys = sorted((encode_key(recording.key) for recording in test), key=str.encode)
+        texts = {
+            PAIRS: [f"{recording.key}\n" for recording in test],
+            "utt2lang": [f"{key} {language}\n" for key in keys],
+        }
         built.append(build(output / name, test, work, texts=texts, inputs=[paths[name]], language=language))
     return built
 

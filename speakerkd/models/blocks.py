@@ -45,7 +45,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        y = functional.relu(self.bn1(self.conv1(x)))
+        y = functional.relu(self.bn1(self.conv1(x)))  # (B, C, H', W')
         return functional.relu(self.bn2(self.conv2(y)) + shortcut)
 
 
@@ -66,9 +66,9 @@ class Bottleneck(nn.Module):
         self.downsample = projection(inputs, 4 * channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        y = functional.relu(self.bn1(self.conv1(x)))
-        y = functional.relu(self.bn2(self.conv2(y)))
+        shortcut = x if self.downsample is None else self.downsample(x)  # (B, 4C, H', W')
+        y = functional.relu(self.bn1(self.conv1(x)))  # (B, C, H, W)
+        y = functional.relu(self.bn2(self.conv2(y)))  # (B, C, H', W')
         return functional.relu(self.bn3(self.conv3(y)) + shortcut)
 
 
@@ -89,7 +89,7 @@ class SqueezeBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        y = self.conv2(self.bn1(functional.relu(self.conv1(x))))
+        y = self.conv2(self.bn1(functional.relu(self.conv1(x))))  # (B, C, H', W')
         # in compiled training on a processor both in one pass over the maps
         fused = self.training and self.bn2.plain(y)
         y = normalise_and_gate(self.bn2, self.se.fc, y) if fused else self.se(self.bn2(y))

@@ -69,15 +69,15 @@ class DisentangledBranch(Network):
 
     def separate(self, shared: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(z_inv, z_inf, z_irr), each (B, D/2), of the two encoders' embeddings (B, D)."""
-        informative, irrelevant = at_least_float32(own).relu().chunk(2, 1)
+        informative, irrelevant = at_least_float32(own).relu().chunk(2, 1)  # each (B, D/2)
         return run_full(self.projection, shared.relu()).relu(), informative, irrelevant
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """As the encoders' own; the maps are the invariant encoder's."""
-        shared = self.invariant(x, maps)
-        parts = self.separate(shared.embedding, self.specific(x).embedding)
+        shared = self.invariant(x, maps)  # embedding (B, D)
+        parts = self.separate(shared.embedding, self.specific(x).embedding)  # three of (B, D/2)
         used = {"both": parts[:2], "inv": parts[:1], "inf": parts[1:2]}[self.uses]
-        embedding = torch.cat(used, 1)
+        embedding = torch.cat(used, 1)  # (B, D) or (B, D/2)
         return Output(embedding, run_full(self.classifier, embedding), shared.maps, parts=list(parts))
 
 
@@ -104,7 +104,7 @@ class OtherBranches(Network):
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embedding, logits and parts of all rows; maps of a single branch alone."""
         count = len(self.branches)
-        outputs = [
+        outputs = [  # of count branches, B/count rows each
             branch(x[which::count, :channels], maps and count == 1)
             for which, (branch, channels) in enumerate(zip(self.branches, self.channels, strict=True))
         ]
@@ -112,7 +112,7 @@ class OtherBranches(Network):
             return outputs[0]
 
         def turns(tensors: list[Tensor]) -> Tensor:
-            return torch.stack(tensors, 1).flatten(0, 1)
+            return torch.stack(tensors, 1).flatten(0, 1)  # (B/count, count, D) to (B, D)
 
         return Output(
             turns([output.embedding for output in outputs]),

@@ -46,12 +46,12 @@ class EdgeFace(FaceNetwork):
             load_into(self.network, state, weights)
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
-        x = self.network.stem(x)
+        x = self.network.stem(x)  # (B, 3, 112, 112) to (B, C, 28, 28)
         stages = []
         for stage in self.network.stages:
-            x = stage(x)
+            x = stage(x)  # (B, C, H, W), the sides halved but in the first
             stages.append(x)
-        embedding = run_full(self.network.head, self.network.norm_pre(x))
+        embedding = run_full(self.network.head, self.network.norm_pre(x))  # (B, D)
         return Output(embedding, maps=stages if maps else [])
 
 

@@ -28,11 +28,11 @@ class Inception(InceptionResnetV1):
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         x = self.conv2d_2b(self.conv2d_2a(self.conv2d_1a(x)))
-        x = self.conv2d_4b(self.conv2d_4a(self.conv2d_3b(self.maxpool_3a(x))))
-        first = self.repeat_1(x)
-        second = self.repeat_2(self.mixed_6a(first))
-        third = self.repeat_3(self.mixed_7a(second))
+        x = self.conv2d_4b(self.conv2d_4a(self.conv2d_3b(self.maxpool_3a(x))))  # (B, 256, H, W)
+        first = self.repeat_1(x)  # (B, 256, H, W)
+        second = self.repeat_2(self.mixed_6a(first))  # (B, 896, H', W')
+        third = self.repeat_3(self.mixed_7a(second))  # (B, 1792, H'', W'')
         last = self.block8(third)
-        x = self.dropout(self.avgpool_1a(last)).flatten(1)
-        embedding = run_full(self.last_bn, run_full(self.last_linear, x))
+        x = self.dropout(self.avgpool_1a(last)).flatten(1)  # (B, 1792)
+        embedding = run_full(self.last_bn, run_full(self.last_linear, x))  # (B, 512)
         return Output(embedding, maps=[first, second, third, last] if maps else [])

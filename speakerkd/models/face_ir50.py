@@ -53,14 +53,14 @@ class IR50(FaceNetwork):
         )
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
-        x = self.input_layer(x)
+        x = self.input_layer(x)  # (B, 64, 112, 112)
         ends, last = [], -1
         for _, count in STAGES:
             last += count
             ends.append(last)
         stages = []
         for position, unit in enumerate(self.body):
-            x = unit(x)
+            x = unit(x)  # (B, C, H, W), the sides halved at the head of a stage
             if maps and position in ends:
                 stages.append(x)
         return Output(run_full(self.output_layer, x), maps=stages)

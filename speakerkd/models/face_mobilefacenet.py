@@ -89,13 +89,13 @@ class MobileFaceNet(FaceNetwork):
         return scaled(crops, 128)[..., 8:104]
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
-        x = self.dw_conv1(self.conv1(x))
+        x = self.dw_conv1(self.conv1(x))  # (B, C, 56, 56)
         stages = [x]
         for unit in self.blocks:
-            x = unit(x)
+            x = unit(x)  # (B, C, H, W)
             if x.shape[2] == stages[-1].shape[2]:
                 stages[-1] = x
             else:
                 stages.append(x)
-        embedding = run_full(self.linear1, run_full(self.linear7, self.conv2(x))).flatten(1)
+        embedding = run_full(self.linear1, run_full(self.linear7, self.conv2(x))).flatten(1)  # (B, D)
         return Output(embedding, maps=stages if maps else [])

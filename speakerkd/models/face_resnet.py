@@ -52,6 +52,6 @@ class FaceResNet(FaceNetwork):
         x = functional.relu(self.bn1(self.conv1(x.to(self.conv1.weight.dtype))))
         stages = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
+            x = stage(x)  # (B, C, H, W)
             stages.append(x)
         return Output(run_full(self.output, x), maps=stages if maps else [])

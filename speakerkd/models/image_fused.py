@@ -32,7 +32,7 @@ class FusedNetwork(ImageNetwork):
         maps, embeddings = [], []
         for encoder, part in zip(self.encoders, x.split(self.channels, 1), strict=True):
             assert isinstance(encoder, ImageNetwork)
-            outputs, embedding = encoder.features(part)
+            outputs, embedding = encoder.features(part)  # maps (B, C, H, W), (B, D)
             maps.append(outputs)
             embeddings.append(embedding)
         return [total(same) for same in zip(*maps, strict=True)], total(embeddings)

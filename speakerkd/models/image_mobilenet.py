@@ -69,10 +69,10 @@ class MobileNetV2(ImageNetwork):
         return self.classifier[0]
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        x = self.pool(self.conv1(x))
+        x = self.pool(self.conv1(x))  # (B, C, H, W)
         outputs = [x]
         for position, stage in enumerate(self.blocks):
-            x = stage(x)
+            x = stage(x)  # (B, C', H', W')
             if position in MAPS_AFTER:
                 outputs.append(x)
         return outputs, global_mean(self.conv2(x))

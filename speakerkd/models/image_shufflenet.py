@@ -38,8 +38,8 @@ class GroupUnit(nn.Module):
         self.conv3, self.bn3 = _pointwise(middle, channels, groups), nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = shuffle(relu(self.bn1(self.conv1(x))), self.groups)
-        y = self.bn3(self.conv3(relu(self.bn2(self.conv2(y)))))
+        y = shuffle(relu(self.bn1(self.conv1(x))), self.groups)  # (B, C/4, H, W)
+        y = self.bn3(self.conv3(relu(self.bn2(self.conv2(y)))))  # (B, C, H', W'), C less the shortcut's with a stride
         if self.stride == 1:
             return relu(y + x)
         return relu(torch.cat([y, functional.avg_pool2d(x, 3, 2, 1)], 1))

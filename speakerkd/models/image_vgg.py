@@ -55,10 +55,10 @@ class Vgg(ImageNetwork):
         return self.classifier
 
     def features(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        outputs = [functional.relu(self.block0(x))]
+        outputs = [functional.relu(self.block0(x))]  # (B, C, H, W)
         for number, block in enumerate((self.block1, self.block2, self.block3, self.block4), 1):
             x = outputs[-1]
             if number < 4 or min(x.shape[2:]) > 4:
-                x = functional.max_pool2d(x, 2)
+                x = functional.max_pool2d(x, 2)  # (B, C, H/2, W/2)
             outputs.append(functional.relu(block(x)))
         return outputs, global_mean(outputs[-1])

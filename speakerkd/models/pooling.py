@@ -120,7 +120,7 @@ class FrameAttention(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Weights (B, 1, T) for frames (B, C, T)."""
-        scores = self.score(torch.tanh(self.hidden(x.transpose(1, 2))))
+        scores = self.score(torch.tanh(self.hidden(x.transpose(1, 2))))  # (B, T, 1)
         return attention_weights(scores.transpose(1, 2), lengths)
 
 
@@ -185,8 +185,8 @@ class ChannelAttentivePooling(Pooling):
         x = at_least_float32(x)
         if self.context:
             around = self._context(x, even_weights(x, lengths))
-            seen = torch.cat([x, *(s[:, :, None].expand_as(x) for s in around)], 1)
-        weight = attention_weights(self.attention(seen), lengths)
+            seen = torch.cat([x, *(s[:, :, None].expand_as(x) for s in around)], 1)  # (B, 3C, T)
+        weight = attention_weights(self.attention(seen), lengths)  # (B, C, T)
         return torch.cat(weighted_statistics(x, weight, self.floor), 1)
 
     def _context(self, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

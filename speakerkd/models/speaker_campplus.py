@@ -54,9 +54,9 @@ class FrontPart(nn.Module):
         self.dim = channels * -(-bands // BANDS)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.relu(self.bn1(self.conv1(x[:, None])))
-        x = self.layer2(self.layer1(x))
-        return functional.relu(self.bn2(self.conv2(x))).flatten(1, 2)
+        x = functional.relu(self.bn1(self.conv1(x[:, None])))  # (B, F, T) to (B, C, F, T)
+        x = self.layer2(self.layer1(x))  # (B, C, F/4, T)
+        return functional.relu(self.bn2(self.conv2(x))).flatten(1, 2)  # (B, C F/8, T)
 
 
 class MaskedConvolution(nn.Module):
@@ -69,8 +69,8 @@ class MaskedConvolution(nn.Module):
         self.linear2 = nn.Conv1d(inputs // 2, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        local = functional.avg_pool1d(x, SEGMENT, SEGMENT, ceil_mode=True)
-        local = local.repeat_interleave(SEGMENT, 2)[:, :, : x.shape[2]]
+        local = functional.avg_pool1d(x, SEGMENT, SEGMENT, ceil_mode=True)  # (B, C, segments)
+        local = local.repeat_interleave(SEGMENT, 2)[:, :, : x.shape[2]]  # (B, C, T)
         context = functional.relu(self.linear1(x.mean(2, keepdim=True) + local))
         return self.linear_local(x) * torch.sigmoid(self.linear2(context))
 
@@ -136,14 +136,14 @@ class CamPlusPlus(Network):
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embed log-Fbank (B, T, F)."""
-        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)
-        x = self.tdnn(self.head(x))
+        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)  # (B, F, T)
+        x = self.tdnn(self.head(x))  # (B, C, T')
         outputs = []
         for block, transit in zip(self.blocks, self.transits, strict=True):
-            x = block(x)
+            x = block(x)  # each layer adds its channels: (B, C', T')
             outputs.append(x)
-            x = transit(x)
-        pooled = self.pooling(self.out_nonlinear(x))
+            x = transit(x)  # (B, C'/2, T')
+        pooled = self.pooling(self.out_nonlinear(x))  # (B, 2C)
         embedding = run_full(self.fc, pooled)
         with torch.autocast(x.device.type, enabled=False):
             embedding = self.norm(embedding)

@@ -319,11 +319,11 @@ class ReDimNet(Network):
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embed log-Fbank (B, T, F)."""
-        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)
-        signals = [self.stem(x[:, None])]
+        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)  # (B, F, T)
+        signals = [self.stem(x[:, None])]  # (B, C F, T): every stage reads and gives such signals
         for stage in self.stages:
             signals.append(stage(signals))
-        embedding = self.pooling(self.mfa(self.last(signals)))
+        embedding = self.pooling(self.mfa(self.last(signals)))  # (B, 2C')
         for layer in (self.norm, self.fc, self.last_norm, self.second):
             embedding = embedding if layer is None else run_full(layer, embedding)
         return Output(embedding, maps=[s[:, :, None] for s in signals[1:]] if maps else [])

@@ -121,17 +121,18 @@ class SpeakerResNet(Network):
 
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embed log-Fbank (B, T, F); the maps are the four stages' outputs (B, C, F', T')."""
-        x = self.input_norm(x.transpose(1, 2))[:, None].to(self.conv1.weight.dtype)
-        x = self.conv1(x)
+        x = self.input_norm(x.transpose(1, 2))[:, None].to(self.conv1.weight.dtype)  # (B, 1, F, T)
+        x = self.conv1(x)  # (B, C, F', T')
         x = self.bn1(functional.relu(x)) if self.late_norm else functional.relu(self.bn1(x))
         stages = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
+            x = stage(x)  # (B, C, F', T')
             stages.append(x)
+        # frames (B, C, T), or (B, C F, T) where every band keeps its own channels; pooled (B, the pooling's dim)
         pooled = self.pooling(x.mean(2) if self.frequency == "mean" else x.flatten(1, 2))
         if self.norm is not None:
             pooled = run_full(self.norm, pooled)
-        embedding = run_full(self.fc, pooled)
+        embedding = run_full(self.fc, pooled)  # (B, D)
         if self.second is not None:
             embedding = run_full(self.second, embedding)
         return Output(embedding, maps=stages if maps else [])

@@ -60,13 +60,13 @@ class Ecapa(Network):
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embed log-Fbank (B, T, F), T at least `shortest`."""
         _check_length(x, self.shortest)
-        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)
+        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)  # (B, F, T)
         outputs = []
         for block in self.blocks:
-            x = block(x)
+            x = block(x)  # (B, C, T)
             outputs.append(x)
-        pooled = self.pooling(self.mfa(torch.cat(outputs[1:], 1)))
-        embedding = run_full(self.fc, run_full(self.norm, pooled))
+        pooled = self.pooling(self.mfa(torch.cat(outputs[1:], 1)))  # (B, 3C, T) to (B, 6C)
+        embedding = run_full(self.fc, run_full(self.norm, pooled))  # (B, D)
         return Output(embedding, maps=[o[:, :, None] for o in outputs] if maps else [])
 
 
@@ -102,7 +102,7 @@ class XVector(Network):
     def forward(self, x: Tensor, maps: bool = False) -> Output:
         """Embed log-Fbank (B, T, F), T at least `shortest`."""
         _check_length(x, self.shortest)
-        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)
+        x = self.input_norm(x.transpose(1, 2)).to(self.fc.weight.dtype)  # (B, F, T)
         outputs = []
         for layer in self.frames:
             x = layer(x)  # (B, C, T)

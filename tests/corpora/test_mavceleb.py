@@ -56,6 +56,7 @@ def test_the_lists_become_data_directories(tree, tmp_path):
     assert set(speakers.values()) == {"id0001", "id0002"} and len(speakers) == 4
     assert (tmp_path / "data/test_heard/fame_pairs").read_text().split() == TEST
     assert set(read_table(tmp_path / "data/test_unheard/utt2spk")) == set(TEST)
+    assert read_table(tmp_path / "data/test_unheard/utt2lang") == dict.fromkeys(TEST, "German")
     faces = read_table(tmp_path / "data/train/face.scp")
     assert all(path.endswith(".jpg") for path in faces.values()) and len(faces) == 4
 
