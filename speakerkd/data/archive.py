@@ -204,7 +204,16 @@ class FeatureArchive:
     def crops(self, indices: np.ndarray, starts: np.ndarray, length: int, out: np.ndarray | None = None) -> np.ndarray:
         """`length` rows of B matrices, each from its own start, as (B, length, F) float32, into `out` where given.
 
-        indices, starts: (B,) int. A crop that passes the end of its matrix goes on at its beginning.
+        A crop that passes the end of its matrix goes on at its beginning.
+
+        Parameters
+        ----------
+        indices, starts: (B,) int: which matrices, and the first row of each crop.
+        out: contiguous (B, length, F) float32.
+
+        Raises
+        ------
+        IndexError: for a start outside its matrix. ValueError: for `out` of another shape or type.
         """
         indices, starts = np.asarray(indices), np.asarray(starts)
         frames = self.frames[indices]

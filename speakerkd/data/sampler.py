@@ -100,7 +100,18 @@ class ShuffleSampler:
 
 
 def rank_rows(size: int, unit: int, rank: int, ranks: int) -> slice:
-    """The rows of a batch that a rank takes: whole units (utterances of one speaker), contiguous, in rank order."""
+    """The rows of a batch that a rank takes: whole units (utterances of one speaker), contiguous, in rank order.
+
+    Parameters
+    ----------
+    size: samples in the batch, of all ranks.
+    unit: samples that stay together.
+    rank, ranks: which process, in [0, ranks), of how many.
+
+    Raises
+    ------
+    InputError: where the units cannot be shared out evenly.
+    """
     units = size // unit
     if units % ranks:
         raise InputError(

@@ -97,7 +97,14 @@ class Quality(nn.Module):
 
 
 def weigh(quality: nn.Module, student: Tensor, teacher: Tensor, index: Tensor) -> Tensor:
-    """Weights (B,) of samples at positions (B,) of the training set, which what was measured of faces is known by."""
+    """Weights (B,) of the samples of a batch.
+
+    Parameters
+    ----------
+    quality: the module that weighs.
+    student, teacher: (B, D_S), (B, D_T) un-normalised embeddings.
+    index: (B,) positions in the training set, which what was measured of faces is known by.
+    """
     if getattr(quality, "measured", None) is not None:
         return quality(student, teacher, index)
     return quality(student, teacher)

@@ -35,9 +35,18 @@ def write_fame_scores(
 ) -> FameScores:
     """Write `KEY DISTANCE` for every line of DIR/fame_pairs, in its order; the smaller, the likelier one person.
 
-    The distance is Euclidean between the voice's and the projected face's embedding, both of length 1. labels: a file
-    of `KEY 0|1`, 1 for one person, which the challenge keeps to itself. Raises InputError where the directory has no
-    features or teacher embeddings, or the labels do not name the same keys.
+    The distance is Euclidean between the voice's and the projected face's embedding, both of length 1.
+
+    Parameters
+    ----------
+    directory: a data directory with features, teacher embeddings and `fame_pairs`.
+    package: the model, which a face network taught.
+    out: the file to write.
+    labels: a file of `KEY 0|1`, 1 for one person, which the challenge keeps to itself.
+
+    Raises
+    ------
+    InputError: where one of them is missing, or the labels do not name the same keys.
     """
     directory, out = Path(directory), Path(out)
     keys = [

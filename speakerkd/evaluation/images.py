@@ -37,8 +37,17 @@ def image_figures(
 ) -> dict[str, float]:
     """Figures of a model on one split, in percent: top1, top5, f1_weighted, ece; with a table, matching and retrieval.
 
+    Parameters
+    ----------
+    package: an image classifier of K classes.
+    pictures: N pictures, and their labels.
     table: the teacher's, in the order of the pictures' classes; left out where its size does not fit the model.
     robustness: also top1 under each corruption, the mean of its five strengths, and over all as `corrupted_top1`.
+    seed: of the corruptions.
+
+    Raises
+    ------
+    InputError: for a model of another task, and for a class that it does not know.
     """
     label = model_labels(package, pictures)
     logits, embeddings = _run(package, pictures)
@@ -62,7 +71,16 @@ def classify_split(
 ) -> bool:
     """Put a model's figures on a split into its results.json; True where an earlier run did so from the same files.
 
-    teacher: text table for matching; `teacher.npz` of the directory where it is None. Raises InputError.
+    Parameters
+    ----------
+    model: its experiment directory, whose results.json is written.
+    directory, split: the image directory, and which of its splits.
+    teacher: text table for matching; None: `teacher.npz` of the directory, where there is one.
+    robustness: see `image_figures`.
+
+    Raises
+    ------
+    InputError: where one of the files is missing or damaged, or the model lacks a class of the pictures.
     """
     folder, directory = Path(model), Path(directory)
     results = folder / "results.json"
@@ -84,7 +102,16 @@ def classify_split(
 def open_pictures(
     directory: Path | str, split: str, teacher: Path | str | None, sensor: Sensor = "first"
 ) -> tuple[ImageSet, TextTable | None]:
-    """A split of an image directory, and its teacher's table: `teacher`, or `teacher.npz` there, or None."""
+    """A split of an image directory, and its teacher's table: `teacher`, or `teacher.npz` there, or None.
+
+    Parameters
+    ----------
+    sensor: whose pictures, of a directory of two sensors.
+
+    Raises
+    ------
+    InputError: where the directory lacks the split or the sensor, and for a table that lacks a class.
+    """
     pictures = read_sensor(directory, split, sensor)
     inside = Path(directory) / "teacher.npz"
     path = Path(teacher) if teacher is not None else inside if inside.is_file() else None

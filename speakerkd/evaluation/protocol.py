@@ -65,6 +65,12 @@ def vectors(protocol: Protocol, values: NDArray) -> NDArray:
 
 
 def scores(protocol: Protocol, enrol: NDArray, test: NDArray, rows: NDArray, columns: NDArray) -> NDArray:
-    """Scores (n,) of trials (rows, columns) between two tables that `vectors` returned; higher is more alike."""
+    """Scores (n,) of trials between two tables that `vectors` returned; higher is more alike.
+
+    Parameters
+    ----------
+    enrol, test: (N, D) and (M, D), or with protocol `crops` (N, C, D) and (M, C, D).
+    rows, columns: (n,) int, of each trial the row of its enrolment and of its test.
+    """
     compare = score_crops if protocol.name == "crops" else score_cosine
     return compare(enrol, test, rows, columns)

@@ -120,8 +120,15 @@ def open_recordings(
 ) -> ArchivedRecordings | AudioRecordings:
     """All recordings of a data directory: what its feats.scp holds, else what its wav.scp (and segments) name.
 
+    Parameters
+    ----------
+    settings: of the features that the model reads.
+    truncated: what becomes of a recording that ends early.
     vad: what is not speech is left out, which takes the recordings themselves.
-    Raises InputError where it has neither, and for features made with other settings.
+
+    Raises
+    ------
+    InputError: where it has neither, and for features made with other settings.
     """
     directory = Path(directory)
     if (directory / "feats.scp").exists() and not vad:

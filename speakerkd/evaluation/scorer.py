@@ -43,10 +43,17 @@ def place(
     skip_missing: bool = False,
     reasons: Mapping[str, str] | None = None,
 ) -> Placed:
-    """Find every trial's embeddings; reasons {recording: why it has none} make the message.
+    """Find every trial's embeddings.
 
-    Raises InputError with file, line and count for recordings without one; skip_missing leaves their trials out, and
-    only a list of which nothing is left is refused.
+    Parameters
+    ----------
+    enrol, test: the embeddings of either side; the same object where they are of one table.
+    skip_missing: leave out trials that lack one; a list of which nothing is left is still refused.
+    reasons: {recording: why it has no embedding}, for the message.
+
+    Raises
+    ------
+    InputError: with file, line and count, for recordings without an embedding.
     """
     same = _of_one_recording(trials) if enrol is test else 0
     left, right = enrol.locate(trials.enrol_names), test.locate(trials.test_names)

@@ -46,12 +46,23 @@ def embed_speech_teacher(
 ) -> Rejected:
     """Make `teacher.scp` (key -> the speech teacher's embedding of the whole recording) and `teacher.json`.
 
-    teacher: an experiment directory (trained here or imported), or a local folder of WavLM, HuBERT or wav2vec 2.0. The
-    recordings of wav.scp are read; features of feats.scp serve where they are what the teacher reads. name: of one
-    among several teachers, `teacher.NAME.scp`. Embeddings of another teacher stay unless `replace`.
+    Parameters
+    ----------
+    directory: a data directory. The recordings of its wav.scp are read; features of feats.scp serve where they are what
+        the teacher reads.
+    teacher: an experiment directory (trained here or imported), or a local folder of WavLM, HuBERT or wav2vec 2.0.
+    name: of one among several teachers, `teacher.NAME.scp`.
+    replace: also embeddings of another teacher, which else stay.
+    max_rejected: share of the recordings, in [0, 1], that may be lost.
+    progress: called with recordings done and in all.
 
-    Recordings that cannot be read are listed in `teacher.rejected`. Raises InputError where the teacher does not load,
-    or more than the share `max_rejected` was lost; teacher.scp is then left as it was.
+    Returns
+    -------
+    The recordings that could not be read, which `teacher.rejected` lists.
+
+    Raises
+    ------
+    InputError: where the teacher does not load, or more was lost; teacher.scp is then left as it was.
     """
     directory, base = Path(directory), archive_name(name)
     weights = Path(teacher).absolute()

@@ -63,7 +63,17 @@ def drawn_rows(count: int, most: int) -> NDArray[np.int64]:
 
 
 def structure_of(package: TrainedModel, pictures: ImageSet, rows: NDArray[np.int64]) -> Structure:
-    """The structure of a model's features of some pictures, as it sees them (damaged, where it was trained so)."""
+    """The structure of a model's features of some pictures, as it sees them (damaged, where it was trained so).
+
+    Parameters
+    ----------
+    package: an image classifier.
+    pictures: a split, of which `rows` (n,) int are looked at.
+
+    Raises
+    ------
+    InputError: for a model of another task, and for a class that it does not know.
+    """
     label = model_labels(package, pictures)[rows]
     view = image_view(package)
     embeddings, intermediate = [], []
