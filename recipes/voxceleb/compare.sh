@@ -47,6 +47,7 @@ if [ "$figure" = 6 ]; then # EER by epoch: the tables' trainings are not evaluat
     prefix=${prefix}_by_epoch
     options+=(--set "data.dev=${work:+$work/}data/$tag/vox1 train.evaluate_every=1")
 fi
+[[ "$figure" != 1 || " ${options[*]} " != *" --size "* ]] || systems=${systems/baseline/ablation/audio_1} # a size has its width
 exp=${work:+$work/}exp/$prefix
 shared=(--corpus "$corpus" --tag "$tag" --prefix "$prefix" --seeds "$seeds" --published true "${options[@]}")
 [ -z "$work" ] || shared+=(--work "$work")
@@ -70,10 +71,9 @@ if [ -n "$slurm" ]; then
 elif [ "$gpus" -gt 1 ]; then # each system's three stages, on the GPUs in turn
     printf '%s\n' $systems | env -u CUDA_VISIBLE_DEVICES xargs -P "$gpus" --process-slot-var=SLOT -I{} \
         bash -c 'CUDA_VISIBLE_DEVICES=$SLOT exec bash recipes/voxceleb/run.sh "$@"' run.sh "${shared[@]}" --systems {} --stage 3 --stop-stage 5
-elif [ "$figure" != 1 ]; then
-    run --systems "$systems" --stage 3 --stop-stage 5
-else
-    run --systems "$systems" --stage 3 --stop-stage 3
+else # Fig. 1 has trials of its own, and Fig. 7 matches below, with pictures
+    case $figure in 1) last=3 ;; 7) last=4 ;; *) last=5 ;; esac
+    run --systems "$systems" --stage 3 --stop-stage "$last"
 fi
 PATH=$PWD/.venv/bin:$PATH
 case ${table:-figure $figure} in
@@ -94,9 +94,10 @@ case ${table:-figure $figure} in
             speakerkd score --embeddings "$test/teacher.$name.scp" --trials "$test/trials_identity" --out "$exp-$name"
         done
         speakerkd score --embeddings "$test/teacher.scp" --trials "$test/trials_identity" --out "$exp-face_teacher"
-        speakerkd score --scores "$exp"-{baseline,face_teacher}/scores/trials_identity.*.txt \
+        voices=${systems##*[ /]} # the widest
+        speakerkd score --scores "$exp"-{"$voices",face_teacher}/scores/trials_identity.*.txt \
             --trials "$test/trials_identity" --out "$exp-fusion"
-        exec speakerkd report "$exp"-{audio_0.25,audio_0.5,baseline,face_0.25,face_0.5,face_1,face_teacher,fusion} --out "$exp-figure1.html" ;;
-    "figure 7") speakerkd match-test "$test" --model "$exp-margin" --examples "$exp-figure7.png" ;;
+        exec speakerkd report "$exp"-{audio_0.25,audio_0.5,"$voices",face_0.25,face_0.5,face_1,face_teacher,fusion} --out "$exp-figure1.html" ;;
+    "figure 7") speakerkd match-test "$test" --model "$exp-margin" --fit "${test%test}train" --examples "$exp-figure7.png" ;;
 esac
 run --systems "$systems" --stage 6

@@ -95,10 +95,11 @@ if stage_is 3 "train $systems"; then
     need 2 "$data/train/feats.scp"
     [ "$systems" = baseline ] || need 2 "$data/train/teacher.scp"
     train() {
-        local copies; strong_set "$1"
+        local copies width=${1##*/audio_}; strong_set "$1"
+        [ "$width" != "$1" ] || width='' # Fig. 1: whatever size is laid over, the width is the one that it compares
         # shellcheck disable=SC2086
         ${launch:+$launch --no-python} speakerkd train "$1" $(size_of "$1") --exp "$3" --resume --set seed="$2" \
-            --set data.train="$data/train" $(each_set "$set") "${copies[@]}"
+            --set data.train="$data/train" ${width:+student.width="${width%.yaml}"} $(each_set "$set") "${copies[@]}"
     }
     at_once_for_each train
 fi

@@ -83,7 +83,11 @@ def _targets(first: NDArray, many: NDArray, count: int, seed: int) -> tuple[NDAr
 
 
 def _nontargets(first: NDArray, many: NDArray, count: int, seed: int) -> tuple[NDArray, NDArray]:
-    """Faces of two different people, drawn, people alike."""
+    """Faces of two different people: all such pairs where they are few, else drawn, people alike."""
+    if (many.sum() ** 2 - (many**2).sum()) // 2 <= count:
+        person = np.repeat(np.arange(len(many)), many)  # faces stand in their people's order
+        a, b = np.triu_indices(len(person), 1)
+        return a[person[a] != person[b]], b[person[a] != person[b]]
     generator = np.random.default_rng([seed, 1])
     one = generator.integers(len(many), size=count)
     other = generator.integers(len(many) - 1, size=count)
