@@ -51,13 +51,15 @@ class Match:
 def ranked(probe: object, one: NDArray[Any], options: Sequence[object], many: NDArray[Any]) -> Match:
     """Options with embeddings (N, D) by falling cosine with a probe's (1, D)."""
     cosines = (many @ one[0]).tolist()
-    rows = [Candidate(name_of(option, place), cosines[place], place) for place, option in enumerate(options)]
+    rows = [
+        Candidate(name_of(option, position), cosines[position], position) for position, option in enumerate(options)
+    ]
     return Match(name_of(probe, 0), sorted(rows, key=lambda row: -row.similarity))
 
 
-def name_of(item: object, place: int) -> str:
+def name_of(item: object, position: int) -> str:
     """A path as it is, an open file by its name, anything else by its number."""
     if isinstance(item, str | Path):
         return str(item)
     named = getattr(item, "name", None)
-    return named if isinstance(named, str) else f"number {place + 1}"
+    return named if isinstance(named, str) else f"number {position + 1}"

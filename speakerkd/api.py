@@ -108,8 +108,10 @@ class Model:
         from speakerkd.evaluation.recordings import AudioRecordings
 
         # a recording may be named twice
-        given = {f"{place} {name_of(item, place)}": [with_rate(item, rate)] for place, item in enumerate(recordings)}
-        heard = AudioRecordings(given, fbank_settings(self.package), truncated=self.truncated, vad=self.vad)
+        sounds = {
+            f"{position} {name_of(item, position)}": [with_rate(item, rate)] for position, item in enumerate(recordings)
+        }
+        heard = AudioRecordings(sounds, fbank_settings(self.package), truncated=self.truncated, vad=self.vad)
         return embed(self.package, heard, Protocol(name=protocol))
 
     def similarity(
@@ -142,10 +144,10 @@ class Model:
         """Scores of corresponding recordings (N,)."""
         from speakerkd.evaluation.protocol import Protocol, scores, vectors
 
-        chosen = Protocol(name=protocol or self.package.protocol)
-        values = vectors(chosen, self._embed([*first, *second], chosen.name, rate).values)
+        rule = Protocol(name=protocol or self.package.protocol)
+        values = vectors(rule, self._embed([*first, *second], rule.name, rate).values)
         rows = np.arange(len(first))
-        return scores(chosen, values[: len(first)], values[len(first) :], rows, rows)
+        return scores(rule, values[: len(first)], values[len(first) :], rows, rows)
 
     @overload
     def verify(
@@ -260,8 +262,8 @@ class Model:
         seen, many = listed(pictures)
         if not seen:
             return np.empty((0, self.package.dim), np.float32)
-        found = self.aligned_faces(np.stack([face_of(picture).crop for picture in seen]))
-        return found if many else found[0]
+        projected = self.aligned_faces(np.stack([face_of(picture).crop for picture in seen]))
+        return projected if many else projected[0]
 
     def check_faces(self) -> None:
         """Raises InputError, saying why, where this model cannot be matched with faces."""
@@ -295,8 +297,8 @@ class Model:
         if weights is None or not Path(weights).exists():
             what = f"the weights of the teacher '{record.name}' are not at {weights}"
             raise InputError(what, where, "say where they are with --teacher-weights")
-        found = find_teacher(record.name, weights)
-        if record.digest and found.digest != record.digest:
+        file = find_teacher(record.name, weights)
+        if record.digest and file.digest != record.digest:
             what = f"{weights} are not the weights of the teacher that taught this model"
             raise InputError(what, where, "say where those are with --teacher-weights")
         return load_teacher(record.name, weights).to(self.package.device)

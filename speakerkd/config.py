@@ -128,8 +128,8 @@ def _load(text: str, where: object) -> Any:
     except Exception as error:  # whatever a YAML reader stumbles over is a fault of the text
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error) or type(error).__name__
-        place = f"{where}:{mark.line + 1}" if mark else where
-        raise InputError(f"not valid YAML ({reason:.120})", place, "correct that line, or quote the text") from error
+        location = f"{where}:{mark.line + 1}" if mark else where
+        raise InputError(f"not valid YAML ({reason:.120})", location, "correct that line, or quote the text") from error
     return value
 
 

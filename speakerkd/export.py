@@ -94,11 +94,11 @@ def eer_both(model: Model, exported: OnnxModel, trials: Path, root: Path) -> tup
             raise InputError(f"{len(reasons)} recordings missing, {name}: {why}", trials, "give another --audio-root")
         sides.append([sounds[name].path for name in names])
     protocol = Protocol(name=model.package.protocol)
-    found = []
+    eers = []
     for one in (model, exported):
         enrol, test = (vectors(protocol, one.embed(files, protocol.name)) for files in sides)
-        found.append(eer(sort_scores(scores(protocol, enrol, test, listed.enrol, listed.test), listed.label)))
-    return found[0], found[1]
+        eers.append(eer(sort_scores(scores(protocol, enrol, test, listed.enrol, listed.test), listed.label)))
+    return eers[0], eers[1]
 
 
 def export_card(experiment: Path | str, to: Path | str | None = None) -> Path:
@@ -108,6 +108,8 @@ def export_card(experiment: Path | str, to: Path | str | None = None) -> Path:
     """
     experiment = Path(experiment)
     described = read_description(experiment)
+    if not (experiment / WEIGHTS).is_file():
+        raise InputError(f"no {WEIGHTS} here", experiment, "train the model again, or copy its folder again")
     target = Path(to) if to is not None else experiment / "card"
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError("there is a folder here already", target, "give another with --to, or remove it")
@@ -117,8 +119,8 @@ def export_card(experiment: Path | str, to: Path | str | None = None) -> Path:
             if (experiment / name).is_file():
                 shutil.copy(experiment / name, part / name)
         if described.teacher is not None:
-            told = described.model_copy(update={"teacher": described.teacher.elsewhere()})
-            write_json(part / DESCRIPTION, told.model_dump(mode="json"))
+            shared = described.model_copy(update={"teacher": described.teacher.elsewhere()})
+            write_json(part / DESCRIPTION, shared.model_dump(mode="json"))
         (part / "README.md").write_text(_card(experiment, described.model_dump()), encoding="utf-8")
     return target
 

@@ -41,7 +41,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Neighbour:
     """A person found for a probe, and the cosine of their mean embedding with it."""
 
     name: str
@@ -157,13 +157,13 @@ class Gallery:
         kept = np.array([k == kind for k in kinds], bool)
         if not kept.any():
             raise InputError(f"no {kind} is enrolled", self.path, "enrol one with `speakerkd enroll`")
-        people, place = np.unique(np.array(names, object)[kept].astype(str), return_inverse=True)
+        people, owner = np.unique(np.array(names, object)[kept].astype(str), return_inverse=True)
         if len(people) == int(kept.sum()):
             means = np.empty((len(people), vectors.shape[1]), np.float32)
-            means[place] = vectors[kept]
+            means[owner] = vectors[kept]
         else:
             means = np.zeros((len(people), vectors.shape[1]), np.float32)
-            np.add.at(means, place, vectors[kept])
+            np.add.at(means, owner, vectors[kept])
         return Index(people.tolist(), _unit(means))
 
     def close(self) -> None:
@@ -189,16 +189,18 @@ class Index:
             self._faiss.add(self.vectors)
             self._faiss.nprobe = max(1, cells // PROBED)
 
-    def search(self, probe: NDArray[np.float32], count: int = 5) -> list[Found]:
+    def search(self, probe: NDArray[np.float32], count: int = 5) -> list[Neighbour]:
         """The people nearest to a probe (D,), by falling cosine."""
         probe = _unit(np.asarray(probe, np.float32)[None])[0]
         count = min(count, len(self.names))
         if self._faiss is not None:
             cosines, places = self._faiss.search(probe[None], count)
-            return [Found(self.names[p], float(c)) for c, p in zip(cosines[0], places[0], strict=True) if p >= 0]
+            return [Neighbour(self.names[p], float(c)) for c, p in zip(cosines[0], places[0], strict=True) if p >= 0]
         cosines = np.einsum("ij,j->i", self.vectors, probe)  # twice as fast as BLAS, which waits less for memory
         nearest = _highest(cosines, count)
-        return [Found(self.names[p], float(cosines[p])) for p in nearest[np.argsort(-cosines[nearest], kind="stable")]]
+        return [
+            Neighbour(self.names[p], float(cosines[p])) for p in nearest[np.argsort(-cosines[nearest], kind="stable")]
+        ]
 
 
 def _highest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:

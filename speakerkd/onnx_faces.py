@@ -27,10 +27,10 @@ class OnnxFaces:
 
         self._detector = FaceDetector(exported=folder)
         self._session = onnxruntime.InferenceSession(str(folder / FACE), options, providers=["CPUExecutionProvider"])
-        given = self._session.get_inputs()[0]
-        self._name, self._type = given.name, TYPES[given.type]
-        self._batch = given.shape[0] if isinstance(given.shape[0], int) else None
-        self._channels_last = pixels is None or given.shape[-1] == 3
+        node = self._session.get_inputs()[0]
+        self._name, self._type = node.name, TYPES[node.type]
+        self._batch = node.shape[0] if isinstance(node.shape[0], int) else None
+        self._channels_last = pixels is None or node.shape[-1] == 3
         self._pixels = pixels.split(",") if pixels else None
 
     def embed(self, pictures: Sequence[PictureSource]) -> NDArray[np.float32]:
@@ -42,8 +42,8 @@ class OnnxFaces:
             part = self._input(crops[start : start + step])
             missing = (self._batch or 0) - len(part)  # a graph of a fixed batch
             whole = np.concatenate([part, np.repeat(part[-1:], missing, 0)]) if missing > 0 else part
-            found = self._session.run(None, {self._name: whole})[0]
-            parts.append(found.reshape(len(found), -1)[: len(part)])
+            output = self._session.run(None, {self._name: whole})[0]
+            parts.append(output.reshape(len(output), -1)[: len(part)])
         return np.concatenate(parts).astype(np.float32)
 
     def _input(self, crops: NDArray[np.uint8]) -> NDArray[Any]:

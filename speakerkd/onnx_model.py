@@ -110,12 +110,12 @@ class OnnxModel:
 
     def embed(self, recordings: Any, protocol: str = "whole", *, rate: int | None = None) -> NDArray[np.float32]:
         """Embeddings as `speakerkd.Model.embed` gives them: (D,) of one recording, (N, D) of a list."""
-        given, many = listed(recordings)
-        if not given:
+        items, many = listed(recordings)
+        if not items:
             return np.empty((0, self.record.dim), np.float32)
-        sounds = [with_rate(item, rate) for item in given]
-        found = np.stack([self.embed_sound(self._heard(item), protocol, item) for item in sounds])
-        return found if many else found[0]
+        sounds = [with_rate(item, rate) for item in items]
+        embeddings = np.stack([self.embed_sound(self._heard(item), protocol, item) for item in sounds])
+        return embeddings if many else embeddings[0]
 
     def _heard(self, recording: Any) -> Recorded:
         return read_recording(recording, self.settings.rate, truncated=self.truncated, vad=self.vad)
@@ -144,23 +144,23 @@ class OnnxModel:
         return self._run(np.stack([features[start : start + FRAMES] for start in starts]))
 
     def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        (found,) = self._session.run(None, {"fbank": np.ascontiguousarray(features, np.float32)})
-        return found
+        (embedding,) = self._session.run(None, {"fbank": np.ascontiguousarray(features, np.float32)})
+        return embedding
 
     def project(self, teacher: NDArray[np.float32]) -> NDArray[np.float32]:
         """Teacher embeddings (B, D_T) as they compare with `embed`'s by cosine, (B, D)."""
         if self._head is None:
             raise InputError("this model has no projection head", self.directory, "export one that a teacher taught")
-        (found,) = self._head.run(None, {"teacher": np.ascontiguousarray(teacher, np.float32)})
-        return found
+        (projected,) = self._head.run(None, {"teacher": np.ascontiguousarray(teacher, np.float32)})
+        return projected
 
     def faces(self, pictures: Any) -> NDArray[np.float32]:
         """Faces of pictures as `speakerkd.Model.faces` gives them: (D,) of one, (N, D) of a list."""
-        given, many = listed(pictures)
-        if not given:
+        shown, many = listed(pictures)
+        if not shown:
             return np.empty((0, self.record.dim), np.float32)
-        found = self.project(self._faces.embed(given))
-        return found if many else found[0]
+        projected = self.project(self._faces.embed(shown))
+        return projected if many else projected[0]
 
     @cached_property
     def _faces(self) -> OnnxFaces:
@@ -194,8 +194,8 @@ class OnnxModel:
         score = self.similarity(first, second)
         cut = self.record.threshold if threshold is None else threshold
         source = "given" if threshold is not None else self.record.threshold_source
-        told = source if cut is not None else "no threshold is known for this model; give one"
-        return Verdict(score, None if cut is None else score >= cut, cut, told)
+        reason = source if cut is not None else "no threshold is known for this model; give one"
+        return Verdict(score, None if cut is None else score >= cut, cut, reason)
 
 
 def _at_least(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
@@ -203,9 +203,9 @@ def _at_least(features: NDArray[np.float32], frames: int) -> NDArray[np.float32]
     return features if len(features) >= frames else features[np.arange(frames) % len(features)]
 
 
-def open_exported(given: Path | None, truncated: Truncated = "refuse", vad: bool = False) -> OnnxModel:
+def open_exported(directory: Path | None, truncated: Truncated = "refuse", vad: bool = False) -> OnnxModel:
     """The exported model of a folder, or of the folder `onnx` in the experiment that a command would use."""
-    return OnnxModel(find_model(given), truncated=truncated, vad=vad)
+    return OnnxModel(find_model(directory), truncated=truncated, vad=vad)
 
 
 def embed_exported(
@@ -229,8 +229,8 @@ def embed_exported(
     rejected.close()
     if not keys:
         raise InputError("no recording could be embedded", directory, f"see {out.name}.rejected")
-    made: dict[str, str | int] = {"protocol": name, "digest": model.record.model, "data": str(directory)}
-    made |= {"version": __version__, "runtime": "onnx"}
+    origin: dict[str, str | int] = {"protocol": name, "digest": model.record.model, "data": str(directory)}
+    origin |= {"version": __version__, "runtime": "onnx"}
     if name != "whole":
-        made |= {"crops": CROPS, "frames": FRAMES}
-    return write_embeddings(out, Embeddings(keys, np.stack(values), made)), rejected
+        origin |= {"crops": CROPS, "frames": FRAMES}
+    return write_embeddings(out, Embeddings(keys, np.stack(values), origin)), rejected

@@ -35,7 +35,7 @@ def augment(settings: AugmentOptions) -> None:
     """Make the copies and say what became of the recordings."""
     from speakerkd.frontend.augmented_directory import augment_directory
 
-    made = augment_directory(
+    accounts = augment_directory(
         settings.directory,
         musan=settings.musan,
         rirs=settings.rirs,
@@ -46,5 +46,5 @@ def augment(settings: AugmentOptions) -> None:
         cluster=settings.cluster,
         max_rejected=settings.max_rejected,
     )
-    for path, account in made.items():
+    for path, account in accounts.items():
         print(f"augment {path}: {account}")

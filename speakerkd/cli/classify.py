@@ -17,6 +17,7 @@ from pydantic import Field
 from speakerkd.cli.options import verb
 from speakerkd.cli.shared import trained_on
 from speakerkd.config import DeviceName, Settings
+from speakerkd.errors import InputError
 
 
 class ClassifyOptions(Settings):
@@ -49,7 +50,9 @@ def classify(settings: ClassifyOptions) -> None:
                 print(f"{file}: {name} ({probability:.0%}, {folder})")
         return
     for folder in settings.models:
-        read_description(folder)  # says so where there is no model, before its config is looked for
+        task = read_description(folder).task  # says so where there is no model, before its config is looked for
+        if task in ("speaker", "face"):
+            raise InputError(f"a model of the task '{task}'", folder, "give one that classifies pictures")
         directory = settings.data or trained_on(folder)
         if classify_split(
             folder,

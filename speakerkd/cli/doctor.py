@@ -43,7 +43,7 @@ class Check:
     """One thing looked at: `ok` is None where it is only a fact."""
 
     name: str
-    found: str
+    state: str
     ok: bool | None = None
     fix: str = ""
 
@@ -76,7 +76,7 @@ def doctor(settings: DoctorOptions) -> None:
     for check in checks:
         mark = {True: "ok ", False: "BAD", None: "   "}[check.ok]
         fix = f"  -> {check.fix}" if check.ok is False else ""
-        print(f"{mark} {check.name.ljust(width)}  {check.found}{fix}")
+        print(f"{mark} {check.name.ljust(width)}  {check.state}{fix}")
     if any(c.ok is False for c in checks):
         raise click.exceptions.Exit(1)
 
@@ -118,13 +118,13 @@ def _versions() -> list[Check]:
     checks = []
     for package, want in MATCHED.items():
         try:
-            found = importlib.metadata.version(package)
+            version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             checks.append(Check(package, "absent", False, "run bash tools/install.sh"))
             continue
-        right = found.startswith(want)
+        right = version.startswith(want)
         checks.append(
-            Check(package, found, right, f"install {package} {want} (a matched set), or run bash tools/install.sh")
+            Check(package, version, right, f"install {package} {want} (a matched set), or run bash tools/install.sh")
         )
     return checks
 
@@ -146,8 +146,8 @@ def _compute() -> list[Check]:
 
 
 def _face_detector() -> Check:
-    found = importlib.util.find_spec("facenet_pytorch")
-    weights = [] if found is None else list((Path(found.origin or "").parent / "data").glob("?net.pt"))
+    spec = importlib.util.find_spec("facenet_pytorch")
+    weights = [] if spec is None else list((Path(spec.origin or "").parent / "data").glob("?net.pt"))
     return Check("MTCNN weights", f"{len(weights)} of 3", len(weights) == 3, "install facenet-pytorch 2.5.3")
 
 

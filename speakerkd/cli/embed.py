@@ -54,5 +54,5 @@ def embed(settings: EmbedOptions) -> None:
             progress=progress,
         )
     already = "done already, from the same files, with the same settings and code"
-    told = already if rejected is None else str(rejected)
-    print(f"embed {settings.directory}: {told}; {path}")
+    note = already if rejected is None else str(rejected)
+    print(f"embed {settings.directory}: {note}; {path}")

@@ -79,8 +79,8 @@ def embed_teacher(settings: EmbedTeacherOptions) -> None:
     )
     print(f"embed-teacher {settings.directory}: {rejected}")
     base = archive_name(settings.name)
-    told = face_eer(settings.directory, f"{base}.scp")
-    print(f"{settings.directory / base}.scp: {told or 'no trials between faces can be drawn'}")
+    figures = face_eer(settings.directory, f"{base}.scp")
+    print(f"{settings.directory / base}.scp: {figures or 'no trials between faces can be drawn'}")
     _fit_classifier(settings)
 
 

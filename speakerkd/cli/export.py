@@ -55,7 +55,7 @@ def export(settings: ExportOptions) -> None:
     if settings.card:
         print(f"{export_card(settings.experiment, settings.to)}: model card, weights and description")
         return
-    found = export_model(
+    exported = export_model(
         settings.experiment,
         settings.to,
         reads=settings.reads,
@@ -66,8 +66,8 @@ def export(settings: ExportOptions) -> None:
         audio_root=settings.audio_root,
         most_eer=settings.most_eer / 100,
     )
-    print(f"{found.directory}: {found.megabytes:.1f} MB, least cosine to torch {found.cosine:.6f}")
-    record = read_record(found.directory)
+    print(f"{exported.directory}: {exported.megabytes:.1f} MB, least cosine to torch {exported.cosine:.6f}")
+    record = read_record(exported.directory)
     if record.no_faces:
         print(f"without faces: {record.no_faces}")
     if record.faces is not None and record.teacher is not None:
@@ -77,4 +77,4 @@ def export(settings: ExportOptions) -> None:
     if record.eer is not None:
         print(f"EER of {record.eer['list']}: {100 * record.eer['torch']:.3f} % by torch, ", end="")
         print(f"{100 * record.eer['onnx']:.3f} % by the files")
-    print(f"try it: speakerkd verify a.wav b.wav --runtime onnx --model {found.directory}")
+    print(f"try it: speakerkd verify a.wav b.wav --runtime onnx --model {exported.directory}")

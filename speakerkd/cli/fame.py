@@ -31,8 +31,8 @@ def fame(settings: FameOptions) -> None:
     from speakerkd.evaluation.model import load_speaker_model
 
     package = load_speaker_model(settings.model, settings.device)
-    found = write_fame_scores(settings.directory, package, settings.out, settings.labels)
-    print(f"{found.path}: {found.lines} lines" + ("" if found.eer is None else f", EER {found.eer:.2f} %"))
-    if found.filled:
-        first = ", ".join(found.filled[:3])
-        print(f"{len(found.filled)} lines lack a voice or a face and have the median distance ({first}, ...)")
+    scored = write_fame_scores(settings.directory, package, settings.out, settings.labels)
+    print(f"{scored.path}: {scored.lines} lines" + ("" if scored.eer is None else f", EER {scored.eer:.2f} %"))
+    if scored.filled:
+        first = ", ".join(scored.filled[:3])
+        print(f"{len(scored.filled)} lines lack a voice or a face and have the median distance ({first}, ...)")

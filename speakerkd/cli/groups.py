@@ -68,9 +68,9 @@ class Verbs(TyperGroup):
                 return self.plugins[name].get_short_help_str(200)
             except InputError as error:
                 return str(error)
-        found = importlib.util.find_spec(f"{self.package}.{_module(name)}")
-        assert found is not None and found.origin is not None
-        text = ast.get_docstring(ast.parse(Path(found.origin).read_text("utf-8"))) or ""
+        spec = importlib.util.find_spec(f"{self.package}.{_module(name)}")
+        assert spec is not None and spec.origin is not None
+        text = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or ""
         return " ".join(text.partition("\n\n")[0].split())
 
 

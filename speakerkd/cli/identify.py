@@ -52,16 +52,16 @@ def identify(settings: IdentifyOptions) -> None:
     gallery = Gallery(settings.gallery, model.identity)
     index = gallery.index(settings.against or ("voice" if settings.audio is not None else "face"))
     probe = model.embed(settings.audio, "mean") if settings.audio is not None else model.faces(str(settings.face))
-    found = index.search(probe, settings.count)
+    candidates = index.search(probe, settings.count)
     cut = settings.threshold
-    who = None if cut is None or found[0].similarity < cut else found[0].name
+    who = None if cut is None or candidates[0].similarity < cut else candidates[0].name
     if settings.as_json:
-        told = {"identified": who, "threshold": cut, "candidates": [asdict(person) for person in found]}
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        answer = {"identified": who, "threshold": cut, "candidates": [asdict(person) for person in candidates]}
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
         return
-    for rank, person in enumerate(found, 1):
+    for rank, person in enumerate(candidates, 1):
         print(f"{rank:>3}  {person.similarity:+.4f}  {one_line(person.name)}")
     if cut is None:
-        print(f"nearest: {one_line(found[0].name)} (give --threshold for a verdict)")
+        print(f"nearest: {one_line(candidates[0].name)} (give --threshold for a verdict)")
     else:
         print(f"identified: {one_line(who or 'nobody')}, threshold {cut:g}")

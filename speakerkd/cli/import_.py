@@ -31,9 +31,9 @@ def import_(settings: ImportOptions) -> None:
     """Convert the weights; say what they are and what to do next."""
     from speakerkd.models.published.convert import FINETUNE, convert
 
-    found = convert(settings.project, settings.checkpoint, settings.to, config=settings.config)
-    published = found.published
-    print(f"{found.directory}: {found.network}, {found.parameters:,} parameters, embeddings of ", end="")
+    converted = convert(settings.project, settings.checkpoint, settings.to, config=settings.config)
+    published = converted.published
+    print(f"{converted.directory}: {converted.network}, {converted.parameters:,} parameters, embeddings of ", end="")
     print(f"{published.settings.embedding}, {published.frontend.kind} Fbank of {published.frontend.mels} bands")
     print(f"scored by protocol {published.protocol} unless told otherwise")
     for note in published.notes:

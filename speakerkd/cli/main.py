@@ -88,6 +88,9 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         status = _end("terminated", 143)
     except Exception as error:  # a library's import may catch what a signal raised, and fail in another way
         status = _end(*_asked[0]) if _asked else _fault(error)
+    if arguments is None:  # all is written; a signal would end it without a word while Python takes itself down
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
     raise SystemExit(status)
 
 
@@ -125,8 +128,8 @@ def _run(arguments: list[str]) -> int:
         print(error.format_message())
         return 2
     except click.ClickException as error:
-        place: click.Context | None = getattr(error, "ctx", None)
-        verb = place.command_path if place else "speakerkd"
+        command: click.Context | None = getattr(error, "ctx", None)
+        verb = command.command_path if command else "speakerkd"
         message = error.format_message().rstrip(".")
         _fail(message[:1].lower() + message[1:], verb, f"see `{verb} --help`")
         return 2

@@ -65,10 +65,10 @@ def match(settings: MatchOptions) -> None:
     print(f"{result.probe}: {result.chosen or 'undecided, the first two are equal'}")
 
 
-def _options(given: Sequence[Path], endings: Set[str], read: Callable[[Any], object]) -> list[Path]:
+def _options(paths: Sequence[Path], endings: Set[str], read: Callable[[Any], object]) -> list[Path]:
     """The files as given, and those below folders: what lies there and cannot be used is told, and left out."""
     options: list[Path] = []
-    for path in given:
+    for path in paths:
         if not path.is_dir():
             options.append(path)
             continue
@@ -85,5 +85,5 @@ def _options(given: Sequence[Path], endings: Set[str], read: Callable[[Any], obj
         for text in filter(None, (*faults, walk.account())):
             print(text, file=sys.stderr)
     if not options:
-        raise InputError("nothing to choose from", given[0], "name files, or a folder that holds some")
+        raise InputError("nothing to choose from", paths[0], "name files, or a folder that holds some")
     return options

@@ -82,9 +82,9 @@ def match_test(settings: MatchTestOptions) -> None:
         return
     print(f"{settings.directory}: {done.path.parent}")
     _print_table(done.entries)
-    for told in dict.fromkeys(entry.get("made", {}).get("left_out") for entry in done.entries.values()):
-        if told:
-            print(f"on one side alone in {settings.directory}: {told}")
+    for sentence in dict.fromkeys(entry.get("made", {}).get("left_out") for entry in done.entries.values()):
+        if sentence:
+            print(f"on one side alone in {settings.directory}: {sentence}")
     if done.already:
         print("done already: made from the same files, with the same settings and code")
     print(f"figures in {done.path}")

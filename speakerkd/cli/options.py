@@ -81,9 +81,9 @@ class Verb(TyperCommand):
         return super().parse_args(ctx, spread(args, self.many))
 
     def _call(self, **values: Any) -> None:
-        given = {name: value for name, value in values.items() if value is not None and value != ()}
+        named = {name: value for name, value in values.items() if value is not None and value != ()}
         try:
-            settings = self.kind.model_validate(given)
+            settings = self.kind.model_validate(named)
         except ValidationError as error:
             path, message, known = explain(error, self.kind)
             flag = next((_spelling(option) for option in self.params if path and option.name == path[0]), "")

@@ -42,15 +42,15 @@ def structure(settings: StructureOptions) -> None:
     from speakerkd.work.files import write_json
 
     device, out = choose_device(settings.device), settings.out
-    found = {}
+    structures = {}
     for folder in settings.models:
         seen = read_images(trained_on(folder), settings.split)
         rows = drawn_rows(len(seen), settings.pictures)
-        found[folder.resolve().name] = structure_of(load_trained_model(folder, device), seen, rows)
-    similarity_matrices({name: part.similarity for name, part in found.items()}, out / "similarity.png")
-    label = next(iter(found.values())).label
-    intermediate = {name: part.intermediate for name, part in found.items()}
+        structures[folder.resolve().name] = structure_of(load_trained_model(folder, device), seen, rows)
+    similarity_matrices({name: part.similarity for name, part in structures.items()}, out / "similarity.png")
+    label = next(iter(structures.values())).label
+    intermediate = {name: part.intermediate for name, part in structures.items()}
     feature_maps(intermediate, label, seen.classes, out / "intermediate.png")
-    write_json(out / "structure.json", {name: part.figures for name, part in found.items()})
-    print(as_text(layout({name: [part.figures] for name, part in found.items()}, COLUMNS, "network")))
+    write_json(out / "structure.json", {name: part.figures for name, part in structures.items()})
+    print(as_text(layout({name: [part.figures] for name, part in structures.items()}, COLUMNS, "network")))
     print(f"\nstructure: {out}")

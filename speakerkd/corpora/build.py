@@ -123,7 +123,7 @@ def _build(
     if work.truncated != "refuse":
         settings["truncated"] = work.truncated
     stamp = Stamp(output, inputs, listing=listing, **settings)
-    if stamp.is_current():
+    if stamp.is_current() and _is_whole(output, ready, texts or {}):
         return _summary(output, "up to date", left_out)
     tables: dict[str, dict[str, str]] = {
         name: {} for name in ("wav.scp", "utt2spk", "utt2dur", "utt2session", "face.scp", "spk2gender")
@@ -155,6 +155,15 @@ def _build(
     write_datadir(output, tables, texts)
     stamp.write()
     return _summary(output, f"{rejected}, {kept} truncated and kept" if kept else str(rejected), left_out)
+
+
+def _is_whole(output: Path, recordings: Iterable[Recording], texts: Iterable[str]) -> bool:
+    """Whether the files are there that a directory of these recordings has; later verbs may have changed them."""
+    wanted = {"wav.scp", "utt2spk", "spk2utt", "utt2dur", *texts}
+    for one in recordings:
+        wanted |= {"face.scp"} if one.face else set()
+        wanted |= {"utt2session"} if one.session else set()
+    return all((output / name).is_file() for name in wanted)
 
 
 def _summary(output: Path, account: str, left_out: str) -> Built:

@@ -176,6 +176,11 @@ class FeatureArchive:
     def keys(self) -> list[str]:
         return b"\n".join(self._keys.tolist()).decode().split("\n")
 
+    @property
+    def files(self) -> set[str]:
+        """The arks, whatever links name them."""
+        return {os.path.realpath(path) for path in self._arks}
+
     @cached_property
     def index(self) -> dict[str, int]:
         return {key: position for position, key in enumerate(self.keys)}
@@ -228,9 +233,9 @@ class FeatureArchive:
         arks, scales, minima = self._ark[indices].tolist(), self._scale[indices], self.minimum[indices]
         rows = out.reshape(len(indices), -1)
         count = length * self.dim
-        for b, (ark, place, row) in enumerate(zip(arks, places, rows, strict=True)):
+        for b, (ark, offset, row) in enumerate(zip(arks, places, rows, strict=True)):
             if inside[b]:
-                codes = np.frombuffer(self._map(ark), "<u2", count, place)
+                codes = np.frombuffer(self._map(ark), "<u2", count, offset)
             else:
                 whole = self.codes(int(indices[b]), 0, int(frames[b]))
                 codes = whole[np.arange(starts[b], starts[b] + length) % frames[b]].reshape(-1)

@@ -37,8 +37,8 @@ def read_channels(path: Path | str, size: int | None = None, channels: int | Non
     InputError: for a file that is missing, damaged, of another shape or type, or not finite.
     """
     path = Path(path)
-    found = _bands(path)
-    if found is None:
+    bands = _bands(path)
+    if bands is None:
         picture = pixels.read_image(path, size)
         if channels in (None, 3):
             return picture
@@ -47,9 +47,9 @@ def read_channels(path: Path | str, size: int | None = None, channels: int | Non
         raise InputError(
             f"a picture of 3 channels, {channels} asked for", path, "give arrays (.npy) or TIFF with bands"
         )
-    if channels not in (None, found.shape[2]):
-        raise InputError(f"{found.shape[2]} channels, {channels} expected", path, "give pictures of one kind")
-    return found if size is None else fitted(found, size)
+    if channels not in (None, bands.shape[2]):
+        raise InputError(f"{bands.shape[2]} channels, {channels} expected", path, "give pictures of one kind")
+    return bands if size is None else fitted(bands, size)
 
 
 def channels_size(path: Path | str) -> tuple[int, int] | None:

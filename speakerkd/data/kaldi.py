@@ -103,7 +103,7 @@ def _of_scp(path: Path) -> Iterator[tuple[str, Record]]:
             if key is None or len(fields) == 1:
                 raise InputError("not a `key file:offset` line", f"{path}:{number}", WRITE_AGAIN)
             try:
-                name, offset, ranges = _place(fields[1].strip())
+                name, offset, ranges = _location(fields[1].strip())
                 if source is None or name != open_name:
                     source, open_name = map_file(Path(name.decode())), name
                 if offset >= len(source):
@@ -127,7 +127,7 @@ def _key(raw: bytes) -> str | None:
     return key if key.isprintable() or not CONTROL.search(key) else None
 
 
-def _place(value: bytes) -> tuple[bytes, int, str]:
+def _location(value: bytes) -> tuple[bytes, int, str]:
     """File, offset and ranges (`0:9,2:5`, or nothing) of an scp's value."""
     if value.startswith(b"|") or value.endswith(b"|"):
         raise _DamagedError("a command line (it ends or begins with `|`), which is never run, where a file is meant")
@@ -135,12 +135,12 @@ def _place(value: bytes) -> tuple[bytes, int, str]:
     if value.endswith(b"]") and b"[" in value:
         value, _, text = value[:-1].rpartition(b"[")
         ranges = text.decode("ascii", "replace")
-    name, colon, place = value.rpartition(b":")
-    if not (colon and place.isdigit()):
+    name, colon, offset = value.rpartition(b":")
+    if not (colon and offset.isdigit()):
         return value, 0, ranges
-    if len(place) > 19 or int(place) > LARGEST:
+    if len(offset) > 19 or int(offset) > LARGEST:
         raise _DamagedError("an offset of more than 63 bits")
-    return name, int(place), ranges
+    return name, int(offset), ranges
 
 
 def _cut(record: Record, ranges: str) -> Record:
@@ -150,9 +150,9 @@ def _cut(record: Record, ranges: str) -> Record:
     texts = ranges.split(",")
     parts = []
     for text, size in zip(texts, record.shape, strict=False):
-        found = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", text.strip())
-        first, last = (int(found[1]), int(found[2])) if found else (0, size - 1)
-        if len(texts) > record.ndim or not (found or text.strip() in ("", ":")) or not first <= last < size:
+        match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", text.strip())
+        first, last = (int(match[1]), int(match[2])) if match else (0, size - 1)
+        if len(texts) > record.ndim or not (match or text.strip() in ("", ":")) or not first <= last < size:
             raise _DamagedError(f"the range [{ranges[:80]}] does not fit a record of shape {record.shape}")
         parts.append(slice(first, last + 1))
     return record[tuple(parts)]

@@ -128,7 +128,7 @@ class NameIndex:
 
 def _unique(names: Iterable[str], positions: Iterable[int] | None = None) -> dict[str, int]:
     """{name: position}, AMBIGUOUS for a name that stands at several positions."""
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for position, name in enumerate(names) if positions is None else zip(positions, names, strict=True):
-        found[name] = AMBIGUOUS if found.setdefault(name, position) != position else position
-    return found
+        numbers[name] = AMBIGUOUS if numbers.setdefault(name, position) != position else position
+    return numbers

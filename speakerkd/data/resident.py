@@ -38,9 +38,9 @@ class ResidentFeatures:
         owner = np.searchsorted(utterances.first, utterances.position, side="right") - 1
         block: list[np.ndarray] = []
         filled = size = 0
-        for n, (number, place) in enumerate(zip(owner.tolist(), utterances.position.tolist(), strict=True)):
+        for n, (number, position) in enumerate(zip(owner.tolist(), utterances.position.tolist(), strict=True)):
             archive = utterances.archives[number]
-            local = int(place - utterances.first[number])
+            local = int(position - utterances.first[number])
             minimum[n], span = archive.range(local)
             scale[n] = np.float32(span) / np.float32(65535)
             block.append(archive.codes(local, 0, int(frames[n])))

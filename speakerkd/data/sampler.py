@@ -77,8 +77,8 @@ class SpeakerSampler:
         shuffled = self._order[np.argsort(speaker + rng.random(len(speaker)), kind="stable")]
         owner = np.repeat(np.arange(len(wanted)), wanted)
         rank = np.arange(len(owner)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-        place = (rank % self._groups[owner])[:, None] * self.utterances + np.arange(self.utterances)
-        return owner, shuffled[self._first[owner][:, None] + place]
+        turn = (rank % self._groups[owner])[:, None] * self.utterances + np.arange(self.utterances)
+        return owner, shuffled[self._first[owner][:, None] + turn]
 
 
 class ShuffleSampler:
@@ -190,9 +190,9 @@ def _extra(wanted: np.ndarray, batches: int, missing: int, rng: np.random.Genera
     extra = np.zeros_like(wanted)
     while missing > 0:
         open_speakers = np.flatnonzero(room > extra)
-        chosen = rng.permutation(open_speakers)[:missing]
-        extra[chosen] += 1
-        missing -= len(chosen)
+        drawn = rng.permutation(open_speakers)[:missing]
+        extra[drawn] += 1
+        missing -= len(drawn)
     return extra
 
 

@@ -13,7 +13,12 @@ from speakerkd.work.files import whole_file
 
 # tables whose values are names too: composed, as keys are; those of other tables are paths, which stay byte for byte
 NAMED_VALUES = frozenset(("utt2spk", "spk2utt", "utt2session", "enroll.map"))
-MAKE = "make it with the verb that writes it (see `speakerkd --help`)"
+WRITERS = {  # of those that a user is likely to lack
+    "wav.scp": "`speakerkd prepare`", "utt2spk": "`speakerkd prepare`", "spk2utt": "`speakerkd prepare`",
+    "utt2session": "`speakerkd prepare`", "face.scp": "`speakerkd prepare`, giving it pictures",
+    "utt2dur": "`speakerkd fbank`", "feats.scp": "`speakerkd fbank`", "aligned.scp": "`speakerkd faces`",
+    "teacher.scp": "`speakerkd embed-teacher`",
+}  # fmt: skip
 RULES = {
     "a line is `key value`": "write `key value` on every line",
     "a key stands once": "keep one line a key",
@@ -38,7 +43,9 @@ def read_table(path: Path | str) -> dict[str, str]:
     def refuse(line: int, rule: str, detail: str) -> NoReturn:
         raise InputError(detail, f"{path}:{line}", RULES[rule])
 
-    return parse_table(read_text(path, "table", MAKE), Path(path).name, refuse)
+    name = Path(path).name
+    writer = WRITERS.get(name, "the verb that writes it (see `speakerkd --help`)")
+    return parse_table(read_text(path, "table", f"make it with {writer}"), name, refuse)
 
 
 def parse_table(content: bytes, name: str, fault: Fault) -> dict[str, str]:

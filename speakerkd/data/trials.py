@@ -48,8 +48,8 @@ class _Lines:
         if not self.firsts:
             return trial + 1
         run = bisect.bisect_right(self.firsts, trial) - 1
-        lines, place = self.runs[run], trial - self.firsts[run]
-        return lines + place if isinstance(lines, int) else int(lines[place])
+        lines, offset = self.runs[run], trial - self.firsts[run]
+        return lines + offset if isinstance(lines, int) else int(lines[offset])
 
     def keep(self, mask: NDArray[np.bool_]) -> _Lines:
         if not self.firsts:
@@ -287,12 +287,12 @@ def _known_labels(
     labels = tokens[form.label :: form.fields]
     if LABELS.keys() >= set(labels):
         return tokens, numbers
-    given = numbers + np.arange(len(labels)) if isinstance(numbers, int) else numbers
+    line_numbers = numbers + np.arange(len(labels)) if isinstance(numbers, int) else numbers
     kept = np.array([token in LABELS for token in labels])
-    for place in np.flatnonzero(~kept).tolist():
-        refuse(int(given[place]), f"'{_text(labels[place])}' is not a label", "write 1, 0, target or nontarget")
+    for index in np.flatnonzero(~kept).tolist():
+        refuse(int(line_numbers[index]), f"'{_text(labels[index])}' is not a label", "write 1, 0, target or nontarget")
     lines = (tokens[start : start + form.fields] for start in range(0, len(tokens), form.fields))
-    return [field for line, is_kept in zip(lines, kept, strict=True) if is_kept for field in line], given[kept]
+    return [field for line, is_kept in zip(lines, kept, strict=True) if is_kept for field in line], line_numbers[kept]
 
 
 def _names(ids: dict[bytes, int], path: Path) -> list[str]:

@@ -61,7 +61,8 @@ def read_utterances(directories: Sequence[Path | str]) -> Utterances:
 
     Raises
     ------
-    InputError: where a directory lacks feats.scp or utt2spk, an utterance has no speaker, or bands differ.
+    InputError: where a directory lacks feats.scp or utt2spk, an utterance has no speaker, bands differ, or two
+        directories hold the same features.
     """
     keys: list[str] = []
     names: list[str] = []
@@ -77,6 +78,10 @@ def read_utterances(directories: Sequence[Path | str]) -> Utterances:
                 directory / "feats.scp",
                 "make both with the same settings",
             )
+        for before in archives:  # parts of one directory share archives, but no keys
+            if archive.files & before.files and (again := set(archive.keys) & set(before.keys)):
+                what = f"'{min(again)}' and its features are in {before.scp} too, so one person would count as two"
+                raise InputError(what, archive.scp, "name every recording once in data.train")
         speaker = read_table(directory / "utt2spk")
         missing = next((key for key in archive.keys if key not in speaker), None)
         if missing is not None:

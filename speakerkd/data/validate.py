@@ -43,8 +43,8 @@ class Problem:
     rule: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
-        return one_line(f"{place}: {self.rule}")
+        where = f"{self.file}:{self.line}" if self.line else f"{self.file}"
+        return one_line(f"{where}: {self.rule}")
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Table:
     @cached_property
     def lines(self) -> dict[str, int]:
         """{key: its first line}, in the file's order."""
-        found: dict[str, int] = {}
+        first_lines: dict[str, int] = {}
         for number, line in enumerate(read_text(self.path).split(b"\n"), 1):
             if line.strip():
-                found.setdefault(composed(line.split(None, 1)[0].decode()), number)
-        return found
+                first_lines.setdefault(composed(line.split(None, 1)[0].decode()), number)
+        return first_lines
 
 
 def validate(path: Path | str) -> list[Problem]:
@@ -95,9 +95,9 @@ def validate(path: Path | str) -> list[Problem]:
         if not (path / name).exists():
             report(path / name, 0, "missing: every data directory has it")
     names = (*UTTERANCE_TABLES, "segments", "spk2utt", "spk2gender", "enroll.map")
-    found = {name: _read(path / name, report) for name in names if (path / name).exists()}
-    tables = {name: table for name, table in found.items() if table is not None}
-    if not any(name in found for name in ("wav.scp", "face.scp", "feats.scp")):
+    present = {name: _read(path / name, report) for name in names if (path / name).exists()}
+    tables = {name: table for name, table in present.items() if table is not None}
+    if not any(name in present for name in ("wav.scp", "face.scp", "feats.scp")):
         report(path, 0, "no recordings and no pictures: it needs wav.scp, face.scp or feats.scp")
     if "utt2spk" in tables:
         _check_keys(tables, report)
@@ -136,14 +136,14 @@ class _Report:
     """Collects problems, counting those of one rule in one file beyond the first few."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Path, str], list[Problem]] = {}
+        self._kept: dict[tuple[Path, str], list[Problem]] = {}
         self._count: Counter[tuple[Path, str]] = Counter()
 
     def __call__(self, file: Path, line: int, rule: str, detail: str = "") -> None:
         kind = (file, rule)
         self._count[kind] += 1
         if self._count[kind] <= SHOWN:
-            self._found.setdefault(kind, []).append(Problem(file, line, f"{rule}: {detail}" if detail else rule))
+            self._kept.setdefault(kind, []).append(Problem(file, line, f"{rule}: {detail}" if detail else rule))
 
     def fault(self, file: Path, error: InputError) -> None:
         """Note what another verb would say about a file; the line, where it names one, ends its `where`."""
@@ -153,9 +153,9 @@ class _Report:
     @property
     def problems(self) -> list[Problem]:
         result: list[Problem] = []
-        for kind, found in self._found.items():
-            result += found
-            more = self._count[kind] - len(found)
+        for kind, kept in self._kept.items():
+            result += kept
+            more = self._count[kind] - len(kept)
             if more:
                 result.append(Problem(kind[0], 0, f"{kind[1]}: {more} more lines"))
         return result
@@ -292,7 +292,7 @@ def _check_files(table: Table, report: _Report) -> None:
     """Files that exist, in one look at each; of recordings, those that two keys name by any path or link."""
     keys = list(table.values)
     files = np.zeros((len(keys), 2), np.uint64)  # device and number of each file
-    for place, (key, value) in enumerate(table.values.items()):
+    for row, (key, value) in enumerate(table.values.items()):
         if is_command(value):
             report(table.path, table.lines[key], "values are paths, not command lines (never run)", f"'{value}'")
             continue
@@ -309,7 +309,7 @@ def _check_files(table: Table, report: _Report) -> None:
         elif status.st_size == 0:
             report(table.path, table.lines[key], "files are not empty", f"'{value}' is")
         else:
-            files[place] = status.st_dev, status.st_ino
+            files[row] = status.st_dev, status.st_ino
     if table.path.name != "wav.scp":
         return  # several utterances may share a picture
     order = np.lexsort(files.T)
@@ -382,8 +382,8 @@ def _check_trials(path: Path, speaker_of: Mapping[str, str], report: _Report) ->
             report(path, trials.line(trial), "trials name recordings of the set", why)
         found.append(np.where(positions < 0, -1, speakers[positions])[index])
     if trials.label is not None:
-        told = (found[0] == found[1]) != (trials.label == 1)
-        for trial in np.flatnonzero(told & (found[0] >= 0) & (found[1] >= 0)).tolist():
+        differing = (found[0] == found[1]) != (trials.label == 1)
+        for trial in np.flatnonzero(differing & (found[0] >= 0) & (found[1] >= 0)).tolist():
             pair = f"'{trials.enrol_names[trials.enrol[trial]]}' and '{trials.test_names[trials.test[trial]]}'"
             which = "a target of two speakers" if trials.label[trial] else "a non-target of one speaker"
             report(path, trials.line(trial), "labels agree with utt2spk", f"{which}, {pair}")

@@ -99,8 +99,8 @@ def read_shared_vectors(scp: Path | str) -> tuple[list[str], np.ndarray, np.ndar
         refuse(header["dim"] != dim, f"a vector of another dimension than {dim}", "write the archive again")
         refuse(offset + HEADER.itemsize + 4 * dim > len(source), "truncated ark file", "write the archive again")
         data = np.empty((len(mine), dim), "<f4")
-        for position, place in enumerate(offset.tolist()):
-            data[position] = np.frombuffer(source, "<f4", dim, place + HEADER.itemsize)
+        for position, start in enumerate(offset.tolist()):
+            data[position] = np.frombuffer(source, "<f4", dim, start + HEADER.itemsize)
         parts.append(data)
     keys = b"\n".join(table.keys.tolist()).decode().split("\n")
     return keys, np.concatenate(parts), row.reshape(-1)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from speakerkd.distill.hooks import LayersSettings, chosen_maps, many_maps, pooled
+from speakerkd.distill.hooks import LayersSettings, many_maps, paired_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.maths import norm, total, unit
 from speakerkd.tensors import Output, Samples
@@ -41,7 +41,7 @@ class AT(Objective[ATSettings]):
         many_maps(settings, pair)
 
     def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
-        return {"at": total(self.by_layer(*chosen_maps(self.settings, student, teacher)))}
+        return {"at": total(self.by_layer(*paired_maps(self.settings, student, teacher)))}
 
     def by_layer(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:
         """One scalar a layer."""

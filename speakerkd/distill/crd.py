@@ -63,14 +63,14 @@ class OtherClasses(nn.Module):
         """Positions (B, count) of samples whose class is not `label` (B,)."""
         start, size = self.start[label][:, None], self.size[label][:, None]
         chance = torch.rand(len(label), count, dtype=torch.float64, device=label.device, generator=generator)
-        place = (chance * (self.samples - size)).long()
-        return self._samples_at(place + size * (place >= start))
+        position = (chance * (self.samples - size)).long()
+        return self._samples_at(position + size * (position >= start))
 
     def for_all(self, label: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Positions (count,) of any samples, and (B, count) where they are of another class than `label` (B,)."""
-        place = torch.randint(self.samples, (count,), device=label.device, generator=generator)
-        drawn_class = torch.searchsorted(self.start, place, right=True) - 1
-        return self._samples_at(place), drawn_class != label[:, None]
+        position = torch.randint(self.samples, (count,), device=label.device, generator=generator)
+        drawn_class = torch.searchsorted(self.start, position, right=True) - 1
+        return self._samples_at(position), drawn_class != label[:, None]
 
     def _samples_at(self, position: Tensor) -> Tensor:
         return position if self.order is None else self.order[position].long()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from speakerkd.distill.hooks import LayersSettings, chosen_maps, many_maps, pooled
+from speakerkd.distill.hooks import LayersSettings, many_maps, paired_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.errors import InputError
 from speakerkd.maths import total
@@ -73,7 +73,7 @@ class FSP(Objective[FSPSettings]):
         return 0.0 if self.settings.two_stage and self._first_stage else super().task_weight
 
     def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
-        return {"fsp": total(self.by_pair(*chosen_maps(self.settings, student, teacher)))}
+        return {"fsp": total(self.by_pair(*paired_maps(self.settings, student, teacher)))}
 
     def by_pair(self, student: list[Tensor], teacher: list[Tensor]) -> list[Tensor]:
         """One scalar a pair of consecutive maps."""

@@ -36,8 +36,8 @@ def hook_needs(hook: Literal["auto", "maps", "embedding"], pair: Pair, layout: b
     of_maps = frozenset({"maps", "layout"} if layout else {"maps"})
     if hook == "maps":
         return of_maps
-    maps_given = bool(pair.student_maps and pair.teacher_maps) and (pair.same_layout or not layout)
-    return of_maps if hook == "auto" and maps_given else frozenset({"embedding"})
+    has_maps = bool(pair.student_maps and pair.teacher_maps) and (pair.same_layout or not layout)
+    return of_maps if hook == "auto" and has_maps else frozenset({"embedding"})
 
 
 def one_map(settings: HookSettings, pair: Pair) -> tuple[Shape, Shape]:
@@ -69,7 +69,7 @@ def _named(maps: list[Shape], layers: list[int] | None, where: str, whose: str) 
     return [maps[layer] for layer in layers]
 
 
-def chosen_maps(settings: LayersSettings, student: Output, teacher: Output) -> tuple[list[Tensor], list[Tensor]]:
+def paired_maps(settings: LayersSettings, student: Output, teacher: Output) -> tuple[list[Tensor], list[Tensor]]:
     """The maps that `many_maps` gave the shapes of."""
     of_student, of_teacher = student.maps, teacher.maps
     if settings.student_layers is not None:

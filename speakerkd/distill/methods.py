@@ -221,9 +221,9 @@ def build(
             projection = parse(ProjectionSettings, dict(projection or {}), "projection")
         head = ProjectionHead(pair.teacher_dim, pair.student_dim, projection)
     pair = replace(pair, head=head)
-    for position, chosen in enumerate(settings):
-        check_fit(METHODS[chosen.name], chosen, pair, f"distill.{position}")
-    return ObjectiveList([METHODS[chosen.name](chosen, pair) for chosen in settings], head)
+    for position, spec in enumerate(settings):
+        check_fit(METHODS[spec.name], spec, pair, f"distill.{position}")
+    return ObjectiveList([METHODS[spec.name](spec, pair) for spec in settings], head)
 
 
 def _of_several(
@@ -235,21 +235,19 @@ def _of_several(
     """The objectives of several teachers."""
     if not isinstance(projection, ProjectionSettings):
         projection = parse(ProjectionSettings, dict(projection or {}), "projection")
-    for position, chosen in enumerate(settings):
-        if chosen.teacher not in views:
-            what = (
-                f"no teacher '{chosen.teacher}'" if chosen.teacher else "it does not say which teacher it learns from"
-            )
-            raise InputError(what, f"distill.{position}.teacher", nearest(chosen.teacher or "", views))
+    for position, spec in enumerate(settings):
+        if spec.teacher not in views:
+            what = f"no teacher '{spec.teacher}'" if spec.teacher else "it does not say which teacher it learns from"
+            raise InputError(what, f"distill.{position}.teacher", nearest(spec.teacher or "", views))
     projecting = {s.teacher for s in settings if s.project}
     heads = {n: ProjectionHead(v.dim, pair.student_dim, projection) for n, v in views.items() if n in projecting}
     objectives = []
-    for position, chosen in enumerate(settings):
-        view = views[str(chosen.teacher)]
+    for position, spec in enumerate(settings):
+        view = views[str(spec.teacher)]
         classes = None if view.scores is None else pair.classes
-        mine = replace(pair, teacher_dim=view.dim, teacher_classes=classes, head=heads.get(str(chosen.teacher)))
-        check_fit(METHODS[chosen.name], chosen, mine, f"distill.{position}")
-        objectives.append(OfOneTeacher(METHODS[chosen.name](chosen, mine), view))
+        mine = replace(pair, teacher_dim=view.dim, teacher_classes=classes, head=heads.get(str(spec.teacher)))
+        check_fit(METHODS[spec.name], spec, mine, f"distill.{position}")
+        objectives.append(OfOneTeacher(METHODS[spec.name](spec, mine), view))
     several = list(heads.values())
     listed = ObjectiveList(objectives, several[0] if several else None)
     listed.other_heads = nn.ModuleList(several[1:])  # so that they are trained and saved

@@ -36,7 +36,8 @@ def _logits(settings: ObjectiveSettings, pair: Pair) -> Fault:
     if pair.teacher_classes is None:
         return (
             "it compares class scores, and the teacher gives embeddings without class scores",
-            "run `speakerkd embed-teacher --classifier`, which trains a linear classifier on the teacher's embeddings",
+            "run `speakerkd embed-teacher --classifier`, which trains one on them, and set teacher.classifier to "
+            "teacher_classifier.safetensors",
         )
     if pair.classes < 2:
         return "it compares class scores, and there is one class", "use more classes"

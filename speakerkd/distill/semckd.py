@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from speakerkd.distill.hooks import LayersSettings, Shape, chosen_maps, many_maps, pooled
+from speakerkd.distill.hooks import LayersSettings, Shape, many_maps, paired_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.errors import InputError
 from speakerkd.maths import unit
@@ -78,7 +78,7 @@ class SemCKD(Objective[SemCKDSettings]):
         return (scores / self.settings.soft).softmax(2)
 
     def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
-        of_student, of_teacher = chosen_maps(self.settings, student, teacher)
+        of_student, of_teacher = paired_maps(self.settings, student, teacher)
         if len(student.embedding) != self.batch:
             raise InputError(
                 f"semckd was built for batches of {self.batch} and got {len(student.embedding)}",

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from speakerkd.distill.hooks import HOOK, LayersSettings, as_map, chosen_maps, hook_needs, many_maps, pooled
+from speakerkd.distill.hooks import HOOK, LayersSettings, as_map, hook_needs, many_maps, paired_maps, pooled
 from speakerkd.distill.objective import Objective, Pair
 from speakerkd.maths import total
 from speakerkd.tensors import Output, Samples
@@ -71,5 +71,5 @@ class VID(Objective[VIDSettings]):
     def terms(self, student: Output, teacher: Output, samples: Samples) -> dict[str, Tensor]:
         pairs = [student.embedding], [self.teacher_view(teacher.embedding)]
         if "maps" in self.needs:
-            pairs = chosen_maps(self.settings, student, teacher)
+            pairs = paired_maps(self.settings, student, teacher)
         return {"vid": total(layer(f_s, f_t) for layer, f_s, f_t in zip(self.layers, *pairs, strict=True))}

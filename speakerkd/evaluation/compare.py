@@ -178,9 +178,9 @@ def _difference(
     for first in range(0, replicates, BATCH):
         count = min(BATCH, replicates - first)
         times = generator.multinomial(people, np.full(people, 1 / people), size=count).T
-        told = np.array([figure(times) for figure in figures])
+        resampled = np.array([figure(times) for figure in figures])
         weights = [generator.multinomial(n, np.full(n, 1 / n), size=count).T / n for n in (ours, theirs)]
-        drawn.append((told[:ours] * weights[0]).sum(0) - (told[ours:] * weights[1]).sum(0))
+        drawn.append((resampled[:ours] * weights[0]).sum(0) - (resampled[ours:] * weights[1]).sum(0))
     low, high = np.nanquantile(np.concatenate(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     means = float(np.mean(values[:ours])), float(np.mean(values[ours:]))
     verdict: Verdict = "no difference"
@@ -247,8 +247,8 @@ def _pooled_answers(folds: Sequence[_Answers]) -> _Answers:
     people: dict[str, int] = {}
     identity = []
     for one in folds:
-        place = np.array([people.setdefault(name, len(people)) for name in one.people])
-        identity.append(place[one.identity])
+        number = np.array([people.setdefault(name, len(people)) for name in one.people])
+        identity.append(number[one.identity])
     return _Answers(np.concatenate([one.right for one in folds]), np.concatenate(identity), list(people))
 
 

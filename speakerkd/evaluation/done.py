@@ -30,7 +30,7 @@ PLACES = ("trials", "out", "model", "data", "audio_root", "noise")  # settings t
 OWN = {*PLACES, "device", "category", "db"}  # no part of what common settings say
 
 
-def entries_made_from(path: Path | str, section: str, record: str) -> dict[str, Any]:
+def current_entries(path: Path | str, section: str, record: str) -> dict[str, Any]:
     """The entries of a section that were made from this record, by name; {} where one of them is no longer there."""
     if not Path(path).is_file():
         return {}
@@ -44,10 +44,10 @@ def entries_made_from(path: Path | str, section: str, record: str) -> dict[str, 
     return dict(sorted(current.items(), key=lambda item: item[1]["made"].get("place", 0)))
 
 
-def mark_made_from(record: str, entries: Mapping[str, dict[str, Any]]) -> None:
+def record_origin(record: str, entries: Mapping[str, dict[str, Any]]) -> None:
     """Write into the entries of one call what they were made from, how many they are, and the place of each."""
-    for place, entry in enumerate(entries.values()):
-        entry["made"] = {**entry.get("made", {}), "record": record, "entries": len(entries), "place": place}
+    for number, entry in enumerate(entries.values()):
+        entry["made"] = {**entry.get("made", {}), "record": record, "entries": len(entries), "place": number}
 
 
 def files_of_model(directory: Path | str) -> list[Path]:
@@ -69,7 +69,7 @@ def state_of_recordings(directory: Path | str, features: bool) -> str:
     if features and (directory / "feats.scp.made.json").is_file():
         return ""
     if features and (directory / "feats.scp").is_file():
-        arks = {place.rpartition(":")[0] for place in read_table(directory / "feats.scp").values()}
+        arks = {location.rpartition(":")[0] for location in read_table(directory / "feats.scp").values()}
         return signature(sorted(arks))
     return signature(sorted(read_table(directory / "wav.scp").values()))
 
@@ -107,6 +107,6 @@ def _recordings(settings: ScoreSettings, lists: Sequence[TrialList]) -> str:
         names = {name for trials in lists for side in (trials.enrol_names, trials.test_names) for name in side}
         if settings.enrol:
             names = {*names, *(name for recordings in read_models(settings.enrol).values() for name in recordings)}
-        found, _ = audio_under(settings.audio_root, sorted(names))
-        return signature(sorted(sound.path for sound in found.values()))
+        sounds, _ = audio_under(settings.audio_root, sorted(names))
+        return signature(sorted(sound.path for sound in sounds.values()))
     return ""

@@ -111,11 +111,11 @@ def embed(
     if not kept.all():
         values, seconds = values[kept], seconds[kept]
     keys = [recordings.keys[position] for position, keep in zip(places, kept.tolist(), strict=True) if keep]
-    made: dict[str, str | int] = {"protocol": protocol.name, "model": str(package.directory or "")}
-    made |= {"digest": package.digest, "data": str(recordings), "version": package.version}
+    origin: dict[str, str | int] = {"protocol": protocol.name, "model": str(package.directory or "")}
+    origin |= {"digest": package.digest, "data": str(recordings), "version": package.version}
     if protocol.name != "whole":
-        made |= {"crops": protocol.crops, "frames": protocol.frames}
-    return Embeddings(keys, values[:, 0] if protocol.name == "whole" else values, made, seconds)
+        origin |= {"crops": protocol.crops, "frames": protocol.frames}
+    return Embeddings(keys, values[:, 0] if protocol.name == "whole" else values, origin, seconds)
 
 
 def _crops(loaded: Iterator[tuple[int, NDArray]], protocol: Protocol, batch: int) -> Iterator[_Work]:

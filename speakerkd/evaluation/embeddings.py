@@ -33,12 +33,12 @@ MAKE = "make them with `speakerkd embed`"
 class Embeddings:
     """Embeddings of N recordings.
 
-    keys: N names. values: (N, D), or (N, C, D) with C crops each. made: how (protocol, model, data), where known.
+    keys: N names. values: (N, D), or (N, C, D) with C crops each. origin: how (protocol, model, data), where known.
     """
 
     keys: list[str]
     values: NDArray
-    made: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
     seconds: NDArray | None = None
 
     def __len__(self) -> int:
@@ -63,11 +63,11 @@ def read_embeddings(path: Path | str) -> Embeddings:
     path = Path(path)
     check_file(path, "embeddings", MAKE)
     if path.suffix == ".npz":
-        keys, values, made, seconds = _read_npz(path)
+        keys, values, origin, seconds = _read_npz(path)
     else:
         keys, values = _read_kaldi(path)
         record = path.with_suffix(".json")
-        made = read_json(record, dict[str, Any], MAKE) if record.is_file() else {}
+        origin = read_json(record, dict[str, Any], MAKE) if record.is_file() else {}
         lengths = path.with_suffix(".utt2dur")
         table = read_durations(lengths) if lengths.is_file() else {}
         seconds = np.array([table[key] for key in keys]) if table.keys() >= set(keys) else None
@@ -75,7 +75,7 @@ def read_embeddings(path: Path | str) -> Embeddings:
     if double is not None:
         raise InputError(f"duplicate key '{double}'", path, "keep one embedding a recording")
     check_finite(keys, values, path)
-    return Embeddings(keys, values, made, seconds)
+    return Embeddings(keys, values, origin, seconds)
 
 
 def check_finite(keys: Sequence[str], values: NDArray, where: object) -> None:
@@ -99,7 +99,7 @@ def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any], NDArray |
         fix = "write the arrays `utterance` (N,) and `embedding` (N, D) or (N, crops, D)"
         raise InputError(f"no array `{min(missing)}`", path, fix)
     keys, values, seconds = arrays["utterance"], arrays["embedding"], arrays.get("seconds")
-    made = parse_json(str(arrays["made"]), dict[str, Any], path, MAKE) if "made" in arrays else {}
+    origin = parse_json(str(arrays["made"]), dict[str, Any], path, MAKE) if "made" in arrays else {}
     if keys.ndim != 1 or values.ndim not in (2, 3) or len(keys) != len(values) or values.size == 0:
         what = f"`utterance` {keys.shape} and `embedding` {values.shape} do not fit"
         raise InputError(what, path, "give (N,) names and (N, D) or (N, crops, D) embeddings")
@@ -115,7 +115,7 @@ def _read_npz(path: Path) -> tuple[list[str], NDArray, dict[str, Any], NDArray |
         names = [n.decode() for n in keys.tolist()] if keys.dtype.kind == "S" else keys.tolist()
     except UnicodeDecodeError:
         raise InputError("`utterance` holds names that are not UTF-8", path, "write names as UTF-8 text") from None
-    return names, values, made, seconds
+    return names, values, origin, seconds
 
 
 def _read_kaldi(path: Path) -> tuple[list[str], NDArray]:
@@ -162,7 +162,7 @@ def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
                 places[key] = f"{ark}:{stream.tell() + len(key.encode()) + 1}"
                 kaldiio.save_ark(stream, {key: value})
             table.writelines(scp_lines(places))
-            write_json(path.with_suffix(".json"), embeddings.made)
+            write_json(path.with_suffix(".json"), embeddings.origin)
             if embeddings.seconds is not None:
                 lengths = zip(embeddings.keys, embeddings.seconds.tolist(), strict=True)
                 write_table(path.with_suffix(".utt2dur"), {key: f"{value:.3f}" for key, value in lengths})
@@ -170,7 +170,7 @@ def write_embeddings(path: Path | str, embeddings: Embeddings) -> Path:
     path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
     with whole_file(path, "wb") as stream:
         arrays: dict[str, Any] = {"utterance": np.array(embeddings.keys), "embedding": embeddings.values}
-        arrays["made"] = np.array(json.dumps(embeddings.made, sort_keys=True))
+        arrays["made"] = np.array(json.dumps(embeddings.origin, sort_keys=True))
         if embeddings.seconds is not None:
             arrays["seconds"] = embeddings.seconds
         np.savez(stream, **arrays)
@@ -200,10 +200,10 @@ def average_models(models: Mapping[str, Sequence[str]], recordings: Embeddings, 
         raise InputError(what, where, "embed it, or score the rest with --skip-missing")
     values = recordings.values
     total = np.zeros((len(models), *values.shape[1:]), values.dtype)
-    for place, row in zip(owner.tolist(), rows.tolist(), strict=True):
-        total[place] += values[row] / np.linalg.norm(values[row], axis=-1, keepdims=True)
+    for model_row, row in zip(owner.tolist(), rows.tolist(), strict=True):
+        total[model_row] += values[row] / np.linalg.norm(values[row], axis=-1, keepdims=True)
     counts = np.bincount(owner, minlength=len(models)).reshape(-1, *[1] * (values.ndim - 1))
     seconds = recordings.seconds
     if seconds is not None:
         seconds = np.bincount(owner, seconds[rows], len(models))
-    return Embeddings(list(models), total / counts.astype(values.dtype), recordings.made, seconds)
+    return Embeddings(list(models), total / counts.astype(values.dtype), recordings.origin, seconds)

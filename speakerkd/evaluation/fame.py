@@ -60,7 +60,7 @@ def write_fame_scores(
     import torch
 
     projected = package.project(torch.from_numpy(faces)).cpu().numpy()
-    face = {key: projected[place] for key, place in zip(known, row.tolist(), strict=True)}
+    face = {key: projected[index] for key, index in zip(known, row.tolist(), strict=True)}
     there = [key for key in keys if key in voice and key in face]
     if not there:
         raise InputError(

@@ -15,7 +15,7 @@ from speakerkd.data.bands import read_channels
 from speakerkd.data.images import PAIRED, ImageSet, Sensor, read_sensor
 from speakerkd.errors import InputError
 from speakerkd.evaluation.classify import classification_figures, matching_figures, top_k
-from speakerkd.evaluation.done import entries_made_from, files_of_model, mark_made_from
+from speakerkd.evaluation.done import current_entries, files_of_model, record_origin
 from speakerkd.evaluation.results import update_results
 from speakerkd.frontend.corruptions import CORRUPTIONS, corrupt
 from speakerkd.frontend.images import ImageViewSettings, network_input
@@ -88,13 +88,13 @@ def classify_split(
     inputs += [*sorted(directory.glob(f"{split}/*")), *sorted(directory.glob(f"{PAIRED}/{split}/*"))]
     inputs.append(teacher or directory / "teacher.npz")
     record = origin_digest(inputs, {"robustness": robustness, "teacher": teacher is not None})
-    if split in entries_made_from(results, "classify", record):
+    if split in current_entries(results, "classify", record):
         return True
     package = load_trained_model(folder, device)
     pictures, table = open_pictures(directory, split, teacher, image_view(package).sensor)
     figures = image_figures(package, pictures, table, robustness=robustness)
     entry = {"figures": figures, "pictures": len(pictures), "data": str(directory), "model": package.digest}
-    mark_made_from(record, {split: entry})
+    record_origin(record, {split: entry})
     update_results(results, "classify", {split: entry})
     return False
 

@@ -15,7 +15,7 @@ from speakerkd.data.trials import TrialList, read_models, read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation import calibration, results
 from speakerkd.evaluation.calibration import Calibration
-from speakerkd.evaluation.done import ScoreOrigin, entries_made_from, mark_made_from
+from speakerkd.evaluation.done import ScoreOrigin, current_entries, record_origin
 from speakerkd.evaluation.embeddings import average_models, read_embeddings
 from speakerkd.evaluation.fusion import mean_scores
 from speakerkd.evaluation.norm import mean_embedding
@@ -131,7 +131,7 @@ def _for_verify(settings: ScoreSettings) -> bool:
 def _done_already(out: Path, origin: ScoreOrigin, trials: TrialList, condition: Condition) -> Scored | None:
     """A list whose scores and figures stand there as this run would make them."""
     record = origin.record(trials, str(condition))
-    for name, entry in entries_made_from(out / "results.json", "scores", record).items():
+    for name, entry in current_entries(out / "results.json", "scores", record).items():
         path = out / "scores" / f"{name}.txt"
         if entry["made"].get("scores") == identity(path):
             return Scored(name, trials, entry, path, condition, already=True)
@@ -235,7 +235,7 @@ def _of_size(size: int, values: NDArray, path: Path) -> NDArray:
 def _fit(
     settings: ScoreSettings, source: FileSource | ModelSource, scorer: Scorer, development: TrialList
 ) -> Calibration:
-    placed = scorer.place(development, settings.skip_missing)
+    placed = scorer.locate(development, settings.skip_missing)
     fitted = calibration.fit(
         scorer.scores(placed),
         placed.trials,
@@ -259,7 +259,7 @@ def _score_list(
     condition: Condition = CLEAN,
 ) -> Scored:
     """Score one list under one condition and write what came of it."""
-    placed = scorer.place(trials, settings.skip_missing)
+    placed = scorer.locate(trials, settings.skip_missing)
     scores, kind = scorer.scores(placed), scorer.kind
     tags: list[str] = [scorer.protocol.name]
     header: dict[str, Any] = {
@@ -332,7 +332,7 @@ def _write(
     if "undefined" not in entry:
         results.write_det(path.with_suffix(".det"), scores, trials.known_label)
     entry["made"]["scores"] = identity(path)
-    mark_made_from(record, {name: entry})
+    record_origin(record, {name: entry})
     results.update_results(out / "results.json", "scores", {name: entry})
     return Scored(name, trials, entry, path)
 
@@ -353,7 +353,7 @@ def _fuse(
     columns = [read_scores(path, trials) for path in settings.scores]
     headers = [read_header(path) for path in settings.scores]
     kinds = [header.get("kind", "unknown") for header in headers]
-    made = {
+    about = {
         "name": f"{_name(trials)}.fused" if len(columns) > 1 else settings.scores[0].stem,
         "protocol": " and ".join(header.get("protocol", "not recorded") for header in headers),
         "model": " and ".join(header.get("model", "not recorded") for header in headers),
@@ -363,11 +363,11 @@ def _fuse(
     record = origin.record(trials, str(CLEAN))
     if development is None:
         scores, kind = mean_scores(columns, kinds) if len(columns) > 1 else (columns[0], kinds[0])
-        return _write(settings, out, placed, scores, made | {"kind": kind}, record)
+        return _write(settings, out, placed, scores, about | {"kind": kind}, record)
     if len(settings.development_scores) != len(settings.scores):
         what = f"{len(settings.development_scores)} score files of the development list for {len(columns)} systems"
         raise InputError(what, "--development-scores", "give one for each of --scores, in the same order")
     known = np.column_stack([read_scores(path, development) for path in settings.development_scores])
     fitted = calibration.fit(known, development, protocol="fusion")
-    made |= {"name": made["name"] + ".calibrated", "kind": "llr", "calibration": _description(fitted)}
-    return _write(settings, out, placed, fitted.apply(np.column_stack(columns)), made, record)
+    about |= {"name": about["name"] + ".calibrated", "kind": "llr", "calibration": _description(fitted)}
+    return _write(settings, out, placed, fitted.apply(np.column_stack(columns)), about, record)

@@ -64,8 +64,8 @@ def fit_linear_map(voices: NDArray, faces: NDArray, people: NDArray) -> LinearMa
         mine, others = fold == left, fold != left
         fitted = _maps(voices[others], faces[others])
         target = _unit(faces[mine] - fitted[2])
-        for place, weight in enumerate(fitted[0]):
-            cosines[place] += (_unit((voices[mine] - fitted[1]) @ weight) * target).sum()
+        for index, weight in enumerate(fitted[0]):
+            cosines[index] += (_unit((voices[mine] - fitted[1]) @ weight) * target).sum()
     best = int(cosines.argmax())
     weights, voice, face = _maps(voices, faces, PENALTIES[best : best + 1])
     return LinearMap(weights[0], voice, face, float(PENALTIES[best]), len(known))

@@ -118,8 +118,8 @@ def draw(
         while len(again):  # both anew, so that every allowed pair of a person is equally likely
             who = asking[again]
             rows[again, 0] = own[first[who] + (generator.random(len(who)) * many[who]).astype(np.int64)]
-            place = probe_first[who] + (generator.random(len(who)) * probe_many[who]).astype(np.int64)
-            probe[again] = probe_order[place]
+            position = probe_first[who] + (generator.random(len(who)) * probe_many[who]).astype(np.int64)
+            probe[again] = probe_order[position]
             again = again[_one_session(probes.session[probe[again]], options.session[rows[again, 0]])]
     return Draws(probe, rows, identity)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from speakerkd.evaluation.done import (
-    entries_made_from,
+    current_entries,
     files_of_data,
     files_of_model,
-    mark_made_from,
+    record_origin,
     state_of_recordings,
 )
 from speakerkd.evaluation.match_directory import match_directory
@@ -52,16 +52,16 @@ def match_test(
         examples = options.get("examples")
         beside += [folder / SPACES, *([Path(examples)] if examples else [])]
     there = all(file.exists() for file in beside)
-    entries = entries_made_from(path, "match", record) if there else {}
+    entries = current_entries(path, "match", record) if there else {}
     if entries:
         return MatchTest(entries, path, already=True)
     package = load_speaker_model(folder, device)
     entries = match_directory(
         directory, package, spaces=folder / SPACES, outcomes=folder / OUTCOMES, progress=progress, **options
     )
-    mark_made_from(record, entries)
+    record_origin(record, entries)
     update_results(path, "match", entries)
-    return MatchTest(entries_made_from(path, "match", record), path, already=False)
+    return MatchTest(current_entries(path, "match", record), path, already=False)
 
 
 def _is_taught(model: Path) -> bool:

@@ -55,7 +55,7 @@ def protocol_of(embeddings: Embeddings, wanted: ProtocolName | None, where: obje
         has = f"matrices of {crops} crops" if crops else "one vector a recording"
         fix = "use --protocol crops or mean" if crops else "use --protocol whole, or embed with --protocol crops"
         raise InputError(f"protocol {name}, but these embeddings are {has}", where, fix)
-    own = embeddings.made.get("frames")
+    own = embeddings.origin.get("frames")
     return parse(Protocol, {"name": name, "crops": crops or 1, **({"frames": own} if own else {})}, where)
 
 

@@ -28,7 +28,7 @@ class Recordings(Interface):
 
     keys: list[str]
 
-    def features(self, place: int) -> NDArray[np.float32]: ...
+    def features(self, position: int) -> NDArray[np.float32]: ...
 
     def __str__(self) -> str: ...
 
@@ -44,8 +44,8 @@ class ArchivedRecordings:
             raise InputError(what, scp, f"make them again with `speakerkd fbank --mels {settings.mels}`")
         _check_settings(Path(scp).with_name("feats.json"), settings)
 
-    def features(self, place: int) -> NDArray[np.float32]:
-        return self.archive.whole(place)
+    def features(self, position: int) -> NDArray[np.float32]:
+        return self.archive.whole(position)
 
     def __str__(self) -> str:
         return str(self.archive.scp)
@@ -85,18 +85,18 @@ class AudioRecordings:
         self._sounds = list(sounds.values())
         self.settings, self.change, self.name, self.truncated, self.vad = settings, change, name, truncated, vad
 
-    def features(self, place: int) -> NDArray[np.float32]:
+    def features(self, position: int) -> NDArray[np.float32]:
         import torch
 
         from speakerkd.frontend.fbank import fbank
 
-        samples = np.concatenate([self._heard(one, self.keys[place]) for one in self._sounds[place]])
+        samples = np.concatenate([self._heard(one, self.keys[position]) for one in self._sounds[position]])
         if self.change is not None:
-            samples = self.change(self.keys[place], samples)
+            samples = self.change(self.keys[position], samples)
         if len(samples) < self.settings.window_size:
             what = f"{len(samples)} samples, less than one window"
-            source = self._sounds[place][0]
-            where = source if isinstance(source, str | Path | Sound) else self.keys[place]
+            source = self._sounds[position][0]
+            where = source if isinstance(source, str | Path | Sound) else self.keys[position]
             raise InputError(what, where, "leave the recording out")
         return fbank(torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None], self.settings)[0].numpy()
 

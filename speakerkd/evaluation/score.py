@@ -187,10 +187,10 @@ def _crops_by_group(a: _Table, b: _Table, trials: _Trials) -> Iterator[tuple[sli
                 torch.index_select(b.values, 0, right[j * size : (j + n) * size], out=fetched[: n * size])
                 met = fetched[: n * size].view(n, size * K, D).transpose(1, 2)
                 torch.bmm(a.values.index_select(0, left[j : j + n]), met, out=cosines[j : j + n])
-            found = cosines[:count]
-            found *= a.scale[left].unsqueeze(2)
-            found *= b.scale[right].view(count, 1, size * K)
-            mean, least = _distances(found.view(count, C, size, K))
+            part = cosines[:count]
+            part *= a.scale[left].unsqueeze(2)
+            part *= b.scale[right].view(count, 1, size * K)
+            mean, least = _distances(part.view(count, C, size, K))
             yield trial, mean.numpy(), least.numpy()
 
 

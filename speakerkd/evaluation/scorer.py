@@ -36,7 +36,7 @@ class Placed:
     same_trials: int = 0
 
 
-def place(
+def locate_trials(
     trials: TrialList,
     enrol: Embeddings,
     test: Embeddings,
@@ -64,8 +64,8 @@ def place(
     why = reasons or {}
     missing = {
         name: why.get(name) or side.index.explain(name) or "not among the embeddings"
-        for side, names, found in ((enrol, trials.enrol_names, left), (test, trials.test_names, right))
-        for name in (names[i] for i in np.flatnonzero(found < 0))
+        for side, names, numbers in ((enrol, trials.enrol_names, left), (test, trials.test_names, right))
+        for name in (names[i] for i in np.flatnonzero(numbers < 0))
     }
     first = int(np.argmax(absent))
     name = trials.enrol_names[trials.enrol[first]] if rows[first] < 0 else trials.test_names[trials.test[first]]
@@ -138,9 +138,9 @@ class Scorer:
         """The scores' scale: `distance`, `cosine` or `normalised`."""
         return self.protocol.kind if self.norm == "none" else "normalised"
 
-    def place(self, trials: TrialList, skip_missing: bool = False) -> Placed:
-        """The trials in this scorer's tables; see `place`."""
-        return place(trials, self.sides[0], self.sides[1], skip_missing, self.reasons)
+    def locate(self, trials: TrialList, skip_missing: bool = False) -> Placed:
+        """The trials in this scorer's tables; see `locate_trials`."""
+        return locate_trials(trials, self.sides[0], self.sides[1], skip_missing, self.reasons)
 
     def scores(self, placed: Placed) -> NDArray:
         """Scores (n,) of placed trials, higher is more alike."""
@@ -161,8 +161,8 @@ class Scorer:
             known = self._statistics.setdefault(id(table), _unknown(len(table)))
             rows = rows[np.isnan(known.mean[rows])]
             if len(rows):
-                found = cohort_statistics(table[rows], self.cohort, None if self.norm == "s-norm" else self.top)
-                known.mean[rows], known.std[rows] = found.mean, found.std
+                new = cohort_statistics(table[rows], self.cohort, None if self.norm == "s-norm" else self.top)
+                known.mean[rows], known.std[rows] = new.mean, new.std
         return self._statistics[id(self.tables[0])], self._statistics[id(self.tables[1])]
 
     def qualities(self, placed: Placed, names: Iterable[Quality]) -> dict[Quality, tuple[NDArray, NDArray]]:

@@ -50,8 +50,8 @@ class FileSource:
         self.settings, self.out = settings, out
         self.embeddings = read_embeddings(path)
         self.protocol = protocol_of(self.embeddings, settings.protocol, path)
-        made = self.embeddings.made
-        self.model, self.model_digest = str(made.get("model", "")), str(made.get("digest", ""))
+        origin = self.embeddings.origin
+        self.model, self.model_digest = str(origin.get("model", "")), str(origin.get("digest", ""))
         self.data = f"{path} {digest(path)}"
         self.utt2spk: dict[str, str] | None = None
 

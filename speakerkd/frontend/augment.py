@@ -18,7 +18,9 @@ from pydantic import Field
 from speakerkd.config import Settings
 from speakerkd.errors import InputError
 from speakerkd.frontend.audio import RATE, read_audio
-from speakerkd.frontend.noise import FLOORS, Level, NoiseBank, drawn, mix_noise
+from speakerkd.frontend.noise import FLOORS, Level, NoiseBank, drawn, mix_noise, readable
+from speakerkd.media.folders import media_below, need_folder
+from speakerkd.media.formats import AUDIO
 
 # Kaldi's levels in dB for speaker recognition: of noise, of music, and of each of three to seven talkers
 LEVELS: dict[str, tuple[int, ...]] = {"noise": (15, 10, 5, 0), "music": (15, 10, 8, 5), "babble": (20, 17, 15, 13)}
@@ -103,8 +105,12 @@ def _add(step: NoiseStep, key: str, samples: NDArray[np.float32], rate: int) -> 
 
 
 def _response(step: ReverbStep, key: str, rate: int) -> NDArray[np.float32]:
-    files = responses(str(step.directory))
-    return _read_response(files[drawn(step.seed, key, "response", len(files))], rate)
+    _, samples = readable(
+        responses(str(step.directory)),
+        lambda turn, count: drawn(step.seed, key, f"response{turn}", count),
+        lambda file: _read_response(file, rate),
+    )
+    return samples
 
 
 @functools.lru_cache(maxsize=4)
@@ -113,13 +119,11 @@ def responses(directory: str) -> list[str]:
 
     Raises InputError where there are none.
     """
-    root = Path(directory)
+    root = need_folder(directory, "folder of impulse responses", "give the folder of RIRS_NOISES, or of recordings")
     rooms = [p for name in ("smallroom", "mediumroom") for p in root.glob(f"**/simulated_rirs/{name}") if p.is_dir()]
-    paths = sorted(
-        str(p) for folder in rooms or [root] for p in folder.rglob("*") if p.suffix.lower() in (".wav", ".flac")
-    )
+    paths = sorted(f"{folder}/{name}" for folder in rooms or [root] for name in media_below(folder, AUDIO))
     if not paths:
-        raise InputError("no impulse responses", directory, "give the folder of RIRS_NOISES, or of .wav files")
+        raise InputError("no impulse responses", directory, "give the folder of RIRS_NOISES, or of recordings")
     return paths
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from speakerkd.config import Settings
 
@@ -25,6 +25,13 @@ class FbankSettings(Settings):
     high: float = Field(0.0, description="upper edge of the highest band in Hz; 0 or less counts down from rate / 2")
 
     scale_wave: bool = Field(False, description="torchaudio, tensorflow: scale samples to mean 0 and variance 1 first")
+
+    @model_validator(mode="after")
+    def _bands_that_hold_something(self) -> FbankSettings:
+        high = self.high if self.high > 0 else self.rate / 2 + self.high
+        if not self.low < high <= self.rate / 2:
+            raise ValueError(f"the bands go from {self.low:g} to {high:g} Hz, the rate allows 0 to {self.rate / 2:g}")
+        return self
 
     @property
     def window_size(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,8 @@ from speakerkd.errors import InputError, nearest
 from speakerkd.frontend.audio import RATE, read_audio
 from speakerkd.media.folders import media_below
 from speakerkd.media.formats import AUDIO
+
+log = logging.getLogger(__name__)
 
 CATEGORIES = ("noise", "music", "speech")  # MUSAN's
 Level = Literal["exact", "voxceleb_trainer"]
@@ -43,6 +46,29 @@ def drawn(seed: int, key: str, what: str, count: int) -> int:
     """A number below `count` that is a function of seed, key and what it is for, on every machine."""
     text = f"{seed}\0{key}\0{what}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") % count
+
+
+def readable(
+    files: Sequence[str], draw: Callable[[str, int], int], read: Callable[[str], np.ndarray]
+) -> tuple[str, np.ndarray]:
+    """A file that is drawn, and its samples; another one in place of each that cannot be read, which is said once.
+
+    draw: called with "", " 1", " 2" ... and a count, gives a number below it. Raises the last file's InputError where
+    all are damaged that were drawn.
+    """
+    for turn in range(DRAWS):
+        file = files[draw(f" {turn}" if turn else "", len(files))]
+        try:
+            return file, read(file)
+        except InputError as error:
+            last = error
+            if str(error) not in _said:
+                _said.add(str(error))
+                log.warning("left out: %s", error)
+    raise last
+
+
+_said: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +125,17 @@ class NoiseBank:
         """`length` samples of noise for an utterance, of one category or of one that is drawn.
 
         A file shorter than that is repeated from its beginning. The level at which it will be mixed plays no part, so
-        one utterance hears the same noise at every level. Raises InputError for a file that cannot be read.
+        one utterance hears the same noise at every level. In place of a file that cannot be read another is drawn, and
+        that is said. Raises InputError where none can be.
         """
         category = category or self.categories[self._draw(key, "category", len(self.files))]
         if category not in self.files:
             raise InputError(f"no noise of category '{category}'", self.directory, nearest(category, self.files))
-        files = self.files[category]
-        file = files[self._draw(key, f"{category} file", len(files))]
-        samples = self._read(category, file)
+        file, samples = readable(
+            self.files[category],
+            lambda turn, count: self._draw(key, f"{category} file{turn}", count),
+            lambda file: self._read(category, file),
+        )
         for turn in range(DRAWS):  # a silent stretch would leave the utterance clean
             offset = self._draw(key, f"{category} offset {turn}", max(1, len(samples) - length + 1))
             if len(samples) >= length:

@@ -31,7 +31,7 @@ class Walk:
 
     def __init__(self, root: Path | str, once: bool = True) -> None:
         self.root, self.once = os.fspath(root), once
-        self.given: Counter[str] = Counter()
+        self.taken: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
         self.unread: Counter[str] = Counter()
         self.refused: list[tuple[str, str]] = []
@@ -46,7 +46,7 @@ class Walk:
         link to nothing with a usual ending is given too: whoever reads it says so.
         """
         for name in self._files(os.path.join(self.root, below) if below else self.root, endings):
-            self.given[ending(name)] += 1
+            self.taken[ending(name)] += 1
             yield name
 
     def _files(self, top: str, endings: Set[str]) -> Iterator[str]:
@@ -80,7 +80,7 @@ class Walk:
         """
         if not f"{self._real_root}/".startswith(f"{other._real_root.rstrip('/')}/"):
             return False
-        other.unread -= self.given
+        other.unread -= self.taken
         self.unread.clear()
         for reason in (HIDDEN, DOUBLE, DEAD):
             del self.left_out[reason]

@@ -66,7 +66,11 @@ def _experiments(root: Path) -> tuple[dict[str, list[Result]], list[str]]:
         folder = file.parent
         if folder.is_symlink() or any(part.is_symlink() for part in (folder, folder.parent)):
             continue  # exp/latest
-        result = read_result(folder)
+        try:
+            result = read_result(folder)
+        except InputError as error:
+            notes.append(f"{error}, left out")
+            continue
         published = published_of(result.system) or published_of(f"{folder.parent.name}-{result.system}")
         if not published:
             continue

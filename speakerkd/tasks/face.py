@@ -60,10 +60,10 @@ class FaceTask(Task[DataSettings, FaceSettings]):
         names: list[str] = []
         maps: list[np.ndarray] = []
         for directory in self.data.directories:
-            place, crops = crop_map(directory)
+            position_of, crops = crop_map(directory)
             speaker = read_table(Path(directory) / "utt2spk")
             first: dict[int, str] = {}
-            for key, position in place.items():
+            for key, position in position_of.items():
                 if key not in speaker:
                     raise InputError(f"no speaker for '{key}'", Path(directory) / "utt2spk", "run `speakerkd validate`")
                 other = speaker[first.setdefault(position, key)]
@@ -103,8 +103,8 @@ class FaceTask(Task[DataSettings, FaceSettings]):
         if self.data.dev is None:
             return {}
         if self._dev is None:
-            place, crops = crop_map(self.data.dev)
-            self._dev = crops, EarlyTrials(self.data.dev, place)
+            position_of, crops = crop_map(self.data.dev)
+            self._dev = crops, EarlyTrials(self.data.dev, position_of)
         crops, trials = self._dev
         parts = []
         for start in range(0, len(trials.recordings), 256):

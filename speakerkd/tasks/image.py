@@ -107,7 +107,7 @@ class ImageTask(Task[ImageDataSettings, ImageStudentSettings]):
         if strong:
             raise InputError("a second, strong view of pictures is not made", "distill", "choose a method without one")
         keep = keeps_resident(self.data.resident, [self.pictures], device)
-        rows = chosen_rows(self.pictures, self.data.fraction, self.seed)
+        rows = training_rows(self.pictures, self.data.fraction, self.seed)
         table = self._teacher() if self.taught else None
         return ImageSource(self.pictures, rows, self.view, table, device=device if keep else "cpu")
 
@@ -135,7 +135,7 @@ class ImageTask(Task[ImageDataSettings, ImageStudentSettings]):
 class ImageSource(PlainSource):
     """Random crops of the chosen pictures, and for each the text of its class in a prompt drawn anew.
 
-    pictures: of which the rows `chosen` (N,) are trained on. table: the teacher's, None without one. device: keep the
+    pictures: of which the `rows` (N,) are trained on. table: the teacher's, None without one. device: keep the
     pictures in this device's memory.
     Raises InputError from `view` where the first batches show that mean and std are not those of the pictures.
     """
@@ -145,18 +145,18 @@ class ImageSource(PlainSource):
     def __init__(
         self,
         pictures: ImageSet,
-        chosen: np.ndarray,
+        rows: np.ndarray,
         view: ImageViewSettings,
         table: TextTable | None,
         *,
         device: str = "cpu",
     ) -> None:
-        self.keys = [pictures.keys[i] for i in chosen]
-        self.labels, self.names = pictures.labels[chosen], pictures.classes
+        self.keys = [pictures.keys[i] for i in rows]
+        self.labels, self.names = pictures.labels[rows], pictures.classes
         self.paired, self.device = None, device
         self.draws = DRAWS + 1
         self._pictures, self._settings = pictures, view
-        self._rows, self._identity = PictureRows(pictures, chosen, device), identities(self.keys)
+        self._rows, self._identity = PictureRows(pictures, rows, device), identities(self.keys)
         self._table = None if table is None else torch.from_numpy(table.embeddings)
         self._seen = 0
         self._sums = torch.zeros(2, pictures.channels, dtype=torch.float64)
@@ -190,9 +190,9 @@ class ImageSource(PlainSource):
         deviation = (square - mean**2).clamp(min=0).sqrt()
         self._seen = self.checked
         if (mean.abs() > 0.75).any() or (deviation < 0.4).any() or (deviation > 2.5).any():
-            found = [[round(v, 2) for v in values.tolist()] for values in (mean, deviation)]
+            moments = [[round(v, 2) for v in values.tolist()] for values in (mean, deviation)]
             raise InputError(
-                f"normalised pictures have mean {found[0]} and deviation {found[1]}, which should be near 0 and 1",
+                f"normalised pictures have mean {moments[0]} and deviation {moments[1]}, which should be near 0 and 1",
                 "data.view.mean and data.view.std",
                 f"leave them out (the pictures have mean {self._pictures.mean.round(4).tolist()}, "
                 f"std {self._pictures.std.round(4).tolist()})",
@@ -209,18 +209,18 @@ def resolved_view(view: ImageViewSettings, pictures: ImageSet) -> ImageViewSetti
 class PictureRows:
     """The chosen pictures (N,) of a set, read when asked for, or kept in a device's memory."""
 
-    def __init__(self, pictures: ImageSet, chosen: np.ndarray, device: str = "cpu") -> None:
-        self._pictures, self._chosen = pictures, chosen
-        self._resident = None if device == "cpu" else torch.from_numpy(pictures.read(chosen)).to(device)
+    def __init__(self, pictures: ImageSet, rows: np.ndarray, device: str = "cpu") -> None:
+        self._pictures, self._rows = pictures, rows
+        self._resident = None if device == "cpu" else torch.from_numpy(pictures.read(rows)).to(device)
 
     def take(self, indices: np.ndarray) -> Tensor:
         """Pictures (B, H, W, C) as stored."""
         if self._resident is not None:
             return self._resident[torch.from_numpy(indices).to(self._resident.device)]
-        return torch.from_numpy(self._pictures.read(self._chosen[indices]))
+        return torch.from_numpy(self._pictures.read(self._rows[indices]))
 
 
-def chosen_rows(pictures: ImageSet, fraction: float, seed: int) -> np.ndarray:
+def training_rows(pictures: ImageSet, fraction: float, seed: int) -> np.ndarray:
     """Positions of the share of every class that is trained on."""
     return fraction_of(pictures.labels, fraction, seed) if fraction < 1 else np.arange(len(pictures))
 

@@ -44,9 +44,9 @@ class OnlineSpeech:
     """
 
     def __init__(
-        self, directories: Sequence[str], utterances: Utterances, made: FbankSettings, settings: OnlineSettings
+        self, directories: Sequence[str], utterances: Utterances, frontend: FbankSettings, settings: OnlineSettings
     ):
-        self._base, self._made = utterances, made
+        self._base, self._frontend = utterances, frontend
         self.seed = settings.seed
         steps = copies(settings.musan, settings.rirs, settings.seed, settings.level)
         if not steps and not settings.speeds:
@@ -83,36 +83,36 @@ class OnlineSpeech:
         raw = np.flatnonzero((speed > 0) | (change > 0))
         out = self._base.crops(row, np.minimum(starts, self._base.frames[row] - 1), length)
 
-        def one(place: int) -> Tensor:
-            key = f"{self.keys[indices[place]]}\0{draws[place]!r}"
-            steps = self._steps[change[place] - 1] if change[place] else []
-            sound = self._sounds[row[place]]
-            return self._crop(sound, self.speeds[speed[place]], steps, key, int(starts[place]), length)
+        def one(position: int) -> Tensor:
+            key = f"{self.keys[indices[position]]}\0{draws[position]!r}"
+            steps = self._steps[change[position] - 1] if change[position] else []
+            sound = self._sounds[row[position]]
+            return self._crop(sound, self.speeds[speed[position]], steps, key, int(starts[position]), length)
 
-        for place, crop in zip(raw, self._threads.map(one, raw), strict=True):
-            out[place] = crop.numpy()
+        for position, crop in zip(raw, self._threads.map(one, raw), strict=True):
+            out[position] = crop.numpy()
         return out
 
     def _crop(self, sound: Sound, speed: float, steps: Sequence[Step], key: str, start: int, length: int) -> Tensor:
         """Features (length, F) of a changed recording from a frame on; one that is too short wraps."""
-        made = self._made
-        samples = read_sound(sound, made.rate)
-        centred = made.kind != "kaldi"  # such features depend on more than the windows of the crop
+        frontend = self._frontend
+        samples = read_sound(sound, frontend.rate)
+        centred = frontend.kind != "kaldi"  # such features depend on more than the windows of the crop
         if not centred:
-            first, last = (round(n * made.window_shift * speed) for n in (start, start + length - 1))
-            last += round(made.window_size * speed) + 1
+            first, last = (round(n * frontend.window_shift * speed) for n in (start, start + length - 1))
+            last += round(frontend.window_size * speed) + 1
             # an end that the estimate of a speed's length missed: the last crop that there is
             first = max(0, min(first, len(samples) - (last - first)))
             samples = samples[first:last]
         if speed != 1:
             samples = change_speed(samples, speed)
         if steps:
-            samples = apply(Augmentation(steps=list(steps)), key, samples, made.rate)
-        found = fbank(torch.from_numpy(np.ascontiguousarray(samples))[None], made)[0]
-        if len(found) == 0:
+            samples = apply(Augmentation(steps=list(steps)), key, samples, frontend.rate)
+        features = fbank(torch.from_numpy(np.ascontiguousarray(samples))[None], frontend)[0]
+        if len(features) == 0:
             raise InputError(f"shorter than a window at speed {speed:g}", sound, "leave the recording out")
-        begin = min(start, max(0, len(found) - length)) if centred else 0
-        return found[(begin + torch.arange(length)) % len(found)]
+        begin = min(start, max(0, len(features) - length)) if centred else 0
+        return features[(begin + torch.arange(length)) % len(features)]
 
 
 class TaughtAtOwnSpeed:
@@ -125,23 +125,23 @@ class TaughtAtOwnSpeed:
 
     def take(self, indices: NDArray[np.int64]) -> Tensor:
         own = torch.from_numpy(indices < self._count)
-        found = self._teacher.take(np.where(indices < self._count, indices, 0))
-        return torch.where(own.view(-1, *[1] * (found.ndim - 1)), found, torch.zeros((), dtype=found.dtype))
+        outputs = self._teacher.take(np.where(indices < self._count, indices, 0))
+        return torch.where(own.view(-1, *[1] * (outputs.ndim - 1)), outputs, torch.zeros((), dtype=outputs.dtype))
 
 
 def _sounds_of(directories: Sequence[str], utterances: Utterances) -> list[Sound]:
     """The recording of each utterance; raises InputError where a directory is of changed recordings, or lacks one."""
-    found: list[Sound | None] = []
+    recordings: list[Sound | None] = []
     for directory, archive in zip(map(Path, directories), utterances.archives, strict=True):
         if (directory / AUGMENT).is_file():
             fix = "list the directory that it was made of; data.online makes the rest"
             raise InputError("a directory of changed recordings", directory / AUGMENT, fix)
         sounds = read_sounds(directory)
-        found += [sounds.get(key) for key in archive.keys]
-    chosen = []
-    for key, place in zip(utterances.keys, utterances.position, strict=True):
-        sound = found[place]
+        recordings += [sounds.get(key) for key in archive.keys]
+    own = []
+    for key, position in zip(utterances.keys, utterances.position, strict=True):
+        sound = recordings[position]
         if sound is None:
             raise InputError(f"no recording of '{key}'", Path(directories[0]) / "wav.scp", "run `speakerkd validate`")
-        chosen.append(sound)
-    return chosen
+        own.append(sound)
+    return own

@@ -28,11 +28,11 @@ from speakerkd.tasks.base import Embed, Fraction, Resident, Split, Task, Trainin
 from speakerkd.tasks.image import (
     ImageStudentSettings,
     PictureRows,
-    chosen_rows,
     figures_of,
     keeps_resident,
     picture_draws,
     resolved_view,
+    training_rows,
     with_classifier,
 )
 from speakerkd.tasks.source import PlainSource
@@ -99,7 +99,7 @@ class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
                 )
         self.dev = read_sensor(data.train, data.dev, sensor) if data.dev else None
         self.view = resolved_view(data.view, self.pictures)
-        self.found: ImageTeacher | None = None
+        self.image_teacher: ImageTeacher | None = None
         self.cache: OutputCache | None = None
         if self.taught:
             if data.augmented and not teacher.online:
@@ -110,7 +110,7 @@ class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
                 )
             if has_pairs(data.train) and teacher_sensor(teacher.weights) == "both":
                 self.clean = read_sensor(data.train, data.split, "both")
-            self.found = load_image_teacher(
+            self.image_teacher = load_image_teacher(
                 teacher.weights, self.pictures.classes, self.clean.channels, stem_map=self.settings.stem_map
             )
 
@@ -123,25 +123,25 @@ class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
 
     def source(self, device: str, strong: bool) -> PairedImageSource:
         keep = keeps_resident(self.data.resident, [self.pictures, self.clean], device)
-        rows = chosen_rows(self.pictures, self.data.fraction, self.seed)
+        rows = training_rows(self.pictures, self.data.fraction, self.seed)
         source = PairedImageSource(
             self.pictures, self.clean, rows, self.view, self._clean_view(), strong, device if keep else "cpu"
         )
-        if self.found is not None and not self.teacher.online:
+        if self.image_teacher is not None and not self.teacher.online:
             source.cache = self.cache = self._cache(source, device)
         return source
 
     def _clean_view(self) -> ImageViewSettings | None:
         """The student's crops, at the teacher's size, normalisation and, where it learnt on any, damage."""
-        if self.found is None:
+        if self.image_teacher is None:
             return None
-        own = self.found.view
+        own = self.image_teacher.view
         changes = {name: getattr(own, name) for name in ("size", "mean", "std", "degrade", "sensor")}
         return self.view.model_copy(update=changes)
 
     def _cache(self, source: PairedImageSource, device: str) -> OutputCache:
         """The teacher's outputs of all chosen pictures."""
-        assert self.found is not None and source.clean_view is not None
+        assert self.image_teacher is not None and source.clean_view is not None
         still = torch.zeros(1, source.draws)
 
         def see(rows: np.ndarray) -> Tensor:
@@ -150,12 +150,12 @@ class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
         parent = Path(self.data.train) / self.data.split
         return cached_outputs(
             parent,
-            self.found.network,
+            self.image_teacher.network,
             see,
             source.keys,
             maps=self.teacher.maps,
             device=device,
-            teacher=self.found.digest,
+            teacher=self.image_teacher.digest,
             side=self._side(),
             stem_map=self.settings.stem_map,
             view=source.clean_view.model_dump(mode="json"),
@@ -170,9 +170,9 @@ class PairedImageTask(Task[PairedImageDataSettings, ImageStudentSettings]):
         return PAIRED if self.view.sensor == "first" else "first"
 
     def frozen_teacher(self, inputs: Tensor, names: Sequence[str]) -> Teacher:
-        assert self.found is not None
+        assert self.image_teacher is not None
         if self.teacher.online:
-            return Teacher(self.found.network.dim, self.found.network, scores=True)
+            return Teacher(self.image_teacher.network.dim, self.image_teacher.network, scores=True)
         assert self.cache is not None
         network = Unpacked(self.cache.shapes)
         return Teacher(network.dim, network, scores=True)
@@ -205,17 +205,17 @@ class PairedImageSource(PlainSource):
         self,
         poor: ImageSet,
         clean: ImageSet,
-        chosen: np.ndarray,
+        rows: np.ndarray,
         view: ImageViewSettings,
         clean_view: ImageViewSettings | None = None,
         strong: bool = False,
         device: str = "cpu",
     ) -> None:
-        self.keys = [poor.keys[i] for i in chosen]
-        self.labels, self.names = poor.labels[chosen], poor.classes
+        self.keys = [poor.keys[i] for i in rows]
+        self.labels, self.names = poor.labels[rows], poor.classes
         self.device, self.clean_view = device, clean_view
-        self.poor = PictureRows(poor, chosen, device)
-        self.clean = self.poor if clean is poor else PictureRows(clean, chosen, device)
+        self.poor = PictureRows(poor, rows, device)
+        self.clean = self.poor if clean is poor else PictureRows(clean, rows, device)
         self.cache: OutputCache | None = None
         self._view, self._strong = view, strong
         self._colour = poor.channels == clean.channels == 3

@@ -30,11 +30,11 @@ from speakerkd.tasks.base import Embed, Fraction, Package, Resident, Split, Task
 from speakerkd.tasks.image import (
     ImageStudentSettings,
     PictureRows,
-    chosen_rows,
     figures_of,
     keeps_resident,
     picture_draws,
     resolved_view,
+    training_rows,
 )
 from speakerkd.teachers.module import Teacher
 
@@ -142,7 +142,7 @@ class SensorTask(Task[SensorDataSettings, SensorStudentSettings]):
         if strong:
             raise InputError("a second, strong view of pictures is not made", "distill", "choose a method without one")
         keep = keeps_resident(self.data.resident, [one.pictures for one in self.modalities], device)
-        rows = [chosen_rows(one.pictures, self.data.fraction, self.seed) for one in self.modalities]
+        rows = [training_rows(one.pictures, self.data.fraction, self.seed) for one in self.modalities]
         return SensorSource(self.modalities, rows, self.data.paired, device if keep else "cpu")
 
     def frozen_teacher(self, inputs: Tensor, names: Sequence[str]) -> Teacher:
@@ -157,8 +157,8 @@ class SensorTask(Task[SensorDataSettings, SensorStudentSettings]):
         figures: dict[str, float] = {}
         for one, branch in zip(self.modalities, _branches(student, teacher), strict=True):
             if one.dev is not None:
-                found = figures_of(embed_with(branch), branch.classifier, one.dev, one.view)
-                figures |= {f"{name}_{one.name}": value for name, value in found.items()}
+                own = figures_of(embed_with(branch), branch.classifier, one.dev, one.view)
+                figures |= {f"{name}_{one.name}": value for name, value in own.items()}
         if figures:
             figures[self.metric] = float(np.mean([figures[f"{self.metric}_{one.name}"] for one in self.modalities]))
         return figures
@@ -205,19 +205,19 @@ def _modalities(data: SensorDataSettings) -> list[Modality]:
         raise InputError(f"{len(data.names)} names for {len(places)} modalities", "data.names", "give one for each")
     if not data.names and len(set(names)) < len(names):
         names = [f"{name}{number}" for number, name in enumerate(names, 1)]
-    found = []
+    modalities = []
     for name, (directory, sensor) in zip(data.names or names, places, strict=True):
         pictures = read_sensor(directory, data.split, sensor)
         dev = read_sensor(directory, data.dev, sensor) if data.dev else None
         view = resolved_view(data.view.model_copy(update={"sensor": sensor}), pictures)
-        found.append(Modality(name, directory, pictures, dev, view))
-    classes = found[0].pictures.classes
-    for one in found[1:]:
+        modalities.append(Modality(name, directory, pictures, dev, view))
+    classes = modalities[0].pictures.classes
+    for one in modalities[1:]:
         if one.pictures.classes != classes:
-            what = f"other classes than {found[0].name}'s: {', '.join(one.pictures.classes[:3])} and not "
+            what = f"other classes than {modalities[0].name}'s: {', '.join(one.pictures.classes[:3])} and not "
             what += ", ".join(classes[:3])
             raise InputError(what, one.directory, "prepare all modalities with the same classes")
-    return found
+    return modalities
 
 
 class SensorSource:
@@ -231,20 +231,20 @@ class SensorSource:
     paired = None
 
     def __init__(
-        self, modalities: Sequence[Modality], chosen: Sequence[np.ndarray], paired: bool, device: str = "cpu"
+        self, modalities: Sequence[Modality], kept: Sequence[np.ndarray], paired: bool, device: str = "cpu"
     ) -> None:
         if paired:
-            chosen = same_scenes(modalities, chosen)
+            kept = same_scenes(modalities, kept)
         first, *others = modalities
-        self.keys = [first.pictures.keys[i] for i in chosen[0]]
-        self.labels, self.names = first.pictures.labels[chosen[0]], first.pictures.classes
+        self.keys = [first.pictures.keys[i] for i in kept[0]]
+        self.labels, self.names = first.pictures.labels[kept[0]], first.pictures.classes
         self.device = device
         self._paired, self._views = paired, [one.view for one in modalities]
         self._channels = [one.pictures.channels for one in others]
-        self._rows = [PictureRows(one.pictures, rows, device) for one, rows in zip(modalities, chosen, strict=True)]
-        self._labels = [one.pictures.labels[rows] for one, rows in zip(modalities, chosen, strict=True)]
+        self._rows = [PictureRows(one.pictures, rows, device) for one, rows in zip(modalities, kept, strict=True)]
+        self._labels = [one.pictures.labels[rows] for one, rows in zip(modalities, kept, strict=True)]
         self._identity = [
-            identities([one.pictures.keys[i] for i in rows]) for one, rows in zip(modalities, chosen, strict=True)
+            identities([one.pictures.keys[i] for i in rows]) for one, rows in zip(modalities, kept, strict=True)
         ]
         # independent: a view's draws for each modality, then which picture of each of the others goes with the sample
         self.draws = DRAWS if paired else DRAWS * len(modalities) + len(others)
@@ -276,14 +276,14 @@ class SensorSource:
     def teacher(self, indices: np.ndarray, draws: np.ndarray) -> Tensor | None:
         """Pictures (B, other modalities, H, W, C) as stored; of several modalities float32, the widest one's C."""
         partners = self._partners(indices, draws)
-        found = [rows.take(partner) for rows, partner in zip(self._rows[1:], partners, strict=True)]
-        if len(found) == 1:
-            return found[0][:, None]
-        widest, side = max(self._channels), max(tuple(one.shape[1:3]) for one in found)
-        stacked = found[0].new_zeros((len(indices), len(found), *side, widest), dtype=torch.float32)
-        for which, one in enumerate(found):
+        pictures = [rows.take(partner) for rows, partner in zip(self._rows[1:], partners, strict=True)]
+        if len(pictures) == 1:
+            return pictures[0][:, None]
+        widest, side = max(self._channels), max(tuple(one.shape[1:3]) for one in pictures)
+        stacked = pictures[0].new_zeros((len(indices), len(pictures), *side, widest), dtype=torch.float32)
+        for which, one in enumerate(pictures):
             if tuple(one.shape[1:3]) != side:
-                sizes = " and ".join(f"{v.shape[1]}" for v in found)
+                sizes = " and ".join(f"{v.shape[1]}" for v in pictures)
                 raise InputError(f"modalities of {sizes} pixels", "data.train", "prepare all with one --size")
             scale = unit_scale(np.dtype(str(one.dtype).removeprefix("torch.")))
             stacked[:, which, :, :, : one.shape[3]] = one.float() / scale
@@ -314,15 +314,15 @@ def same_scenes(modalities: Sequence[Modality], kept: Sequence[np.ndarray]) -> l
     What is left out is counted in the log. Raises InputError where no key is common, or a scene has two classes.
     """
     places = [{one.pictures.keys[row]: row for row in rows} for one, rows in zip(modalities, kept, strict=True)]
-    common = [key for key in places[0] if all(key in place for place in places)]
+    common = [key for key in places[0] if all(key in row_of for row_of in places)]
     names = ", ".join(one.name for one in modalities)
     if not common:
         raise InputError(f"no scene that {names} all have", modalities[1].directory, "set data.paired to false")
-    lost = {one.name: len(place) - len(common) for one, place in zip(modalities, places, strict=True)}
+    lost = {one.name: len(row_of) - len(common) for one, row_of in zip(modalities, places, strict=True)}
     if any(lost.values()):
         counts = ", ".join(f"{count} of {name}" for name, count in lost.items())
         log.warning("paired batches leave out pictures without the other modalities' (%s)", counts)
-    rows = [np.array([place[key] for key in common], np.int64) for place in places]
+    rows = [np.array([row_of[key] for key in common], np.int64) for row_of in places]
     labels = [one.pictures.labels[own] for one, own in zip(modalities, rows, strict=True)]
     for one, own in zip(modalities[1:], labels[1:], strict=True):
         if (own != labels[0]).any():

@@ -96,10 +96,10 @@ class SpeakerTask(Task[DataSettings, SpeakerSettings]):
         if self.data.copies:
             fix = "take one: copies are cropped from disk, data.online reads recordings"
             raise InputError("data.copies beside data.online", "data.online", fix)
-        made = frontend_of(self.data.directories)
-        if made is None:
+        frontend = frontend_of(self.data.directories)
+        if frontend is None:
             raise InputError("no feats.json", self.data.directories[0], "run `speakerkd fbank` again")
-        return OnlineSpeech(self.data.directories, utterances, FbankSettings(**made), self.data.online)
+        return OnlineSpeech(self.data.directories, utterances, FbankSettings(**frontend), self.data.online)
 
     def _teacher(self, keys: list[list[str]]) -> OnlineFaces | CachedTeacher | JoinedTeachers | SameCrop | None:
         if not self.taught:
@@ -140,10 +140,10 @@ class SpeakerTask(Task[DataSettings, SpeakerSettings]):
         archive, trials = self._dev
         parts = []
         for start in range(0, len(trials.recordings), self.block):
-            chosen = trials.recordings[start : start + self.block]
-            room = np.maximum(archive.frames[chosen] - self.frames, 0)
+            positions = trials.recordings[start : start + self.block]
+            room = np.maximum(archive.frames[positions] - self.frames, 0)
             starts = np.linspace(0, room, self.crops).astype(np.int64).T.ravel()
-            crops = archive.crops(np.repeat(chosen, self.crops), starts, self.frames)
+            crops = archive.crops(np.repeat(positions, self.crops), starts, self.frames)
             embedding = torch.nn.functional.normalize(embed(torch.from_numpy(crops)), dim=1)
             parts.append(embedding.unflatten(0, (-1, self.crops)).mean(1))
         return trials.figures(torch.cat(parts))
@@ -163,16 +163,16 @@ class SpeakerTask(Task[DataSettings, SpeakerSettings]):
         assert teacher.network is not None and teacher.settings is not None
         assert isinstance(student, DisentangledBranch) and isinstance(teacher.network, DisentangledBranch)
         voice, face, frontend = student, teacher.network, self.metadata()["frontend"]
-        found = [
+        result = [
             Package("", "speaker", voice, self.settings, frontend, self.metric, "teacher"),
             Package("teacher", "face", face, teacher.settings, None, self.metric),
         ]
         parts: tuple[Uses, ...] = ("inv", "inf")
         for part in parts:
             of_face = f"teacher/{part}"
-            found.append(Package(part, "speaker", voice.part(part), self.settings, frontend, self.metric, of_face))
-            found.append(Package(of_face, "face", face.part(part), teacher.settings, None, self.metric))
-        return found
+            result.append(Package(part, "speaker", voice.part(part), self.settings, frontend, self.metric, of_face))
+            result.append(Package(of_face, "face", face.part(part), teacher.settings, None, self.metric))
+        return result
 
     def metadata(self) -> dict[str, Any]:
         return {"frontend": frontend_of(self.data.directories) or {"mels": self.settings.mels}}

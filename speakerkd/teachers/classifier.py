@@ -48,16 +48,16 @@ def fit_classifier(directory: Path | str, decay: float = DECAY, base: str = "tea
     labels = sorted(set(speaker.values()))
     number = {name: k for k, name in enumerate(labels)}
     label = np.full(len(vectors), -1, np.int64)
-    for key, place in zip(keys, row.tolist(), strict=True):
+    for key, row_of_key in zip(keys, row.tolist(), strict=True):
         if key not in speaker:
             raise InputError(
                 f"'{key}' of {scp.name} has no speaker", directory / "utt2spk", "prepare the directory again"
             )
         mine = number[speaker[key]]
-        if label[place] not in (-1, mine):
-            names = f"{labels[label[place]]} and {labels[mine]}"
+        if label[row_of_key] not in (-1, mine):
+            names = f"{labels[label[row_of_key]]} and {labels[mine]}"
             raise InputError(f"{names} share a face", scp, "correct utt2spk or utt2session: a face is of one speaker")
-        label[place] = mine
+        label[row_of_key] = mine
     if len(np.unique(label)) < 2:
         raise InputError("faces of fewer than two speakers", scp, "give more speakers")
     stamp = Stamp(path, [scp.with_suffix(".ark"), scp, directory / "utt2spk"], decay=decay)

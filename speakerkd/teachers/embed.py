@@ -64,19 +64,19 @@ def embed_teacher(
     aligned = read_table(directory / "aligned.scp")
     if not aligned:
         raise InputError("no aligned faces", directory / "aligned.scp", "make them with `speakerkd faces`")
-    found = find_teacher(teacher, weights)
+    file = find_teacher(teacher, weights)
     if not replace:
-        _refuse_another(directory / f"{base}.json", found)
-    chosen = choose_device(device)
-    dtype = "float32" if found.onnx else _dtype(precision, chosen)
-    settings = {"teacher": found.name, "digest": found.digest, "flip": flip, "dtype": dtype}
+        _refuse_another(directory / f"{base}.json", file)
+    resolved = choose_device(device)
+    dtype = "float32" if file.onnx else _dtype(precision, resolved)
+    settings = {"teacher": file.name, "digest": file.digest, "flip": flip, "dtype": dtype}
     folder = directory / base
     with working_in(folder, "speakerkd embed-teacher"):
         signatures = {path: signature([container(path)]) for path in dict.fromkeys(aligned.values())}
         ledger: Ledger[int] = Ledger(folder, settings, int)
         pending = ledger.pending(signatures)
         if pending:
-            network = load_teacher(found.name, found.weights).to(chosen)
+            network = load_teacher(file.name, file.weights).to(resolved)
             groups = [pending[start : start + BATCH] for start in range(0, len(pending), BATCH)]
             batches = list(zip(ledger.next_batches(len(groups)), groups, strict=True))
             embed = functools.partial(_embed, network, flip=flip, batch=batch, dtype=dtype)
@@ -93,7 +93,7 @@ def embed_teacher(
         rejected.take(len(done))
         rejected.close()
         settings["crops"] = summary(signatures)
-        _publish(directory, base, found, settings, aligned, _collect(ledger, done))
+        _publish(directory, base, file, settings, aligned, _collect(ledger, done))
         ledger.sweep(signatures)
     return rejected
 
@@ -175,12 +175,12 @@ def archive_name(name: str | None) -> str:
     return f"teacher.{name}"
 
 
-def _refuse_another(record: Path, found: TeacherFile) -> None:
+def _refuse_another(record: Path, file: TeacherFile) -> None:
     """Raises InputError where `record` says that the archive beside it is of another network or of other weights."""
     if not record.is_file():
         return
     theirs = read_json(record, dict[str, Any], "remove it, and embed again")
-    if theirs.get("digest") == found.digest or theirs.get("weights") == str(found.weights):
+    if theirs.get("digest") == file.digest or theirs.get("weights") == str(file.weights):
         return
     what = f"the embeddings of another teacher ({theirs.get('name')}, {theirs.get('weights')}) would be overwritten"
     raise InputError(what, record, "give this one files of its own with --name, or overwrite with --replace")
@@ -189,7 +189,7 @@ def _refuse_another(record: Path, found: TeacherFile) -> None:
 def _publish(
     directory: Path,
     base: str,
-    found: TeacherFile,
+    file: TeacherFile,
     settings: Mapping[str, Any],
     aligned: Mapping[str, str],
     vectors: Mapping[str, np.ndarray],
@@ -205,7 +205,7 @@ def _publish(
         write_vectors(directory, base, list(first.values()), np.stack([vectors[p] for p in first]), alias)
         stamp.write()
     # beside the stamp, since the weights may have moved without a change
-    record = {"name": found.name, "dim": dim, "weights": str(found.weights), "digest": found.digest}
+    record = {"name": file.name, "dim": dim, "weights": str(file.weights), "digest": file.digest}
     write_json(
         directory / f"{base}.json",
         record

@@ -36,8 +36,8 @@ class ImageTeacher:
 
 def teacher_sensor(weights: Path | str | None) -> Sensor:
     """Whose pictures of a pair a teacher was trained on; "first" where none is named."""
-    found = "first" if weights is None else (read_description(weights).frontend or {}).get("sensor", "first")
-    return "both" if found == "both" else "second" if found == "second" else "first"
+    sensor = "first" if weights is None else (read_description(weights).frontend or {}).get("sensor", "first")
+    return "both" if sensor == "both" else "second" if sensor == "second" else "first"
 
 
 def load_image_teacher(

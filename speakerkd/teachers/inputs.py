@@ -45,9 +45,9 @@ class CachedTeacher:
         has = self.row >= 0
         return None if has.all() else has
 
-    def keep(self, chosen: np.ndarray) -> CachedTeacher:
-        """That of the samples at positions `chosen`."""
-        return CachedTeacher(self.vectors, self.row[chosen])
+    def keep(self, positions: np.ndarray) -> CachedTeacher:
+        """That of the samples at `positions`."""
+        return CachedTeacher(self.vectors, self.row[positions])
 
     def take(self, indices: np.ndarray) -> Tensor:
         """Embeddings (B, D), zero where there is none."""
@@ -66,14 +66,14 @@ def read_teacher(directories: Sequence[Path | str], name: str, keys: Sequence[Se
     for directory, mine in zip(map(Path, directories), keys, strict=True):
         row = np.full(len(mine), -1, np.int64)
         if (directory / name).is_file():
-            known, values, place = read_shared_vectors(directory / name)
+            known, values, rows_of_keys = read_shared_vectors(directory / name)
             if vectors and values.shape[1] != vectors[0].shape[1]:
                 raise InputError(
                     f"embeddings of {values.shape[1]} numbers beside {vectors[0].shape[1]}",
                     directory / name,
                     "cache both with the same teacher",
                 )
-            at = dict(zip(known, place.tolist(), strict=True))
+            at = dict(zip(known, rows_of_keys.tolist(), strict=True))
             row = np.fromiter((at.get(key, -1) for key in mine), np.int64, len(mine))
             row[row >= 0] += stored
             vectors.append(values)
@@ -93,17 +93,17 @@ def read_face_quality(directories: Sequence[Path | str], keys: Sequence[str]) ->
 
     From the `face_quality` that `speakerkd faces` wrote. Raises InputError for a line of another form.
     """
-    found: dict[str, list[float]] = {}
+    qualities: dict[str, list[float]] = {}
     for path in (Path(directory) / "face_quality" for directory in directories):
         for key, value in (read_table(path) if path.is_file() else {}).items():
             numbers = [real_number(word) for word in value.split()]
             if len(numbers) != 3 or None in numbers:
                 raise InputError(f"'{key} {value[:40]}' is no quality", path, "run `speakerkd faces` again")
-            found[key] = [float(number or 0) for number in numbers]
-    if not found:
+            qualities[key] = [float(number or 0) for number in numbers]
+    if not qualities:
         return None
     none = [float("nan")] * 3
-    return np.array([found.get(key, none) for key in keys], np.float32)
+    return np.array([qualities.get(key, none) for key in keys], np.float32)
 
 
 @dataclass(slots=True)
@@ -118,9 +118,9 @@ class JoinedTeachers:
         has = np.any([teacher.row >= 0 for teacher in self.teachers], axis=0)
         return None if has.all() else has
 
-    def keep(self, chosen: np.ndarray) -> JoinedTeachers:
-        """That of the samples at positions `chosen`."""
-        return JoinedTeachers([teacher.keep(chosen) for teacher in self.teachers])
+    def keep(self, positions: np.ndarray) -> JoinedTeachers:
+        """That of the samples at `positions`."""
+        return JoinedTeachers([teacher.keep(positions) for teacher in self.teachers])
 
     def take(self, indices: np.ndarray) -> Tensor:
         """Embeddings (B, sum of D)."""
@@ -132,7 +132,7 @@ class SameCrop:
 
     paired = None
 
-    def keep(self, chosen: np.ndarray) -> SameCrop:
+    def keep(self, positions: np.ndarray) -> SameCrop:
         return self
 
 
@@ -154,8 +154,8 @@ class OnlineFaces:
         for directory, mine in zip(map(Path, directories), keys, strict=True):
             row = np.full(len(mine), -1, np.int64)
             if (directory / "aligned.scp").is_file():
-                place, crops = crop_map(directory)
-                row = np.fromiter((place.get(key, -1) for key in mine), np.int64, len(mine))
+                position_of, crops = crop_map(directory)
+                row = np.fromiter((position_of.get(key, -1) for key in mine), np.int64, len(mine))
                 maps.append(crops)
             which.append(np.full(len(mine), len(maps) - 1))
             rows.append(row)
@@ -168,8 +168,8 @@ class OnlineFaces:
         has = self.row >= 0
         return None if has.all() else has
 
-    def keep(self, chosen: np.ndarray) -> OnlineFaces:
-        return OnlineFaces(self.maps, self.which[chosen], self.row[chosen])
+    def keep(self, positions: np.ndarray) -> OnlineFaces:
+        return OnlineFaces(self.maps, self.which[positions], self.row[positions])
 
     def take(self, indices: np.ndarray) -> Tensor:
         """Pictures (B, 112, 112, 3) uint8, black where there is none."""

@@ -94,11 +94,11 @@ def load_teacher(name: str, weights: Path | str | None = None) -> FaceNetwork | 
     from speakerkd.models.face_network import FaceNetwork
     from speakerkd.models.trained_model import load_trained_model
 
-    found = find_teacher(name, weights)
-    if found.onnx:
-        return OnnxFace(found.weights, pixels_of(found.name)).eval()
-    if not found.weights.is_dir():
-        return build_face(FaceSettings(name=found.name, weights=found.weights)).eval().requires_grad_(False)
-    network = load_trained_model(found.weights, dtype=torch.float32).student
+    file = find_teacher(name, weights)
+    if file.onnx:
+        return OnnxFace(file.weights, pixels_of(file.name)).eval()
+    if not file.weights.is_dir():
+        return build_face(FaceSettings(name=file.name, weights=file.weights)).eval().requires_grad_(False)
+    network = load_trained_model(file.weights, dtype=torch.float32).student
     assert isinstance(network, FaceNetwork | DisentangledBranch)  # as `find_teacher` has seen
     return network.eval().requires_grad_(False)

@@ -54,12 +54,12 @@ class Teacher(nn.Module):
         """A frozen teacher stays as it is deployed, whatever mode the run is in."""
         return super().train(mode and self.trainable)
 
-    def forward(self, given: Tensor, maps: bool = False) -> Output:
+    def forward(self, inputs: Tensor, maps: bool = False) -> Output:
         if self.network is None:
-            output = Output(given)
+            output = Output(inputs)
         else:
             with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
-                x = given if self._preprocess is None else self._preprocess(given)
+                x = inputs if self._preprocess is None else self._preprocess(inputs)
                 output = self.network(x, maps=maps)
         if output.logits is None and self.classifier is not None:
             output.logits = self.classifier(output.embedding.to(self.classifier.weight.dtype))
@@ -112,12 +112,12 @@ class SeveralTeachers(Teacher):
             column += dim
         self.main = next(iter(dims))
 
-    def forward(self, given: Tensor, maps: bool = False) -> Output:
+    def forward(self, inputs: Tensor, maps: bool = False) -> Output:
         parts = []  # (B, K) of each that classifies
         for name, classifier in self.classifiers.items():
             assert isinstance(classifier, nn.Linear)
-            parts.append(classifier(given[:, self.views[name].columns].to(classifier.weight.dtype)))
-        return Output(given, torch.cat(parts, 1) if parts else None)
+            parts.append(classifier(inputs[:, self.views[name].columns].to(classifier.weight.dtype)))
+        return Output(inputs, torch.cat(parts, 1) if parts else None)
 
 
 def build_several(settings: TeacherSettings, dims: Sequence[int], names: Sequence[str], directory: str) -> Teacher:

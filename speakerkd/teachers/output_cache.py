@@ -59,10 +59,10 @@ class Unpacked(Network):
 
     def forward(self, packed: Tensor, maps: bool = False) -> Output:
         parts = packed.split([int(np.prod(shape)) for shape in self.shapes], 1)
-        embedding, logits, *found = (
+        embedding, logits, *layers = (
             part.view(len(packed), *shape) for part, shape in zip(parts, self.shapes, strict=True)
         )
-        return Output(embedding, logits, found if maps else [])
+        return Output(embedding, logits, layers if maps else [])
 
 
 def cached_outputs(
@@ -73,7 +73,7 @@ def cached_outputs(
     *,
     maps: bool,
     device: str = "cpu",
-    **made_from: object,
+    **origin: object,
 ) -> OutputCache:
     """The Outputs of pictures, read below `parent` where they are there, else computed and written whole.
 
@@ -81,7 +81,7 @@ def cached_outputs(
     too. made_from: what else they follow from, such as the weights' digest and the view.
     Raises InputError where the maps would fill more than half of the free disk space.
     """
-    record = {"keys": hashlib.sha256("\n".join(keys).encode("utf-8", "surrogateescape")).hexdigest()[:16], **made_from}
+    record = {"keys": hashlib.sha256("\n".join(keys).encode("utf-8", "surrogateescape")).hexdigest()[:16], **origin}
     name = hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()[:12]
     folder = Path(parent) / f"teacher_{name}{'_maps' if maps else ''}"
     if not (folder / RECORD).is_file():
@@ -119,8 +119,8 @@ def _write(
             stream = stack.enter_context(open(part / f"{name}.npy", "wb"))
             writers.append(RowWriter(stream, tuple(x.shape[1:]), x.cpu().numpy().dtype))
         for start in range(0, count, BLOCK):
-            for writer, found in zip(writers, outputs(np.arange(start, min(start + BLOCK, count))), strict=True):
-                for row in found.cpu().numpy():
+            for writer, block in zip(writers, outputs(np.arange(start, min(start + BLOCK, count))), strict=True):
+                for row in block.cpu().numpy():
                     writer.add(row)
         for writer in writers:
             writer.close()

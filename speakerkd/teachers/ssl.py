@@ -49,10 +49,10 @@ class SslTeacher:
         self.network.eval().requires_grad_(False).to(device)
         self.name, self.dim, self.device = str(config["model_type"]), int(config["hidden_size"]), device
         preprocessing = folder / "preprocessor_config.json"
-        told = read_json(preprocessing, dict[str, Any], "remove it") if preprocessing.is_file() else {}
-        self.normalise = bool(told.get("do_normalize", config.get("feat_extract_norm") == "layer"))
-        if told.get("sampling_rate", RATE) != RATE:
-            raise InputError(f"a network for {told['sampling_rate']} Hz", preprocessing, f"give one for {RATE} Hz")
+        options = read_json(preprocessing, dict[str, Any], "remove it") if preprocessing.is_file() else {}
+        self.normalise = bool(options.get("do_normalize", config.get("feat_extract_norm") == "layer"))
+        if options.get("sampling_rate", RATE) != RATE:
+            raise InputError(f"a network for {options['sampling_rate']} Hz", preprocessing, f"give one for {RATE} Hz")
         self._torch = torch
 
     def embed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -41,8 +41,8 @@ def embed_text(
     classes = read_classes(directory)
     path = directory / output
     if teacher == "auto":
-        found = weights or clip_weights(clip_model, clip_pretrained, download=False)
-        teacher, weights = ("clip", found) if found else ("ngrams", None)
+        clip_file = weights or clip_weights(clip_model, clip_pretrained, download=False)
+        teacher, weights = ("clip", clip_file) if clip_file else ("ngrams", None)
     if teacher not in TEACHERS:
         return _from_table(directory, Path(teacher), classes=classes, aliases=aliases, names=names, path=path)
     if aliases:
@@ -77,24 +77,24 @@ def embed_text(
 
 def _from_table(
     directory: Path,
-    given: Path,
+    source: Path,
     *,
     classes: list[str],
     aliases: Mapping[str, str] | None,
     names: Path | str | None,
     path: Path,
 ) -> TextTable:
-    if not given.suffix and not given.exists():
+    if not source.suffix and not source.exists():
         raise InputError(
-            f"no such text teacher '{given}'", "--teacher", nearest(str(given), TEACHERS) + ", or a table's path"
+            f"no such text teacher '{source}'", "--teacher", nearest(str(source), TEACHERS) + ", or a table's path"
         )
-    inputs = [directory / "classes.txt", given, *([names] if names else [])]
+    inputs = [directory / "classes.txt", source, *([names] if names else [])]
     stamp = Stamp(path, inputs, aliases=json.dumps(dict(aliases or {}), sort_keys=True))
     if stamp.is_current():
         return read_text_table(path)
-    table = read_text_table(given, names).for_classes(classes, aliases, given)
-    table.source = {**table.source, "table": given.name, "digest": digest(given)}
-    _write(path, table, given)
+    table = read_text_table(source, names).for_classes(classes, aliases, source)
+    table.source = {**table.source, "table": source.name, "digest": digest(source)}
+    _write(path, table, source)
     stamp.write()
     return table
 

@@ -56,11 +56,11 @@ class TextTable:
             places.setdefault(plain(name), []).append(row)
         missing = []
         for name in classes:
-            found = places.get(plain(aliases.get(name, name)), [])
-            if len(found) > 1:
-                raise InputError(f"the table has '{name}' {len(found)} times", where, "keep one of the rows")
-            if found:
-                rows[name] = found[0]
+            matches = places.get(plain(aliases.get(name, name)), [])
+            if len(matches) > 1:
+                raise InputError(f"the table has '{name}' {len(matches)} times", where, "keep one of the rows")
+            if matches:
+                rows[name] = matches[0]
             else:
                 missing.append(f"'{aliases.get(name, name)}' ({near(aliases.get(name, name), self.classes)})")
         if missing:
@@ -102,8 +102,8 @@ def near(name: str, known: Sequence[str], most: int = 5) -> str:
     sharing = [other for other in known if words & set(plain(other).replace("(", " ").replace(")", " ").split())]
     alike = difflib.get_close_matches(plain(name), {plain(other): other for other in known}, n=most, cutoff=0.6)
     by_plain = {plain(other): other for other in known}
-    found = list(dict.fromkeys([*sorted(sharing, key=len), *(by_plain[text] for text in alike)]))[:most]
-    return "near: " + ", ".join(f"'{other}'" for other in found) if found else "nothing near it"
+    others = list(dict.fromkeys([*sorted(sharing, key=len), *(by_plain[text] for text in alike)]))[:most]
+    return "near: " + ", ".join(f"'{other}'" for other in others) if others else "nothing near it"
 
 
 def write_text_table(path: Path | str, table: TextTable) -> None:
@@ -162,10 +162,8 @@ def read_text_table(path: Path | str, names: Path | str | None = None) -> TextTa
 
 
 def _names(path: Path, names: Path | str | None) -> np.ndarray:
-    place = Path(names) if names else path.with_suffix(".txt")
-    if not place.is_file():
-        raise InputError(
-            "a .npy table needs its class names", place, "name a text file, one class a line, with --names"
-        )
-    lines = read_text(place, "save the names as text, one class a line").splitlines()
+    file = Path(names) if names else path.with_suffix(".txt")
+    if not file.is_file():
+        raise InputError("a .npy table needs its class names", file, "name a text file, one class a line, with --names")
+    lines = read_text(file, "save the names as text, one class a line").splitlines()
     return np.array([line.strip() for line in lines if line.strip()])

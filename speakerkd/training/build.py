@@ -110,12 +110,12 @@ def build_parts(experiment: Experiment, device: str = "cpu") -> Parts:
     loss = build_loss(experiment.loss, student.dim, classes)
     seed_all(experiment.seed, 2)
     if experiment.distill:
-        given = source.teacher(np.zeros(2, np.int64), np.zeros((2, source.draws)))
-        if given is None:
+        example = source.teacher(np.zeros(2, np.int64), np.zeros((2, source.draws)))
+        if example is None:
             raise InputError("`distill` names objectives, and there is no teacher", "teacher", "set teacher.archive")
         if teacher is None:
-            teacher = task.frozen_teacher(given, source.names)
-        shown, _ = source.teacher_view(given, torch.zeros(2, source.draws))
+            teacher = task.frozen_teacher(example, source.names)
+        shown, _ = source.teacher_view(example, torch.zeros(2, source.draws))
         processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         pair = Pair(
             student_dim=student.dim,
@@ -171,12 +171,12 @@ def build_task(experiment: Experiment) -> Task[Any, Any]:
 
 def _alone(experiment: Experiment, source: Source) -> None:
     """Raise InputError where an objective that compares row by row stands beside one whose rows need not correspond."""
-    given = np.zeros(2, np.int64), np.zeros((2, source.draws))
-    if source.paired is None and source.teacher_labels(*given) is None:
+    two = np.zeros(2, np.int64), np.zeros((2, source.draws))
+    if source.paired is None and source.teacher_labels(*two) is None:
         return
-    for position, chosen in enumerate(experiment.distill):
-        if "parts" not in METHODS[chosen.name].needs:
-            what = f"{chosen.name} compares two networks sample by sample, and these see batches of other samples"
+    for position, settings in enumerate(experiment.distill):
+        if "parts" not in METHODS[settings.name].needs:
+            what = f"{settings.name} compares two networks sample by sample, and these see batches of other samples"
             raise InputError(what, f"distill.{position}", "leave it out, or pair the batches")
 
 
@@ -193,8 +193,8 @@ def _face_quality(experiment: Experiment, source: Source) -> torch.Tensor | None
     weighed = [getattr(objective, "quality", None) for objective in experiment.distill]
     if not any(quality is not None and quality.source in FACE for quality in weighed):
         return None
-    found = read_face_quality(experiment.data.directories, source.keys)
-    return None if found is None else torch.from_numpy(found)
+    values = read_face_quality(experiment.data.directories, source.keys)
+    return None if values is None else torch.from_numpy(values)
 
 
 def _wants(experiment: Experiment, need: str) -> bool:

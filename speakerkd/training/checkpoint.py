@@ -107,8 +107,8 @@ def steps_there(folder: Path) -> list[int]:
     """Steps of the checkpoints in a folder, ascending."""
     if not folder.is_dir():
         return []
-    found = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.iterdir())
-    return sorted(int(match[1]) for match in found if match)
+    matches = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def newest_step(folder: Path) -> int | None:
@@ -267,9 +267,9 @@ def _restore_optimizer(checkpoint: Checkpoint, modules: dict[str, nn.Module], op
     groups = optimizer.state_dict()["param_groups"]
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            found = by_name.pop(names[id(parameter)], None)
-            if found is not None:
-                state[position] = {key: _laid_out_as(parameter, tensor) for key, tensor in found.items()}
+            stored = by_name.pop(names[id(parameter)], None)
+            if stored is not None:
+                state[position] = {key: _laid_out_as(parameter, tensor) for key, tensor in stored.items()}
             position += 1
     if by_name:
         raise InputError(

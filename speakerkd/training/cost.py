@@ -88,10 +88,10 @@ def count(folders: Sequence[Path], sample: int = 12) -> Size:
         speakers = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
         if not speakers:
             continue
-        chosen = speakers[:: max(1, len(speakers) // sample)]
+        sampled = speakers[:: max(1, len(speakers) // sample)]
         videos = recordings = 0
         seconds = 0.0
-        for speaker in chosen:
+        for speaker in sampled:
             for video in os.scandir(speaker):
                 if not video.is_dir():
                     continue
@@ -99,7 +99,7 @@ def count(folders: Sequence[Path], sample: int = 12) -> Size:
                 for file in os.scandir(video.path):
                     recordings += 1
                     seconds += file.stat().st_size / 32_000 if file.name.endswith(".wav") else 7.8
-        share = len(speakers) / len(chosen)
+        share = len(speakers) / len(sampled)
         total += Size(len(speakers), round(videos * share), round(recordings * share), seconds * share / 3600)
     return total
 

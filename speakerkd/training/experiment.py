@@ -101,17 +101,17 @@ def check_experiment(values: Mapping[str, Any], where: object) -> Experiment:
 def _with_teachers(values: Mapping[str, Any], where: object) -> dict[str, Any]:
     """`teachers: [face, speech]`, or a mapping of them, as `teacher.several`."""
     values = dict(values)
-    given = values.pop("teachers", None)
-    if given is None:
+    teachers = values.pop("teachers", None)
+    if teachers is None:
         return values
-    if isinstance(given, list):
-        double = next((n for n in given if given.count(n) > 1), None)
+    if isinstance(teachers, list):
+        double = next((n for n in teachers if teachers.count(n) > 1), None)
         if double is not None:
             raise InputError(f"two teachers of one name '{double}'", f"{where}: teachers", "give each its own")
-        given = {str(n): {} for n in given}
-    if not isinstance(given, Mapping) or not given:
+        teachers = {str(n): {} for n in teachers}
+    if not isinstance(teachers, Mapping) or not teachers:
         raise InputError("not a list of teachers", f"{where}: teachers", "write `teachers: [face, speech]`")
-    several = {str(n): one or {} for n, one in given.items()}
+    several = {str(n): one or {} for n, one in teachers.items()}
     return {**values, "teacher": {**(values.get("teacher") or {}), "several": several}}
 
 

@@ -140,7 +140,7 @@ def point_latest(folder: Path) -> None:
 def summary_of(folder: Path) -> dict[str, Any] | None:
     """What `finish` wrote; None where it is absent or damaged: the run then ends anew from its last checkpoint."""
     try:
-        found = read_json(folder / FINISHED, dict[str, Any], "")
+        summary = read_json(folder / FINISHED, dict[str, Any], "")
     except InputError:
         return None
-    return found if {"step", "seconds", "figures", "peak_gigabytes"} <= found.keys() else None
+    return summary if {"step", "seconds", "figures", "peak_gigabytes"} <= summary.keys() else None

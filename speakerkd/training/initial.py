@@ -39,9 +39,9 @@ def start_from(
     logged. frontend: settings of the training features. Raises InputError where there are no weights, and where that
     network has other settings, or reads other features.
     """
-    found = load_newest(checkpoints(folder))
+    newest = load_newest(checkpoints(folder))
     described = read_description(folder) if (folder / "model.json").is_file() else None
-    if found is None and described is None:
+    if newest is None and described is None:
         raise InputError(
             "no weights to start from", folder, "give an experiment folder: one with checkpoints/ or a model"
         )
@@ -56,11 +56,11 @@ def start_from(
             name = differing[0]
             what = f"it reads features of {name} {read[name]}, the training data's are of {(frontend or {})[name]}"
             raise InputError(what, folder, f"make them with `speakerkd fbank DIR --like {folder}`")
-    if found is None:
+    if newest is None:
         stored = load_foreign(folder / "model.safetensors")
         weights = {"student": _below("student.", stored)}
     else:
-        weights = found.weights
+        weights = newest.weights
         if "ema" in weights:
             weights["student"] = _below("network.student.", weights["ema"])
     load_strictly(student, weights["student"], f"student of {folder}")

@@ -61,8 +61,8 @@ class Loader:
             # before the step has run
             main = torch.cuda.current_stream(self._device)
             main.wait_event(copied)
-            given = (batch.student, batch.teacher, batch.label, batch.index, batch.draws, batch.taught)
-            for tensor in (*given, batch.teacher_label):
+            tensors = (batch.student, batch.teacher, batch.label, batch.index, batch.draws, batch.taught)
+            for tensor in (*tensors, batch.teacher_label):
                 if tensor is not None:
                     tensor.record_stream(main)
         return batch

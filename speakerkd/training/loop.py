@@ -70,16 +70,16 @@ class TrainingLoop:
 
     def run(self) -> dict[str, Any]:
         """Train from the newest checkpoint, or from the start; publish the model and return the summary."""
-        found = load_newest(checkpoints(self.folder))
-        if found is not None:
-            restore(found, self.trainer.modules, self.trainer.optimizer)
-            self.trainer.step = found.step
-            self.figures, self.before = found.state.figures, found.state.seconds
+        newest = load_newest(checkpoints(self.folder))
+        if newest is not None:
+            restore(newest, self.trainer.modules, self.trainer.optimizer)
+            self.trainer.step = newest.step
+            self.figures, self.before = newest.state.figures, newest.state.seconds
         with contextlib.ExitStack() as stack:
             if self.main:
-                self.book = stack.enter_context(contextlib.closing(Log(self.folder, found.step if found else -1)))
+                self.book = stack.enter_context(contextlib.closing(Log(self.folder, newest.step if newest else -1)))
             about = self.about()
-            self.write({"step": self.trainer.step, "about": about, "resumed": found is not None})
+            self.write({"step": self.trainer.step, "about": about, "resumed": newest is not None})
             if self.book is not None and self.settings.samples:
                 for name, pictures in sample_pictures(self.parts, self.settings.samples).items():
                     self.book.pictures(f"samples/{name}", pictures, self.trainer.step)
@@ -206,10 +206,10 @@ class TrainingLoop:
             task = self.parts.task
             if networks.teacher is not None:
                 assert isinstance(task, TrainsTogether)
-                found = task.evaluate_together(embed_with, networks.student, networks.teacher)
+                values = task.evaluate_together(embed_with, networks.student, networks.teacher)
             else:
-                found = task.evaluate(embed_with(networks.student), networks.loss.classifier)
-            figures = {name: _rounded(value) for name, value in found.items()}
+                values = task.evaluate(embed_with(networks.student), networks.loss.classifier)
+            figures = {name: _rounded(value) for name, value in values.items()}
             trainer.train_mode()
         trainer.accelerator.wait_for_everyone()
         return figures

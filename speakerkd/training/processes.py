@@ -133,9 +133,9 @@ def _find_torchrun(address: str, port: int) -> None:
             time.sleep(0.2)
 
 
-def _meet(device: str, rank: int, size: int, place: tuple[str, int], timeout: timedelta) -> None:
+def _meet(device: str, rank: int, size: int, address: tuple[str, int], timeout: timedelta) -> None:
     """Join processes that were started by hand; the first holds the table. Raises RuntimeError after `MEETING`."""
-    table = torch.distributed.TCPStore(*place, size, rank == 0, timedelta(seconds=MEETING))
+    table = torch.distributed.TCPStore(*address, size, rank == 0, timedelta(seconds=MEETING))
     table.set_timeout(timeout)
     backend = "gloo" if device == "cpu" else "nccl"
     torch.distributed.init_process_group(backend, timeout=timeout, store=table, rank=rank, world_size=size)

@@ -28,7 +28,7 @@ def publish(folder: Path, parts: Parts, ema: Ema[Published] | None = None) -> No
     `train.ema`, `average_last` and `publish` say.
     """
     task = parts.task
-    networks = _chosen(folder, parts, ema)
+    networks = _best_networks(folder, parts, ema)
     if networks.teacher is not None:
         return _publish_each(folder, parts, ema, networks.student, networks.teacher)
     student, network = task.deployed(networks.student, networks.loss.classifier)
@@ -52,7 +52,7 @@ def _publish_each(folder: Path, parts: Parts, ema: Ema[Published] | None, studen
     # faces' networks before the voices', whose records name the faces' weights by their digest
     for number, package in sorted(packages, key=lambda one: one[1].partner is not None):
         if package.figure != parts.task.metric and parts.experiment.train.publish == "best":
-            best = _chosen(folder, parts, ema, package.figure)
+            best = _best_networks(folder, parts, ema, package.figure)
             assert best.teacher is not None
             package = parts.task.packages(best.student, best.teacher)[number]
         save_trained_model(
@@ -74,7 +74,7 @@ def _partner(name: str, folder: Path, parts: Parts, dim: int) -> dict[str, Any]:
     return named | {"digest": read_description(path).weights}
 
 
-def _chosen(folder: Path, parts: Parts, ema: Ema[Published] | None, figure: str | None = None) -> Published:
+def _best_networks(folder: Path, parts: Parts, ema: Ema[Published] | None, figure: str | None = None) -> Published:
     """The networks with the weights that the settings ask for; figure: by which the best checkpoint is told."""
     settings = parts.experiment.train
     networks = parts.published if ema is None else ema.network

@@ -178,3 +178,22 @@ def test_a_crop_source_gives_network_input(faces):
     plain, strong = source.view(raw, torch.rand(2, 4))
     assert plain.shape == strong.shape == (2, 112, 112, 3)
     assert plain[0].mean() == pytest.approx(200 / 255)
+
+
+def test_a_directory_that_is_named_twice_does_not_double_its_people(directory, tmp_path):
+    """By another path, by a link, or by a copy whose feats.scp names the same archive; parts of one are no doubles."""
+    (tmp_path / "link").symlink_to(directory)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("feats.scp", "utt2spk"):
+        (copy / name).write_text((directory / name).read_text())
+    for other in (directory, directory / "../" / directory.name, tmp_path / "link", copy):
+        with pytest.raises(InputError, match="name every recording once in data.train"):
+            read_utterances([directory, other])
+    lines = (directory / "feats.scp").read_text().splitlines(keepends=True)
+    parts = [tmp_path / "first", tmp_path / "second"]
+    for part, mine in zip(parts, (lines[:1], lines[1:]), strict=True):
+        part.mkdir()
+        (part / "feats.scp").write_text("".join(mine))
+        (part / "utt2spk").write_text((directory / "utt2spk").read_text())
+    assert len(read_utterances(parts).keys) == 3

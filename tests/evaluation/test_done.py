@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from speakerkd.evaluation.done import entries_made_from, mark_made_from
+from speakerkd.evaluation.done import current_entries, record_origin
 from speakerkd.evaluation.embeddings import Embeddings, write_embeddings
 from speakerkd.evaluation.job import score_lists
 from speakerkd.evaluation.results import update_results
@@ -82,10 +82,10 @@ def test_entries_count_only_together(tmp_path):
     """A later call may have replaced one of them."""
     path = tmp_path / "results.json"
     entries = {"acc_o": {"accuracy_percent": 70.0}, "acc_h": {"accuracy_percent": 60.0}}
-    mark_made_from("abc", entries)
+    record_origin("abc", entries)
     update_results(path, "match", entries)
-    assert entries_made_from(path, "match", "abc").keys() == entries.keys()
-    assert entries_made_from(path, "match", "other") == {}
+    assert current_entries(path, "match", "abc").keys() == entries.keys()
+    assert current_entries(path, "match", "other") == {}
     update_results(path, "match", {"acc_h": {"accuracy_percent": 61.0, "made": {"record": "other", "entries": 1}}})
-    assert entries_made_from(path, "match", "abc") == {}
+    assert current_entries(path, "match", "abc") == {}
     assert json.loads(path.read_text())["match"]["acc_o"]["accuracy_percent"] == 70.0

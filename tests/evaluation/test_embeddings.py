@@ -7,7 +7,7 @@ import pytest
 from speakerkd.data.trials import read_trials
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embeddings import Embeddings, average_models, read_embeddings, write_embeddings
-from speakerkd.evaluation.scorer import place
+from speakerkd.evaluation.scorer import locate_trials
 
 KEYS = ["id1/a/1", "id2/b/2", "é/c/3"]
 
@@ -19,12 +19,12 @@ def values(request):
 
 @pytest.mark.parametrize("name", ["e.npz", "e.ark", "e.scp"])
 def test_what_is_written_is_read(tmp_path, values, name):
-    made = {"protocol": "crops", "frames": 400}
-    path = write_embeddings(tmp_path / name, Embeddings(KEYS, values, made, np.array([1.5, 2.0, 3.25])))
+    origin = {"protocol": "crops", "frames": 400}
+    path = write_embeddings(tmp_path / name, Embeddings(KEYS, values, origin, np.array([1.5, 2.0, 3.25])))
     read = read_embeddings(path)
     rows = read.locate(KEYS)
     np.testing.assert_array_equal(read.values[rows], values)
-    assert read.made == made and read.seconds[rows].tolist() == [1.5, 2.0, 3.25]
+    assert read.origin == origin and read.seconds[rows].tolist() == [1.5, 2.0, 3.25]
 
 
 def test_kaldi_files_of_others_are_read(tmp_path, values):
@@ -108,11 +108,11 @@ def test_a_recording_compared_with_itself_is_counted_and_never_a_non_target(tmp_
     """Whatever the two spellings: such a target is too easy, and such a non-target has a wrong label."""
     table = Embeddings(["a b/1", "c/1"], np.eye(2))
     (tmp_path / "l").write_text("1 a%20b/1 a%20b/1.wav\n0 c/1 a%20b/1\n")
-    assert place(read_trials(tmp_path / "l"), table, table).same_trials == 1
+    assert locate_trials(read_trials(tmp_path / "l"), table, table).same_trials == 1
     assert "line 1 is the first" in caplog.text
     (tmp_path / "l").write_text("1 c/1 a%20b/1\n0 c/1.wav c/1\n")
     with pytest.raises(InputError, match=r"'c/1.wav' with itself.*l:2"):
-        place(read_trials(tmp_path / "l"), table, table)
+        locate_trials(read_trials(tmp_path / "l"), table, table)
 
 
 def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):

@@ -140,7 +140,10 @@ def test_what_is_not_there_is_named(disk, tmp_path):
         augment_directory(disk / "train")
     with pytest.raises(InputError, match="no noise, music or speech"):
         augment_directory(disk / "train", musan=tmp_path)
+    (tmp_path / "._a.wav").write_bytes(b"x")  # a system's own, no response
     with pytest.raises(InputError, match="no impulse responses"):
         augment_directory(disk / "train", rirs=tmp_path)
+    with pytest.raises(InputError, match="no folder of impulse responses"):
+        augment_directory(disk / "train", rirs=tmp_path / "nowhere")
     with pytest.raises(InputError, match="speakerkd fbank"):
         augment_directory(disk / "musan", speeds=[0.9])

@@ -118,3 +118,16 @@ def test_faults_are_named(musan, tmp_path):
         NoiseBank(tmp_path, categories=["music", "speech"])
     with pytest.raises(InputError, match=r"not a readable recording.*a\.wav"):
         NoiseBank(tmp_path).segment("a", 100)
+
+
+def test_a_damaged_noise_costs_no_utterance(musan, tmp_path, caplog):
+    """Another file is drawn in its place, the same for every run, and it is said once which was left out."""
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.wav").write_bytes(b"RIFF")
+    (tmp_path / "music" / "._b.wav").write_bytes(b"x")
+    soundfile.write(tmp_path / "music" / "b.wav", np.sin(np.arange(4000)), 16000)
+    banks = NoiseBank(tmp_path), NoiseBank(tmp_path)
+    heard = [[bank.segment(str(n), 100) for n in range(20)] for bank in banks]
+    assert {one.file for one in heard[0]} == {"b.wav"}
+    assert [one.offset for one in heard[0]] == [one.offset for one in heard[1]]
+    assert len([line for line in caplog.messages if "left out" in line and "music/a.wav" in line]) == 1

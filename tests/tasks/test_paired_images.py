@@ -244,7 +244,7 @@ def test_a_teacher_whose_classes_stand_in_another_order(digits, teacher, tmp_pat
     (other / "model.json").write_text(json.dumps(description))
     (other / "model.safetensors").write_bytes((teacher / "model.safetensors").read_bytes())
     x = torch.randn(2, 3, 16, 16)
-    networks = [build_task(pair(digits, folder, {"name": "kd"})).found.network for folder in (teacher, other)]
+    networks = [build_task(pair(digits, folder, {"name": "kd"})).image_teacher.network for folder in (teacher, other)]
     plain, turned = (network(x).logits for network in networks)
     assert torch.allclose(plain, turned.flip(1))
 

@@ -79,7 +79,8 @@ def test_two_teachers_teach_each_their_own_samples(taught, tmp_path):
 
 
 def test_what_speech_alone_taught_is_not_matched_with_faces_by_its_own_cosines(taught, tmp_path):
-    from speakerkd.evaluation.match_directory import _teacher_archive, match_directory
+    from speakerkd.evaluation.match_directory import match_directory
+    from speakerkd.evaluation.match_test_set import _teacher_archive
 
     corpus, _ = taught
     speech = {"teachers": {"speech": {}}, "distill": [{"name": "fitnet", "teacher": "speech"}]}

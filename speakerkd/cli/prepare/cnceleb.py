@@ -33,7 +33,7 @@ def cnceleb(settings: CncelebOptions) -> None:
     from speakerkd.corpora.cnceleb import left_out, prepare_cnceleb
     from speakerkd.work.left_out import FILE, record_left_out
 
-    made = prepare_cnceleb(
+    parts = prepare_cnceleb(
         settings.output,
         settings.work(),
         cn1=settings.cn1,
@@ -41,7 +41,7 @@ def cnceleb(settings: CncelebOptions) -> None:
         join=settings.join,
         train=settings.train,
     )
-    for built in made:
+    for built in parts:
         print(built)
     for sentence in record_left_out(settings.output / FILE, left_out(settings.cn1, settings.cn2, settings.train)):
         print(f"left out: {sentence}")
