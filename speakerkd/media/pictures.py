@@ -227,7 +227,7 @@ def _from_array(values: np.ndarray) -> np.ndarray:
     shape = values.shape
     if values.ndim == 2:
         values = values[..., None]
-    if values.ndim == 3 and shape[0] in (1, 3, 4) and values.shape[2] not in (1, 3, 4):
+    if values.ndim == 3 and shape[0] in (1, 3, 4) and values.shape[2] not in (1, 3, 4) and shape[0] < min(shape[1:]):
         values = values.transpose(1, 2, 0)  # as torchvision reads pictures
     if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or values.size == 0:
         fix = "give (height, width), or (height, width, channels) with 1, 3 or 4 channels"
