@@ -373,17 +373,17 @@ def _check_trials(path: Path, speaker_of: Mapping[str, str], report: _Report) ->
     known, numbers = NameIndex(list(speaker_of)), {name: n for n, name in enumerate(set(speaker_of.values()))}
     speakers = np.array([numbers[name] for name in speaker_of.values()] or [-1])
     sides = ((trials.enrol_names, trials.enrol), (trials.test_names, trials.test))
-    found = []
+    spoken: list[np.ndarray] = []  # the speaker of each trial's two sides
     for names, index in sides:
         positions = np.array([known.find(name) for name in names])
         for trial in np.flatnonzero((positions < 0)[index]).tolist():
             name = names[index[trial]]
             why = known.explain(name) if positions[index[trial]] == AMBIGUOUS else f"'{name}' is not there"
             report(path, trials.line(trial), "trials name recordings of the set", why)
-        found.append(np.where(positions < 0, -1, speakers[positions])[index])
+        spoken.append(np.where(positions < 0, -1, speakers[positions])[index])
     if trials.label is not None:
-        differing = (found[0] == found[1]) != (trials.label == 1)
-        for trial in np.flatnonzero(differing & (found[0] >= 0) & (found[1] >= 0)).tolist():
+        differing = (spoken[0] == spoken[1]) != (trials.label == 1)
+        for trial in np.flatnonzero(differing & (spoken[0] >= 0) & (spoken[1] >= 0)).tolist():
             pair = f"'{trials.enrol_names[trials.enrol[trial]]}' and '{trials.test_names[trials.test[trial]]}'"
             which = "a target of two speakers" if trials.label[trial] else "a non-target of one speaker"
             report(path, trials.line(trial), "labels agree with utt2spk", f"{which}, {pair}")

@@ -162,8 +162,8 @@ class Areas:
         first = picture * (self.height + 1)
 
         def at(row: Tensor, column: Tensor) -> Tensor:  # (n * side * side, 3)
-            place = ((first + row) * (self.width + 1))[:, :, None] + column[:, None, :]
-            return self._sums.view(-1, 3).index_select(0, place.view(-1))
+            corner = ((first + row) * (self.width + 1))[:, :, None] + column[:, None, :]
+            return self._sums.view(-1, 3).index_select(0, corner.view(-1))
 
         total = at(bottom, right).sub_(at(top, right)).sub_(at(bottom, left)).add_(at(top, left))
         means = total.view(-1, side, 3 * side).float().div_(_areas(bottom - top, right - left))

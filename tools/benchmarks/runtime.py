@@ -118,22 +118,23 @@ def bench_rate(models: dict[str, Path], sounds: list[Path]) -> None:
     torch.set_num_threads(1)
     heard = [soundfile.read(path, dtype="float32") for path in sounds]
     seconds = sum(len(samples) / rate for samples, rate in heard)
-    runs = {"onnx": OnnxModel(models["onnx"], threads=1), "torch": speakerkd.load(models["torch"], "cpu")}
+    network = speakerkd.load(models["torch"], "cpu")
+    runs = {"onnx": OnnxModel(models["onnx"], threads=1), "torch": network}
 
-    def rate(model: object) -> float:
+    def rate(model: OnnxModel | speakerkd.Model) -> float:
         start = time.process_time()
         for one in heard:
-            model.embed(one)  # type: ignore[attr-defined]
+            model.embed(one)
         return seconds / (time.process_time() - start)
 
-    found: dict[str, list[float]] = {runtime: [] for runtime in RUNTIMES}
+    rates: dict[str, list[float]] = {runtime: [] for runtime in RUNTIMES}
     for turn in range(6):
         for runtime in RUNTIMES:
             speed = rate(runs[runtime])
             if turn:  # the first warms up
-                found[runtime].append(speed)
-    ours, theirs = (statistics.median(found[runtime]) for runtime in RUNTIMES)
-    package = runs["torch"].package
+                rates[runtime].append(speed)
+    ours, theirs = (statistics.median(rates[runtime]) for runtime in RUNTIMES)
+    package = network.package
     what = f"{package.settings.name}, width {package.settings.width}: times real time, 1 thread"
     row(what, f"{ours:.0f}", f"{theirs:.0f}", ours / theirs, "80 times")
 
