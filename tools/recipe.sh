@@ -42,7 +42,8 @@ at_once_for_each() { # at_once_for_each FUNCTION: the same, `at_once` of them at
 }
 
 networks_of() { # networks_of EXPERIMENT: its network, and the parts of one that learnt together with a face's
-    ls -d "$1" "$1"/{inv,inf} 2>/dev/null || true
+    echo "$1"
+    ls -d "$1"/{inv,inf} 2>/dev/null || true
 }
 
 gather() { # gather STAGE FILE: `folders` are the experiments of all systems and seeds; FILE of each is that stage's
