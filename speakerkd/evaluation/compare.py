@@ -28,7 +28,7 @@ from speakerkd.evaluation import metrics
 from speakerkd.evaluation.bootstrap import BATCH, Resampler, dcf_of_rates, eer_of_rates, speakers_of_trials
 from speakerkd.evaluation.results import update_results
 from speakerkd.evaluation.scorefile import read_scores
-from speakerkd.report.results import system_of
+from speakerkd.report.results import split_name, system_of
 from speakerkd.work.arrays import read_npz
 from speakerkd.work.files import digest
 from speakerkd.work.records import read_json
@@ -146,7 +146,8 @@ def lowest_eer(experiments: Sequence[Path], trials: str = "original") -> Path:
 
     def eer(folder: Path) -> float:
         for name, entry in _results(folder).get("scores", {}).items():
-            if name.split(".")[0] == f"trials_{trials}" and entry.get("eer_percent") is not None:
+            listed, _, noise = split_name(name)
+            if listed == f"trials_{trials}" and not noise and entry.get("eer_percent") is not None:
                 return float(entry["eer_percent"])
         raise InputError(f"no EER on trials_{trials}", folder, "score it, or name another list with --trials")
 
