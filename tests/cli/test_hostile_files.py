@@ -50,14 +50,18 @@ def state(folder: str = ".") -> dict[str, tuple[int, int, int]]:
 def world(tmp_path_factory):
     """The folder and a copy of it; both are as they were made."""
     sys.addaudithook(_watch)  # it cannot be taken away, so it is switched
-    folder, before, sync = tmp_path_factory.mktemp("world"), Path.cwd(), os.fsync
+    root, before, sync = tmp_path_factory.mktemp("world"), Path.cwd(), os.fsync
+    folder, copy = root / "world", root / "copy"
+    folder.mkdir()
     os.fsync = lambda handle: None
     os.chdir(folder)
-    build()
-    shutil.copytree(folder, folder.with_name("copy"), symlinks=True)
-    yield folder.with_name("copy")
-    os.chdir(before)
-    os.fsync = sync
+    try:
+        build()
+        shutil.copytree(folder, copy, symlinks=True)
+        yield copy
+    finally:
+        os.chdir(before)
+        os.fsync = sync
 
 
 def restore(copy: Path, before: dict) -> None:

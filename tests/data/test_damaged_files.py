@@ -154,6 +154,8 @@ def test_validate_names_what_is_wrong_with_any_damaged_directory(folder):
     for number in range(len(keys)):
         (folder / f"{number}.wav").write_bytes(b"x")
     files["wav.scp"] = ("".join(f"{key} {folder}/{n}.wav\n" for n, key in enumerate(keys)).encode(), [])
+    # of three speakers with one recording each, so no trial is a target
+    files["trials_x"] = ("0 a/1 b/2\n0 b/2 \u00e9/3\n0 a/1.wav \u00e9/3\n".encode(), [])
     files["spk2utt"] = ("a a/1\nb b/2\n\u00e9 \u00e9/3\n".encode(), [])
     names = [
         "utt2spk",
