@@ -61,11 +61,11 @@ report() { # report PAGE OPTIONS...: the page of `folders`, beside the papers' f
     speakerkd report "${folders[@]}" --out "$1" "${@:2}" $([ "$published" = false ] || echo --published)
 }
 
-embed_parts() { # embed_parts TEACHER OPTIONS...: the teacher's outputs for the parts of `data` that have faces
-    local part
+embed_parts() { # embed_parts ALSO TEACHER OPTIONS...: the teacher's outputs for the parts of `data` that have faces;
+    local part  # ALSO: an option of the training part alone, such as --classifier
     for part in train test; do
-        [ ! -f "$data/$part/aligned.scp" ] || speakerkd embed-teacher "$data/$part" --teacher "$@" \
-            $([ $part = test ] || echo --classifier)
+        # shellcheck disable=SC2086
+        [ ! -f "$data/$part/aligned.scp" ] || speakerkd embed-teacher "$data/$part" --teacher "${@:2}" $([ $part = test ] || echo $1)
     done
 }
 
@@ -73,7 +73,7 @@ weak_teacher() { # weak_teacher: where systems want one (Table 2), train it on t
     [[ " $systems" == *weak_* ]] || return 0
     # shellcheck disable=SC2046
     speakerkd train "$conf/face_teacher.yaml" $(size_of face_teacher) --exp "$exp-weak_teacher" --resume --set data.train="$data/train"
-    embed_parts "$exp-weak_teacher" --name weak
+    embed_parts --classifier "$exp-weak_teacher" --name weak
 }
 
 strong_set() { # strong_set CONFIG: `copies` are a strong config's settings for training on what `augment` made

@@ -86,7 +86,7 @@ if stage_is 2 "Fbank, faces, teacher"; then
         [ ! -d "$data/$part" ] || speakerkd fbank "$data/$part" --jobs "$jobs"
         [ ! -f "$data/$part/face.scp" ] || speakerkd faces "$data/$part" --jobs "$jobs" --max-rejected 0.05 $([ "$corpus" != voxceleb ] || echo --pack)
     done
-    [ "$systems" = baseline ] || embed_parts "$teacher" ${weights:+--weights "$weights"}
+    [ "$systems" = baseline ] || embed_parts --classifier "$teacher" ${weights:+--weights "$weights"}
     [ "$augment" = false ] || speakerkd augment "$data/train" ${musan:+--musan "$musan"} ${rirs:+--rirs "$rirs"} \
         --speeds 0.9 1.1 --jobs "$jobs"
     weak_teacher
@@ -120,7 +120,7 @@ if stage_is 5 "match voices and faces of people it never saw"; then
         local network networks; need 3 "$3/model.json"
         mapfile -t networks < <(networks_of "$3")
         for network in "${networks[@]}"; do
-            [ ! -d "$3/teacher" ] || embed_parts "$3/teacher${network#"$3"}" --name "$(basename "$3")_$(basename "$network")"
+            [ ! -d "$3/teacher" ] || embed_parts "" "$3/teacher${network#"$3"}" --name "$(basename "$3")_$(basename "$network")"
             speakerkd match-test "$data/test" --model "$network" --fit "$data/train" \
                 $([ "$same_session" = false ] || echo --same-session) \
                 $([ "$corpus" != mini ] || echo --examples "$network/examples.png") # other corpora's faces are not ours to show

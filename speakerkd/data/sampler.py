@@ -243,3 +243,19 @@ def fraction_of(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     count = np.diff(np.r_[first, len(labels)])
     rank = np.arange(len(labels)) - np.repeat(first, count)
     return np.sort(by_class[rank < np.repeat(np.maximum(np.round(count * fraction), 2), count)])
+
+
+def classes_of(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Positions of all samples of a share of the classes; smaller shares lie within larger ones.
+
+    Parameters
+    ----------
+    labels: (N,), the classes.
+    fraction: in (0, 1]; at least two classes stay.
+
+    Returns
+    -------
+    Ascending positions in [0, N).
+    """
+    classes = np.random.default_rng([seed, 0xC1A5]).permutation(np.unique(labels))
+    return np.flatnonzero(np.isin(labels, classes[: max(round(len(classes) * fraction), 2)]))

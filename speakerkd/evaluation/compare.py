@@ -29,9 +29,9 @@ from speakerkd.evaluation.bootstrap import BATCH, Resampler, dcf_of_rates, eer_o
 from speakerkd.evaluation.results import update_results
 from speakerkd.evaluation.scorefile import read_scores
 from speakerkd.report.results import split_name, system_of
+from speakerkd.report.results_file import read_results_file
 from speakerkd.work.arrays import read_npz
 from speakerkd.work.files import digest
-from speakerkd.work.records import read_json
 
 LEVEL = 0.95
 FEWEST = 5  # people; fewer give no interval worth the name
@@ -277,7 +277,7 @@ def _results(folder: Path) -> dict[str, Any]:
     path = Path(folder) / "results.json"
     if not path.is_file():
         raise InputError("no results", path, "make them with `speakerkd score` and `match-test`")
-    return read_json(path, dict[str, Any], "score the experiment again")
+    return read_results_file(path)
 
 
 def _common(results: Sequence[Mapping[str, Any]], section: str) -> list[str]:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
 from speakerkd.config import Settings
+from speakerkd.data.sampler import classes_of, fraction_of
 from speakerkd.errors import InputError
 from speakerkd.models.network import Network
 from speakerkd.tasks.online_speech import OnlineSettings
@@ -164,7 +166,10 @@ class DataSettings(TrainingData):
     resident: Literal["auto", True, False] = Field(
         "auto", description="keep the features in the GPU's memory; auto: where they fit"
     )
-    fraction: float = Field(1.0, gt=0, le=1, description="share of every speaker's utterances that is used")
+    fraction: float = Field(1.0, gt=0, le=1, description="share of the training data that is used")
+    fraction_of: Literal["utterances", "speakers"] = Field(
+        "utterances", description="a share of every speaker's utterances, or all utterances of a share of the speakers"
+    )
     max_utterances: int | None = Field(None, ge=1, description="utterances of a speaker and epoch at most; null: all")
     copies: list[str] = Field(
         default_factory=list,
@@ -188,3 +193,10 @@ class DataSettings(TrainingData):
     @property
     def epoch_limit(self) -> int | None:
         return self.max_utterances
+
+    def rows_used(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        """Ascending positions of the samples that are trained on, of labels (N,)."""
+        if self.fraction == 1:
+            return np.arange(len(labels))
+        draw = fraction_of if self.fraction_of == "utterances" else classes_of
+        return draw(labels, self.fraction, seed)

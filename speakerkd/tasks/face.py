@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from speakerkd.config import Settings
 from speakerkd.data.datadir import read_table, require_file
-from speakerkd.data.sampler import fraction_of
 from speakerkd.errors import InputError
 from speakerkd.frontend.crop_map import SIDE, crop_map
 from speakerkd.models.face import FaceSettings, build_face
@@ -81,8 +80,10 @@ class FaceTask(Task[DataSettings, FaceSettings]):
         flat, label = [key for part in keys for key in part], np.concatenate(labels)
         pictures = maps[0] if len(maps) == 1 else np.concatenate(maps)
         if self.data.fraction < 1:
-            kept = fraction_of(label, self.data.fraction, self.seed)
-            flat, label, pictures = [flat[i] for i in kept], label[kept], pictures[kept]
+            kept = self.data.rows_used(label, self.seed)
+            people, label = np.unique(label[kept], return_inverse=True)
+            names = [names[i] for i in people]
+            flat, pictures = [flat[i] for i in kept], pictures[kept]
             teacher = None if teacher is None else teacher.keep(kept)
         return CropSource(
             pictures,

@@ -15,7 +15,6 @@ from speakerkd.data import resident
 from speakerkd.data.archive import FeatureArchive
 from speakerkd.data.datadir import require_file
 from speakerkd.data.resident import ResidentFeatures
-from speakerkd.data.sampler import fraction_of
 from speakerkd.data.utterances import Copies, Utterances, read_copies, read_utterances
 from speakerkd.errors import InputError
 from speakerkd.frontend.fbank_settings import FbankSettings
@@ -66,7 +65,7 @@ class SpeakerTask(Task[DataSettings, SpeakerSettings]):
         cached = self._teacher([archive.keys for archive in utterances.archives])
         copies = read_copies(self.data.copies, utterances) if self.data.copies else None
         if self.data.fraction < 1:
-            kept = fraction_of(utterances.labels, self.data.fraction, self.seed)
+            kept = self.data.rows_used(utterances.labels, self.seed)
             utterances = utterances.keep(kept)
             cached = None if cached is None else cached.keep(kept)
             copies = None if copies is None else copies.keep(kept)

@@ -10,7 +10,7 @@ from PIL import Image
 from speakerkd.data.archive import write_features, write_vectors
 from speakerkd.data.datadir import write_table
 from speakerkd.data.resident import ResidentFeatures
-from speakerkd.data.sampler import fraction_of
+from speakerkd.data.sampler import classes_of, fraction_of
 from speakerkd.data.utterances import read_utterances
 from speakerkd.errors import InputError
 from speakerkd.frontend.crop_map import crop_map
@@ -101,6 +101,14 @@ def test_fractions_keep_a_share_of_everybody_and_lie_within_each_other():
     assert np.bincount(labels[quarter]).tolist() == [10, 2, 2]
     assert np.bincount(labels[half]).tolist() == [20, 4, 2]
     assert set(quarter.tolist()) <= set(half.tolist())
+
+
+def test_a_share_of_the_speakers_keeps_all_their_utterances_and_lies_within_a_larger_one():
+    labels = np.repeat(np.arange(8), [5, 1, 4, 2, 3, 9, 2, 6])
+    quarter, half = classes_of(labels, 0.25, 1), classes_of(labels, 0.5, 1)
+    kept = np.unique(labels[quarter])
+    assert len(kept) == 2 and np.array_equal(quarter, np.flatnonzero(np.isin(labels, kept)))
+    assert len(np.unique(labels[half])) == 4 and set(quarter.tolist()) <= set(half.tolist())
 
 
 def test_masked_strips_have_the_bands_mean():

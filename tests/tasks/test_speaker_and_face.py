@@ -61,6 +61,18 @@ def test_a_face_network_learns_the_corpus_faces_and_teaches(faces, tmp_path):
     assert package.embed(torch.zeros(2, 112, 112, 3, dtype=torch.uint8)).shape == (2, 8)
 
 
+@pytest.mark.parametrize("network", [{}, FACE], ids=["voices", "faces"])
+def test_half_of_the_speakers_are_the_classes_that_half_of_the_speakers_make(faces, network):
+    """Of four speakers with six utterances and three pictures each."""
+    half = small(faces, **{**network, "train__speakers": 2}, data__fraction=0.5)
+    source = build_parts(check_experiment(half, "test"), "cpu").source
+    assert (len(source.names), len(source.labels)) == (4, 8 if network else 12)
+    half["data"]["fraction_of"] = "speakers"
+    source = build_parts(check_experiment(half, "test"), "cpu").source
+    assert len(source.names) == 2 and len(source.labels) == (6 if network else 12)
+    assert sorted(set(source.labels.tolist())) == [0, 1]
+
+
 def test_a_face_student_is_taught_by_cached_embeddings(faces, tmp_path):
     chosen = check_experiment(small(faces, **{**FACE, "distill": [{"name": "margin"}]}, train__epochs=1), "test")
     parts = build_parts(chosen)
