@@ -56,19 +56,19 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     changed = bytearray(content)
     for _ in range(int(rng.integers(1, 4))):
         size = len(changed) if rng.random() < 0.5 else min(len(changed), 200)  # headers more than the rest
-        place, length = int(rng.integers(0, size + 1)), int(rng.integers(1, 12))
+        start, length = int(rng.integers(0, size + 1)), int(rng.integers(1, 12))
         kind = int(rng.integers(0, 6))
         if kind == 0:
-            del changed[place:]
+            del changed[start:]
         elif kind == 1:
-            del changed[place : place + length]
-        elif kind == 2 and place < len(changed):
-            changed[place] ^= 1 << int(rng.integers(0, 8))
+            del changed[start : start + length]
+        elif kind == 2 and start < len(changed):
+            changed[start] ^= 1 << int(rng.integers(0, 8))
         elif kind == 3:
-            changed[place:place] = changed[place : place + 40 * length]
+            changed[start:start] = changed[start : start + 40 * length]
         else:
             word = WORDS[int(rng.integers(len(WORDS)))]
-            changed[place : place + (len(word) if kind == 4 else 0)] = word
+            changed[start : start + (len(word) if kind == 4 else 0)] = word
     return bytes(changed)
 
 

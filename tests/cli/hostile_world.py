@@ -150,8 +150,8 @@ def _others() -> None:
 def _corpora() -> None:
     """The corpora's own layouts, as small as they can be."""
     names = [f"id1000{person}/video/0000{number}" for person in range(2) for number in range(2)]
-    for place, name in enumerate(names):
-        _sound(Path(f"vox1/wav/{name}.wav"), place // 2, place)
+    for position, name in enumerate(names):
+        _sound(Path(f"vox1/wav/{name}.wav"), position // 2, position)
     pairs = [(a, b) for a in names for b in names if a < b]
     lines = [f"{int(a[:7] == b[:7])} {a}.wav {b}.wav\n" for a, b in pairs]
     Path("vox1/veri_test.txt").write_text("".join(lines))

@@ -35,15 +35,15 @@ def _watch(event, arguments):
 
 def state(folder: str = ".") -> dict[str, tuple[int, int, int]]:
     """Size, time of change and kind of every file."""
-    found, folders = {}, [folder]
+    states, folders = {}, [folder]
     while folders:
         for entry in os.scandir(folders.pop()):
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
             else:
                 known = entry.stat(follow_symlinks=False)
-                found[os.path.relpath(entry.path)] = (known.st_size, known.st_mtime_ns, known.st_mode)
-    return found
+                states[os.path.relpath(entry.path)] = (known.st_size, known.st_mtime_ns, known.st_mode)
+    return states
 
 
 @pytest.fixture(scope="module")

@@ -79,15 +79,15 @@ class TestFiles:
         common = ("match", "--model", with_teacher, "--audio", voice, "--faces", *faces)
         status, out, err = speakerkd(*common, "--json")
         assert status == 0, err
-        found = json.loads(out)
-        cosines = [c["similarity"] for c in found["candidates"]]
+        answer = json.loads(out)
+        cosines = [c["similarity"] for c in answer["candidates"]]
         assert cosines == sorted(cosines, reverse=True) and all(-1 <= c <= 1 for c in cosines)
-        assert {c["path"] for c in found["candidates"]} == {str(f) for f in faces}
-        assert found["chosen"] == found["candidates"][0]["path"] and found["probe"] == str(voice)
+        assert {c["path"] for c in answer["candidates"]} == {str(f) for f in faces}
+        assert answer["chosen"] == answer["candidates"][0]["path"] and answer["probe"] == str(voice)
         status, out, _ = speakerkd(*common)
         rows = out.splitlines()
         assert [float(row.split()[-1]) for row in rows[:3]] == [pytest.approx(c, abs=1e-4) for c in cosines]
-        assert rows[3] == f"{voice}: {found['chosen']}"
+        assert rows[3] == f"{voice}: {answer['chosen']}"
 
     def test_which_voice_belongs_to_a_face(self, speakerkd, with_teacher, corpus, pictures):
         voices = [corpus.root / f"{corpus.keys[k]}.wav" for k in (1, 9)]
@@ -96,8 +96,8 @@ class TestFiles:
         assert status == 0, err
         model = api.load(with_teacher)
         expected = model.embed(voices, "mean") @ model.faces([face])[0]
-        found = {c["path"]: c["similarity"] for c in json.loads(out)["candidates"]}
-        np.testing.assert_allclose([found[str(v)] for v in voices], expected, atol=2e-3)
+        similarities = {c["path"]: c["similarity"] for c in json.loads(out)["candidates"]}
+        np.testing.assert_allclose([similarities[str(v)] for v in voices], expected, atol=2e-3)
 
     def test_a_folder_of_faces_says_what_it_leaves_out(self, speakerkd, with_teacher, corpus, pictures, tmp_path):
         shutil.copytree(pictures, tmp_path / "album/below")

@@ -76,8 +76,8 @@ def test_bad_input_is_one_line_and_status_one(rec, tmp_path, capsys):
     ],
 )
 def test_faults_of_the_user(arguments, tmp_path, capsys):
-    given = [{"OUT": tmp_path / "out", "NONE": tmp_path / "none", ".": tmp_path}.get(a, a) for a in arguments]
-    assert call(*given) == 1
+    command = [{"OUT": tmp_path / "out", "NONE": tmp_path / "none", ".": tmp_path}.get(a, a) for a in arguments]
+    assert call(*command) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("speakerkd: error: ")
     assert not (tmp_path / "out").exists()

@@ -50,16 +50,16 @@ def verbs() -> dict[tuple[str, ...], set[str]]:
 @cache
 def texts() -> list[tuple[str, str]]:
     """(where, text) of every string that the package holds; what is put in stands as `{}`."""
-    found = []
+    strings = []
     for path in sorted(HOME.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             where = f"{path.relative_to(HOME)}:{getattr(node, 'lineno', 0)}"
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append((where, node.value))
+                strings.append((where, node.value))
             elif isinstance(node, ast.JoinedStr):
                 parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
-                found.append((where, "".join(map(str, parts))))
-    return found
+                strings.append((where, "".join(map(str, parts))))
+    return strings
 
 
 def settings_below(kind: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -74,16 +74,16 @@ def settings_below(kind: type[BaseModel], prefix: str) -> Iterator[str]:
 @cache
 def keys() -> set[str]:
     """Every dotted key that a config may hold."""
-    found = set(settings_below(TrainSettings, "train"))
+    dotted = set(settings_below(TrainSettings, "train"))
     for task in TASKS.values():
-        found |= {*settings_below(task.Data, "data"), *settings_below(task.Student, "student")}
+        dotted |= {*settings_below(task.Data, "data"), *settings_below(task.Student, "student")}
     for loss in LOSSES.values():
-        found |= set(settings_below(loss.Settings, "loss"))
+        dotted |= set(settings_below(loss.Settings, "loss"))
     for name, field in Experiment.model_fields.items():
         for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
             if isinstance(kind, type) and issubclass(kind, Settings):
-                found |= set(settings_below(kind, name))
-    return found
+                dotted |= set(settings_below(kind, name))
+    return dotted
 
 
 def test_every_option_that_a_text_names_exists():
@@ -122,15 +122,15 @@ def test_every_setting_that_a_text_names_exists():
 
 def remedies() -> list[tuple[str, ast.expr | None]]:
     """(where, expression) of what every InputError says to do."""
-    found = []
+    fixes = []
     for path in sorted(HOME.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "InputError" and node.args):
                 continue
             if not any(isinstance(part, ast.Starred) for part in node.args):
                 rest = [*node.args[2:], *(k.value for k in node.keywords if k.arg == "fix")]
-                found.append((f"{path.relative_to(HOME)}:{node.lineno}", rest[0] if rest else None))
-    return found
+                fixes.append((f"{path.relative_to(HOME)}:{node.lineno}", rest[0] if rest else None))
+    return fixes
 
 
 def test_every_fault_says_what_to_do():

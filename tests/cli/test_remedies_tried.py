@@ -449,9 +449,9 @@ def test_order_is_mended_as_validate_says(world, capsys):  # noqa: F811
     lines = Path(f"{DATA}/utt2spk").read_bytes().splitlines(keepends=True)
     Path(f"{DATA}/utt2spk").write_bytes(b"\xef\xbb\xbf" + b"".join(reversed(lines)).replace(b"\n", b"\r\n"))
     assert verb("validate", DATA) == 1
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for rule in ("no byte-order mark", "a line feed alone", "sorted bytewise (LC_ALL=C)"):
-        assert rule in told
+        assert rule in printed
     Path(f"{DATA}/utt2spk").write_bytes(b"".join(sorted(lines)))
     assert verb("validate", DATA) == 0
     restore(world, before)

@@ -159,12 +159,12 @@ class TestFromEmbeddings:
         unit = {k: v / np.linalg.norm(v) for k, v in table.items()}
         model = np.mean([unit[f"id2/v/{i}.wav"] for i in range(3)], axis=0)
         expected = model @ unit["id5/v/4.wav"] / np.linalg.norm(model)
-        found = {
+        scores = {
             tuple(x.split()[:2]): float(x.split()[2])
             for x in Path("o/scores/models.whole.txt").read_text().splitlines()
             if x[0] != "#"
         }
-        assert found["m2", "id5/v/4.wav"] == pytest.approx(expected, abs=1e-14)
+        assert scores["m2", "id5/v/4.wav"] == pytest.approx(expected, abs=1e-14)
         Path("enroll.map").write_text("\n".join([*models, "m0 id0/v/0"]))
         status, _, err = speakerkd(*common, "--enrol", "enroll.map")
         assert status == 1 and "duplicate model 'm0'" in err and "enroll.map:9" in err

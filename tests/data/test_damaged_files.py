@@ -41,19 +41,19 @@ def damaged(content, rng):
     """One version of a file's bytes: cut, flipped, repeated, or with something put in."""
     content = bytearray(content)
     for _ in range(int(rng.integers(1, 4))):
-        place, length = int(rng.integers(0, len(content) + 1)), int(rng.integers(1, 12))
+        start, length = int(rng.integers(0, len(content) + 1)), int(rng.integers(1, 12))
         kind = int(rng.integers(0, 6))
         if kind == 0:
-            del content[place:]
+            del content[start:]
         elif kind == 1:
-            del content[place : place + length]
-        elif kind == 2 and place < len(content):
-            content[place] ^= 1 << int(rng.integers(0, 8))
+            del content[start : start + length]
+        elif kind == 2 and start < len(content):
+            content[start] ^= 1 << int(rng.integers(0, 8))
         elif kind == 3:
-            content[place:place] = content[place : place + 40 * length]
+            content[start:start] = content[start : start + 40 * length]
         else:
             word = WORDS[int(rng.integers(len(WORDS)))]
-            content[place : place + (len(word) if kind == 4 else 0)] = word
+            content[start : start + (len(word) if kind == 4 else 0)] = word
     return bytes(content)
 
 
@@ -64,9 +64,9 @@ def _files(folder):
     write_features(folder, "feats", [(key, rng.normal(size=(4, 3)).astype("f4")) for key in keys])
     write_vectors(folder, "teacher", keys, rng.normal(size=(3, 5)))
     write_embeddings(folder / "e.npz", Embeddings(keys, rng.normal(size=(3, 2, 5)).astype("f4"), {}, np.ones(3)))
-    for name, made in (("v.ark", {}), ("t.ark", {"text": True}), ("c.ark", {"compression_method": 2})):
+    for name, options in (("v.ark", {}), ("t.ark", {"text": True}), ("c.ark", {"compression_method": 2})):
         shape = (7, 5) if name == "c.ark" else (5,)
-        kaldiio.save_ark(str(folder / name), {key: rng.normal(size=shape).astype("f4") for key in keys}, **made)
+        kaldiio.save_ark(str(folder / name), {key: rng.normal(size=shape).astype("f4") for key in keys}, **options)
     (folder / "trials_x").write_text("1 a/1 b/2\n0 b/2 \u00e9/3\n1 a/1.wav \u00e9/3\n")
     trials = read_trials(folder / "trials_x")
     texts = {
@@ -172,15 +172,15 @@ def test_validate_names_what_is_wrong_with_any_damaged_directory(folder):
         (folder / name).write_bytes(files[name][0])
     assert validate(folder) == []
     rng = np.random.default_rng(5)
-    found = 0
+    faulty = 0
     for turn in range(240):
         name = names[turn % len(names)]
         (folder / name).write_bytes(damaged(files[name][0], rng))
         problems = validate(folder)
-        found += bool(problems)
+        faulty += bool(problems)
         assert all(str(problem).isprintable() and len(str(problem)) < 1300 for problem in problems)
         if not problems:  # then every reader reads it
             DataDir(folder).speakers, FeatureArchive(folder / "feats.scp"), read_trials(folder / "trials_x")
             read_sounds(folder), read_vectors(folder / "teacher.scp"), read_durations(folder / "utt2dur")
         (folder / name).write_bytes(files[name][0])
-    assert found > 180 and not WATCH["run"] and not (folder / "ran").exists()
+    assert faulty > 180 and not WATCH["run"] and not (folder / "ran").exists()

@@ -193,8 +193,8 @@ def test_a_recording_is_found_by_any_spelling_of_its_name(
     keys = [key, "other"]
     assert NameIndex(keys).locate([name, "other.wav", "nobody"]).tolist() == [0, 1, -1]
     assert Embeddings(keys, np.ones((2, 3))).locate([name]).tolist() == [0]
-    for found, missing in (audio_in(home, [name]), audio_under(home / "root", [name])):
-        assert os.path.samefile(found[name].path, path) and not missing
+    for sounds, missing in (audio_in(home, [name]), audio_under(home / "root", [name])):
+        assert os.path.samefile(sounds[name].path, path) and not missing
     if encode or " " not in name:
         (home / "trials_x").write_text(f"1 {name} {key}\n1 {name} other\n0 other {name}\n")
         (home / "enroll.map").write_text(f"model {name}\n")
@@ -214,8 +214,8 @@ def test_two_recordings_that_share_a_name_are_told_apart_or_refused(tmp_path):
     index = NameIndex(["1.wav", "1.flac"])
     assert index.locate(["1.wav", "1.flac", "1", "1.mp3"]).tolist() == [0, 1, -1, -1]
     assert index.explain("1") == "2 recordings answer to it: '1.wav' and '1.flac'"
-    found, missing = audio_under(tmp_path, ["1.wav", "1"])
-    assert list(found) == ["1.wav"] and "2 recordings" in missing["1"]
+    sounds, missing = audio_under(tmp_path, ["1.wav", "1"])
+    assert list(sounds) == ["1.wav"] and "2 recordings" in missing["1"]
 
 
 @pytest.mark.parametrize("name", ["Ann Lee/1 a", "Ann Lee/1 a.wav"])

@@ -114,11 +114,11 @@ def test_a_share_of_the_speakers_keeps_all_their_utterances_and_lies_within_a_la
 def test_masked_strips_have_the_bands_mean():
     x = torch.arange(24.0).reshape(1, 6, 4)
     # width floor(.5 * 4) = 2 frames, place floor(.3 * 5) = 1; width floor(.9 * 2) = 1 band, place floor(.5 * 4) = 2
-    found = mask_strips(x, torch.tensor([[0.5, 0.3, 0.9, 0.5]]), 3, 1)
+    masked = mask_strips(x, torch.tensor([[0.5, 0.3, 0.9, 0.5]]), 3, 1)
     expected = x.clone()
     expected[0, 1:3] = x[0].mean(0)
     expected[0, :, 2] = x[0, :, 2].mean()
-    assert torch.equal(found, expected)
+    assert torch.equal(masked, expected)
     assert torch.equal(mask_strips(x, torch.zeros(1, 4), 3, 1), x)
 
 
@@ -138,13 +138,13 @@ def faces(tmp_path):
 
 
 def test_crops_are_stored_once_a_picture_and_made_again_when_stale(faces):
-    place, crops = crop_map(faces)
+    rows, crops = crop_map(faces)
     assert crops.shape == (2, 112, 112, 3)
-    assert place["a/1"] == place["a/2"] != place["b/1"]
-    assert crops[place["b/1"]].mean() == 200
-    made = (faces / "aligned.npy").stat().st_mtime_ns
+    assert rows["a/1"] == rows["a/2"] != rows["b/1"]
+    assert crops[rows["b/1"]].mean() == 200
+    stamp = (faces / "aligned.npy").stat().st_mtime_ns
     crop_map(faces)
-    assert (faces / "aligned.npy").stat().st_mtime_ns == made
+    assert (faces / "aligned.npy").stat().st_mtime_ns == stamp
     write_table(faces / "aligned.scp", {"b/1": str(faces / "two é.png")})
     assert crop_map(faces)[1].shape[0] == 1
 
@@ -160,9 +160,9 @@ def test_pictures_that_cannot_be_read_are_named(faces):
 
 
 def test_online_faces_of_samples(faces, directory):
-    found = OnlineFaces.read([faces], [["b/1", "unknown", "a/2"]])
-    assert found.paired.tolist() == [True, False, True]
-    assert found.take(np.array([0, 1, 2])).float().mean((1, 2, 3)).tolist() == [200, 0, 10]
+    pictures = OnlineFaces.read([faces], [["b/1", "unknown", "a/2"]])
+    assert pictures.paired.tolist() == [True, False, True]
+    assert pictures.take(np.array([0, 1, 2])).float().mean((1, 2, 3)).tolist() == [200, 0, 10]
 
 
 def test_shift_and_flip_by_hand():
@@ -177,8 +177,8 @@ def test_shift_and_flip_by_hand():
 
 
 def test_a_crop_source_gives_network_input(faces):
-    place, crops = crop_map(faces)
-    keys = sorted(place, key=place.get)
+    rows, crops = crop_map(faces)
+    keys = sorted(rows, key=rows.get)
     source = CropSource(
         crops, keys[:2], np.array([0, 1]), ["a", "b"], preprocess=lambda x: x.float() / 255, strong=True
     )

@@ -94,14 +94,14 @@ def edit(path, old, new):
 )
 def test_each_rule_is_named_with_file_and_line(data, file, old, new, line, rule):
     edit(data / file, old, new)
-    found = [(p.file.name, p.line) for p in validate(data) if rule in p.rule]
-    assert (file, line) in found
+    problems = [(p.file.name, p.line) for p in validate(data) if rule in p.rule]
+    assert (file, line) in problems
 
 
 def test_speakers_that_disagree(data):
     edit(data / "utt2spk", b"a/1/1 a\n", b"a/1/1 c\n")
-    found = [(p.file.name, p.line) for p in validate(data) if "spk2utt" in p.rule]
-    assert found == [("spk2utt", 1), ("utt2spk", 1)]  # a lists one too many, c is not listed
+    problems = [(p.file.name, p.line) for p in validate(data) if "spk2utt" in p.rule]
+    assert problems == [("spk2utt", 1), ("utt2spk", 1)]  # a lists one too many, c is not listed
 
 
 def test_a_session_with_two_faces(data):

@@ -64,24 +64,24 @@ def test_intervals_hold_the_figure_and_shrink_with_speakers():
     widths = []
     for speakers in (8, 60):
         trials, scores, _ = simulated(speakers, 4)
-        found = bootstrap.intervals(scores, trials, [0.01], replicates=300)
+        intervals = bootstrap.intervals(scores, trials, [0.01], replicates=300)
         exact = metrics.eer(metrics.sort_scores(scores, trials.label))
-        assert found.figures["eer"].low < exact < found.figures["eer"].high
-        widths.append(found.figures["eer"].high - found.figures["eer"].low)
+        assert intervals.figures["eer"].low < exact < intervals.figures["eer"].high
+        widths.append(intervals.figures["eer"].high - intervals.figures["eer"].low)
     assert widths[1] < 0.6 * widths[0]
 
 
 def test_intervals_are_wider_than_resampled_trials_give():
     """Speakers differ, so trials are not independent; an interval that ignores it is too narrow."""
     trials, scores, _ = simulated(12, 8, spread=1.5)
-    found = bootstrap.intervals(scores, trials, [0.01], replicates=300)
+    intervals = bootstrap.intervals(scores, trials, [0.01], replicates=300)
     generator = np.random.default_rng(0)
     eers = []
     for _ in range(100):
         drawn = generator.integers(len(scores), size=len(scores))
         eers.append(metrics.eer(metrics.sort_scores(scores[drawn], trials.label[drawn])))
     low, high = np.quantile(eers, [0.025, 0.975])
-    assert found.figures["eer"].high - found.figures["eer"].low > 1.5 * (high - low)
+    assert intervals.figures["eer"].high - intervals.figures["eer"].low > 1.5 * (high - low)
 
 
 def test_the_seed_decides():

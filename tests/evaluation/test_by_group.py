@@ -18,8 +18,8 @@ def test_groups_by_hand(tmp_path):
     scores = np.array([0.9, 0.1, 0.5, 0.7, 0.2, 0.3])
     groups = {"test/a-singing-1": "singing", "test/b-singing-1": "singing"}
     groups |= {"test/a-drama-1": "drama", "test/b-drama-1": "drama", "test/c-drama-2": "drama"}
-    found = by_group(scores, trials, groups)
-    assert set(found) == {"singing", "drama", "-"}
-    assert found["singing"] == {"trials": 2, "targets": 1, "eer_percent": 0.0, "min_dcf": 0.0}
-    assert found["drama"]["trials"] == 3 and found["drama"]["eer_percent"] == pytest.approx(50)
-    assert found["-"] == {"trials": 1, "targets": 1, "eer_percent": None, "min_dcf": None}
+    figures = by_group(scores, trials, groups)
+    assert set(figures) == {"singing", "drama", "-"}
+    assert figures["singing"] == {"trials": 2, "targets": 1, "eer_percent": 0.0, "min_dcf": 0.0}
+    assert figures["drama"]["trials"] == 3 and figures["drama"]["eer_percent"] == pytest.approx(50)
+    assert figures["-"] == {"trials": 1, "targets": 1, "eer_percent": None, "min_dcf": None}

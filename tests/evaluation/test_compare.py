@@ -51,10 +51,13 @@ def test_a_gain_a_loss_and_luck_are_told_apart(tmp_path, trials):
     base = experiment(tmp_path / "base", trials, 2.0, 0.6)
     same = experiment(tmp_path / "same", trials, 2.0, 0.6, seed=1)
     good = experiment(tmp_path / "good", trials, 3.0, 0.5, seed=2)
-    found = compare([same], [base])
-    assert {one.verdict for one in found.values()} == {"no difference"}
-    found = compare([good], [base])
-    eer, answers = found["scores/trials_a.crops/eer_percent"], found["match/acc_match_audio_to_face_o/accuracy_percent"]
+    differences = compare([same], [base])
+    assert {one.verdict for one in differences.values()} == {"no difference"}
+    differences = compare([good], [base])
+    eer, answers = (
+        differences["scores/trials_a.crops/eer_percent"],
+        differences["match/acc_match_audio_to_face_o/accuracy_percent"],
+    )
     assert eer.verdict == "better" and eer.value < 0 and eer.interval[1] < 0 and eer.unit == "people"
     assert answers.verdict == "worse" and answers.value == pytest.approx(-10, abs=4)
     assert eer.interval[0] < eer.value < eer.interval[1]
@@ -83,18 +86,18 @@ def test_the_interval_covers_as_often_as_it_says(tmp_path, trials):
     """Of systems that are equally good, about one in twenty may be told apart."""
     base = [experiment(tmp_path / f"base{n}", trials, 2.0, 0.6, seed=2 * n) for n in range(12)]
     same = [experiment(tmp_path / f"same{n}", trials, 2.0, 0.6, seed=2 * n + 1) for n in range(12)]
-    told = [list(compare([a], [b], replicates=200).values()) for a, b in zip(same, base, strict=True)]
-    assert sum(one.verdict != "no difference" for run in told for one in run) <= 8  # of 48
+    runs = [list(compare([a], [b], replicates=200).values()) for a, b in zip(same, base, strict=True)]
+    assert sum(one.verdict != "no difference" for run in runs for one in run) <= 8  # of 48
 
 
 def test_several_seeds_are_averaged_and_widen_the_interval(tmp_path, trials):
     base = [experiment(tmp_path / f"base-seed{n}", trials, 2.0, 0.6, seed=n) for n in (1, 2, 3)]
     rates = (0.6, 0.7, 0.8)
     ours = [experiment(tmp_path / f"ours-seed{n}", trials, 2.0, r, seed=9 + n) for n, r in enumerate(rates, 1)]
-    found = compare(ours, base)["match/acc_match_audio_to_face_o/accuracy_percent"]
+    difference = compare(ours, base)["match/acc_match_audio_to_face_o/accuracy_percent"]
     alone = compare(ours[1:2], base[1:2])["match/acc_match_audio_to_face_o/accuracy_percent"]
-    assert found.value == pytest.approx(10, abs=2) and found.unit == "people and seeds"
-    assert np.diff(found.interval) > 1.3 * np.diff(alone.interval)
+    assert difference.value == pytest.approx(10, abs=2) and difference.unit == "people and seeds"
+    assert np.diff(difference.interval) > 1.3 * np.diff(alone.interval)
     assert system_name(ours) == "ours" and "base" in json.loads((ours[2] / "results.json").read_text())["differences"]
 
 
@@ -110,8 +113,8 @@ def test_folds_of_a_cross_validation_are_pooled_seed_by_seed(tmp_path, trials):
             for k, one in enumerate(folds)
             for n in (1, 2)
         ]
-    found = compare(systems["ours"], systems["base"])["scores/trials_a.crops/eer_percent"]
-    for system, value in (("ours", found.ours), ("base", found.baseline)):
+    eer = compare(systems["ours"], systems["base"])["scores/trials_a.crops/eer_percent"]
+    for system, value in (("ours", eer.ours), ("base", eer.baseline)):
         rates = []
         for n in (1, 2):
             scores = [
@@ -120,7 +123,7 @@ def test_folds_of_a_cross_validation_are_pooled_seed_by_seed(tmp_path, trials):
             fpr, tpr, _ = roc_curve(np.concatenate([one.label for one in folds]), np.concatenate(scores))
             rates.append(100 * brentq(lambda x, fpr=fpr, tpr=tpr: 1 - x - np.interp(x, fpr, tpr), 0, 1))
         assert value == pytest.approx(np.mean(rates), abs=0.02)
-    assert found.folds == 2 and found.value == found.ours - found.baseline and found.verdict == "better"
+    assert eer.folds == 2 and eer.value == eer.ours - eer.baseline and eer.verdict == "better"
     assert system_name(systems["ours"]) == "x-ours"
     assert "differences" not in json.loads((systems["ours"][0] / "results.json").read_text())
     with pytest.raises(InputError, match="folds of 1 and of 2 seeds"):

@@ -25,8 +25,8 @@ def scoring(tmp_path):
 
     def settings(**changes):
         lists = [tmp_path / "one.txt", tmp_path / "two.txt"]
-        given = {"trials": lists, "embeddings": tmp_path / "e.npz", "out": tmp_path / "out", "bootstrap": 10}
-        return ScoreSettings(**(given | changes))
+        options = {"trials": lists, "embeddings": tmp_path / "e.npz", "out": tmp_path / "out", "bootstrap": 10}
+        return ScoreSettings(**(options | changes))
 
     return settings
 

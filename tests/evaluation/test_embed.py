@@ -26,20 +26,20 @@ def direct(package, rows):
 
 
 def test_crops_are_evenly_spaced_and_short_recordings_repeat(package, archived, corpus):
-    found = embed(package, archived, Protocol())
-    assert found.values.shape == (24, 10, 16) and found.keys == archived.keys
+    embedded = embed(package, archived, Protocol())
+    assert embedded.values.shape == (24, 10, 16) and embedded.keys == archived.keys
     long = archived.keys.index("id10002/video1/00003")
     features = archived.features(long)
     assert len(features) == 548  # 5.5 s: starts linspace(0, 148, 10)
     for crop, start in enumerate([0, 16, 32, 49, 65, 82, 98, 115, 131, 148]):
         expected = direct(package, features[start : start + 400])
-        np.testing.assert_allclose(found.values[long, crop], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(embedded.values[long, crop], expected, rtol=1e-4, atol=1e-5)
     short = archived.keys.index("id10002/video0/00000")
     features = archived.features(short)
     assert len(features) == 198
     wrapped = np.concatenate([features, features, features])[:400]
-    np.testing.assert_allclose(found.values[short, 0], direct(package, wrapped), rtol=1e-4, atol=1e-5)
-    assert (found.values[short] == found.values[short, :1]).all()
+    np.testing.assert_allclose(embedded.values[short, 0], direct(package, wrapped), rtol=1e-4, atol=1e-5)
+    assert (embedded.values[short] == embedded.values[short, :1]).all()
 
 
 def test_a_recording_is_embedded_alike_in_any_company(package, archived, monkeypatch):
@@ -51,12 +51,12 @@ def test_a_recording_is_embedded_alike_in_any_company(package, archived, monkeyp
 
 
 def test_whole_recordings_are_not_padded(package, archived):
-    found = embed(package, archived, Protocol(name="whole"))
-    assert found.values.shape == (24, 16)
-    for place in (0, 3):
-        expected = direct(package, archived.features(place))
-        np.testing.assert_allclose(found.values[place], expected, rtol=1e-4, atol=1e-5)
-    assert found.seconds[3] == pytest.approx(5.48)
+    embedded = embed(package, archived, Protocol(name="whole"))
+    assert embedded.values.shape == (24, 16)
+    for position in (0, 3):
+        expected = direct(package, archived.features(position))
+        np.testing.assert_allclose(embedded.values[position], expected, rtol=1e-4, atol=1e-5)
+    assert embedded.seconds[3] == pytest.approx(5.48)
 
 
 def test_audio_gives_what_the_archive_gives(package, archived, corpus):
@@ -85,8 +85,8 @@ def test_an_embedding_that_is_not_finite_is_named(package, archived):
     class Broken:
         keys = archived.keys
 
-        def features(self, place):
-            return np.full((500, 8), np.nan, np.float32) if place == 2 else whole(place)
+        def features(self, position):
+            return np.full((500, 8), np.nan, np.float32) if position == 2 else whole(position)
 
         def __str__(self):
             return "broken"
@@ -94,8 +94,8 @@ def test_an_embedding_that_is_not_finite_is_named(package, archived):
     with pytest.raises(InputError, match=f"not finite, {key}"):
         embed(package, Broken(), Protocol())
     refused = []
-    found = embed(package, Broken(), Protocol(), refuse=lambda k, error: refused.append(k))
-    assert refused == [key] and key not in found.keys and len(found) == 23
+    embedded = embed(package, Broken(), Protocol(), refuse=lambda k, error: refused.append(k))
+    assert refused == [key] and key not in embedded.keys and len(embedded) == 23
 
 
 def test_unreadable_audio_is_refused_and_the_rest_goes_on(package, corpus, tmp_path):
@@ -106,10 +106,10 @@ def test_unreadable_audio_is_refused_and_the_rest_goes_on(package, corpus, tmp_p
     cut.write_bytes(good.read_bytes()[:30])
     files = {"good": [good], "silent": [silent], "short": [short], "cut": [cut], "gone": [tmp_path / "gone.wav"]}
     reasons = {}
-    found = embed(
+    embedded = embed(
         package, AudioRecordings(files, FBANK), Protocol(), refuse=lambda k, error: reasons.update({k: str(error)})
     )
-    assert found.keys == ["good"]
+    assert embedded.keys == ["good"]
     assert set(reasons) == {"silent", "short", "cut", "gone"}
     assert "silent" in reasons["silent"] and "less than one window" in reasons["short"]
 
@@ -121,8 +121,8 @@ def test_a_machine_without_a_compiler_runs_without(package, archived, monkeypatc
         package._run = lambda x: (_ for _ in ()).throw(RuntimeError("no C++ compiler"))
 
     monkeypatch.setattr(type(package), "compile", lambda self: compiles_to_nothing())
-    found = embed(package, archived, Protocol(), compile=True)
-    np.testing.assert_allclose(found.values, expected, rtol=1e-4, atol=1e-5)
+    embedded = embed(package, archived, Protocol(), compile=True)
+    np.testing.assert_allclose(embedded.values, expected, rtol=1e-4, atol=1e-5)
     assert "no C++ compiler" in caplog.text
 
 
@@ -139,9 +139,9 @@ def test_compiling_waits_until_enough_work_is_left(package, archived, monkeypatc
 
 
 def test_progress_ends_with_all(package, archived):
-    told = []
-    embed(package, archived, Protocol(), progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (24, 24) and [d for d, _ in told] == sorted(d for d, _ in told)
+    reports = []
+    embed(package, archived, Protocol(), progress=lambda done, total: reports.append((done, total)))
+    assert reports[-1] == (24, 24) and [d for d, _ in reports] == sorted(d for d, _ in reports)
 
 
 def test_features_of_other_bands_are_refused(corpus):
@@ -178,10 +178,10 @@ def test_names_below_a_folder_are_found_however_they_are_spelt(tmp_path):
         (tmp_path / "root/Zoe\u0308 K" / name).write_bytes(b"x")
     (tmp_path / "out.wav").write_bytes(b"x")
     names = ["Zo\u00eb K/1 a.wav", "Zo%C3%AB%20K/1%20a", "Zoe\u0308 K/1%20a.flac"]
-    found, missing = audio_under(tmp_path / "root", names)
-    assert {sound.path for sound in found.values()} == {str(tmp_path / "root/Zoe\u0308 K/1 a.wav")} and not missing
+    sounds, missing = audio_under(tmp_path / "root", names)
+    assert {sound.path for sound in sounds.values()} == {str(tmp_path / "root/Zoe\u0308 K/1 a.wav")} and not missing
     names = ["../out.wav", f"{tmp_path}/out.wav", "..%2fout", "Zo\u00eb K/2", "no/1"]
-    found, missing = audio_under(tmp_path / "root", names)
-    assert not found
+    sounds, missing = audio_under(tmp_path / "root", names)
+    assert not sounds
     for name, why in zip(names, ["leads out", "an absolute path", "leads out", "2 recordings", "no such"], strict=True):
         assert why in missing[name]

@@ -96,7 +96,7 @@ def test_one_file(package, tmp_path):
     images = pictures(count=3)
     for number, pixels in enumerate(images.pixels):
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    found = list(classify_files(package, [tmp_path / f"{i}.png" for i in range(3)]))
+    answers = list(classify_files(package, [tmp_path / f"{i}.png" for i in range(3)]))
     best = expected_logits(package, images).logits.softmax(1)
-    assert [name for _, name, _ in found] == [CLASSES[i] for i in best.argmax(1)]
-    assert [p for _, _, p in found] == pytest.approx(best.max(1).values.tolist(), abs=0.05)
+    assert [name for _, name, _ in answers] == [CLASSES[i] for i in best.argmax(1)]
+    assert [p for _, _, p in answers] == pytest.approx(best.max(1).values.tolist(), abs=0.05)

@@ -17,9 +17,9 @@ def corpus():
     """40 people x 5: a face's first three numbers are told by the voice, the rest and the noise are not."""
     rng = np.random.default_rng(0)
     people = np.repeat(np.arange(40), 5)
-    told, own = rng.normal(size=(40, 3)), rng.normal(size=(40, 5))
-    voices = np.concatenate([told[people], rng.normal(size=(200, 9))], 1) @ rng.normal(size=(12, 12)) + 3
-    faces = np.concatenate([told, own], 1)[people] + 0.1 * rng.normal(size=(200, 8)) - 1
+    shared, own = rng.normal(size=(40, 3)), rng.normal(size=(40, 5))
+    voices = np.concatenate([shared[people], rng.normal(size=(200, 9))], 1) @ rng.normal(size=(12, 12)) + 3
+    faces = np.concatenate([shared, own], 1)[people] + 0.1 * rng.normal(size=(200, 8)) - 1
     return unit(voices), unit(faces), people
 
 
@@ -38,14 +38,14 @@ def test_it_finds_in_new_people_what_voices_tell_and_nothing_in_noise(corpus):
     voices, faces, people = corpus
     new, noise = people >= 25, unit(np.random.default_rng(1).normal(size=voices.shape))
 
-    def told(heard):
+    def accuracy(heard):
         fitted = fit_linear_map(heard[~new], faces[~new], people[~new])
-        found, shown = fitted.voices(heard[new]), fitted.faces(faces[new])
-        own = (found * shown).sum(1)
-        return (own[:, None] > found @ shown.T)[people[new][:, None] != people[new]].mean()
+        mapped, shown = fitted.voices(heard[new]), fitted.faces(faces[new])
+        own = (mapped * shown).sum(1)
+        return (own[:, None] > mapped @ shown.T)[people[new][:, None] != people[new]].mean()
 
-    assert told(voices) > 0.75
-    assert abs(told(noise) - 0.5) < 0.12
+    assert accuracy(voices) > 0.75
+    assert abs(accuracy(noise) - 0.5) < 0.12
 
 
 def test_few_people_are_refused(corpus):

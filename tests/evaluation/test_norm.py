@@ -23,18 +23,18 @@ def cosines(a, b):
 
 
 def test_over_the_whole_cohort(tables):
-    found = norm.cohort_statistics(*tables)
+    statistics = norm.cohort_statistics(*tables)
     expected = cosines(*tables)
-    np.testing.assert_allclose(found.mean, expected.mean(1), atol=1e-12)
-    np.testing.assert_allclose(found.std, expected.std(1), atol=1e-7)
+    np.testing.assert_allclose(statistics.mean, expected.mean(1), atol=1e-12)
+    np.testing.assert_allclose(statistics.std, expected.std(1), atol=1e-7)
 
 
 @pytest.mark.parametrize("top", [2, 10, 41, 130])
 def test_over_the_nearest(tables, top):
-    found = norm.cohort_statistics(*tables, top)
+    statistics = norm.cohort_statistics(*tables, top)
     expected = np.sort(cosines(*tables), axis=1)[:, -top:]
-    np.testing.assert_allclose(found.mean, expected.mean(1), atol=1e-12)
-    np.testing.assert_allclose(found.std, expected.std(1), atol=1e-12)
+    np.testing.assert_allclose(statistics.mean, expected.mean(1), atol=1e-12)
+    np.testing.assert_allclose(statistics.std, expected.std(1), atol=1e-12)
 
 
 def test_both_sides_count_alike():

@@ -10,9 +10,9 @@ from speakerkd.evaluation.structure import dimension_similarity, mean_off_diagon
 
 def test_similarity_of_dimensions_is_the_cosine_of_columns():
     features = np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
-    found = dimension_similarity(features)  # columns (1,0,1,0), twice it, and (0,3,3,0)
-    assert found == pytest.approx(np.array([[1, 1, 0.5], [1, 1, 0.5], [0.5, 0.5, 1]]))
-    assert mean_off_diagonal(found) == pytest.approx(2 / 3)
+    similarity = dimension_similarity(features)  # columns (1,0,1,0), twice it, and (0,3,3,0)
+    assert similarity == pytest.approx(np.array([[1, 1, 0.5], [1, 1, 0.5], [0.5, 0.5, 1]]))
+    assert mean_off_diagonal(similarity) == pytest.approx(2 / 3)
 
 
 def test_centred_similarity_is_numpys_correlation():
@@ -23,8 +23,8 @@ def test_centred_similarity_is_numpys_correlation():
 
 
 def test_a_dead_dimension_is_like_no_other():
-    found = dimension_similarity(np.array([[1.0, 0.0], [2.0, 0.0]]))
-    assert found == pytest.approx(np.array([[1, 0], [0, 0]]))
+    similarity = dimension_similarity(np.array([[1.0, 0.0], [2.0, 0.0]]))
+    assert similarity == pytest.approx(np.array([[1, 0], [0, 0]]))
 
 
 def test_uniformity_of_opposite_equal_and_orthogonal_pairs():
