@@ -61,10 +61,14 @@ for system in $systems; do
     done
 done
 echo "compare.sh: table ${table:-none}, figure ${figure:-none}: $all trainings, $done of them done"
-[ "$corpus" != voxceleb ] || run --dry-run --systems "$systems" || exit
-if [ "$dry_run" = true ]; then echo "compare.sh: systems" $systems; exit 0; fi
+if [ "$dry_run" = true ]; then
+    echo "compare.sh: systems" $systems
+    [ "$corpus" = voxceleb ] || exit 0
+    run --systems "$systems" --dry-run; exit
+fi
 
-[ "$stage" -gt 2 ] || run --systems "$systems" --stage "$stage" --stop-stage 2
+[ "$stage" -gt 2 ] || run --systems "$systems" --stage "$stage" --stop-stage 2 --measure 10
+if [ -n "$slurm" ] || [ "$gpus" -gt 1 ]; then run --systems "$systems" --stage 3 --stop-stage 3 --check; fi
 if [ -n "$slurm" ]; then
     # shellcheck disable=SC2086
     exec bash tools/slurm/array.sh "$slurm" "$systems" "${shared[@]}"

@@ -23,6 +23,9 @@
 #   --prefix TEXT        begins the experiments' names on the same data: exp/TEXT-SYSTEM (default: the tag)
 #   --work DIR           where data/ and exp/ go (default: the checkout);  --jobs N: processes for data preparation
 #   --dry-run            shows what of VoxCeleb is here, what is missing and lost without it, what each stage will cost
+#   --measure SECONDS    stage 0 measures for so long what VoxCeleb's stages will cost
+#   --check              stage 3 sees whether every system's settings, data and networks fit, and trains none; on VoxCeleb,
+#                        where a training lasts days, it does so before the first one in any case
 #   --set "a.b=c d=e"    settings of every training;  --launch "torchrun --nproc-per-node 4": how it is started
 #   --augment            strong*.yaml: train on copies with MUSAN's noises, rooms (--rirs DIR) and speeds 0.9 and 1.1 too
 #   --same-session       matching: a voice may be asked for the face of its own video
@@ -33,7 +36,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 stage=0 stop_stage=6 corpus=mini tag='' prefix='' work='' jobs=0 published=false
 voxceleb1='' voxceleb2='' musan='' audio_root='' image_root='' pattern='' teacher=ir50 weights=''
 systems="baseline margin" seeds=1 at_once=1 size='' people=100 test_speakers=8 folds=0 fold=0 development=false split_seed=0
-rirs='' augment=false lists='' dry_run=false set='' launch='' same_session=false noise_db="15 10 5"
+rirs='' augment=false lists='' dry_run=false check=false measure=0 set='' launch='' same_session=false noise_db="15 10 5"
 source tools/parse_options.sh
 source tools/recipe.sh
 bash tools/install.sh
@@ -59,7 +62,7 @@ if [ "$dry_run" = true ]; then parts 10; exit; fi
 if stage_is 0 "corpus"; then
     case $corpus in
         mini) speakerkd prepare mini "$data/corpus" --identities "$people" --jobs "$jobs" ;;
-        voxceleb) given voxceleb1 voxceleb2; parts 0 --left-out "$data/left_out.tsv" ;;
+        voxceleb) given voxceleb1 voxceleb2; parts "$measure" --left-out "$data/left_out.tsv" ;;
         folder) given audio_root image_root pattern
             [ "$teacher" = sface ] || [ -d "$teacher" ] || given weights # SFace's come with a package
             ls -d "$audio_root" "$image_root" ${weights:+"$weights"} ;;
@@ -94,13 +97,16 @@ fi
 if stage_is 3 "train $systems"; then
     need 2 "$data/train/feats.scp"
     [ "$systems" = baseline ] || need 2 "$data/train/teacher.scp"
-    train() {
+    train() { # train CONFIG SEED EXPERIMENT OPTIONS...
         local copies width=${1##*/audio_}; strong_set "$1"
         [ "$width" != "$1" ] || width='' # Fig. 1: whatever size is laid over, the width is the one that it compares
         # shellcheck disable=SC2086
         ${launch:+$launch --no-python} speakerkd train "$1" $(size_of "$1") --exp "$3" --resume --set seed="$2" \
-            --set data.train="$data/train" ${width:+student.width="${width%.yaml}"} $(each_set "$set") "${copies[@]}"
+            --set data.train="$data/train" ${width:+student.width="${width%.yaml}"} $(each_set "$set") "${copies[@]}" "${@:4}"
     }
+    fits() { launch='' train "$@" --check >/dev/null && echo "settings, data and networks fit: $3"; }
+    if [ "$check" = true ] || [ "$corpus" = voxceleb ]; then seeds=${seeds%% *} for_each fits; fi
+    [ "$check" = false ] || exit 0
     at_once_for_each train
 fi
 if stage_is 4 "score"; then

@@ -50,7 +50,8 @@ def show_voxceleb(
         heard = cost.count(paths["VoxCeleb1 test, sound"]) if paths["VoxCeleb1 test, sound"] else cost.VOX1_TEST
         noisy = min(heard.recordings, cost.VOX1_TEST.recordings) if paths["MUSAN"] or not musan else 0
         rates = cost.measure(seconds)
-        print(f"\nVoxCeleb2 dev{'' if dev else ', all of it'}: {train.recordings:,} recordings, {train.hours:,.0f} h")
+        whole = "" if dev else ", all of it"
+        print(f"\nVoxCeleb2 dev{whole}: {train.recordings:,} recordings, {cost.duration(3600 * train.hours)}")
         print(f"Measured in {seconds:g} s here: {rates}")
         if busy := _busy(rates.cores):
             print(busy)
