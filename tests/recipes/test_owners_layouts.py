@@ -52,12 +52,28 @@ def figures(folder):
     }
 
 
-@pytest.mark.slow
-def test_a_kill_in_every_stage_and_a_restart_give_the_bytes_of_an_undisturbed_run(disk, tmp_path):
-    calm, torn = tmp_path / "calm", tmp_path / "torn"
-    done = subprocess.run(voxceleb(disk, calm), cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def calm(disk):
+    """The folder of a run that nothing disturbed."""
+    done = subprocess.run(voxceleb(disk, disk / "calm"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "left out: no other trial lists" in done.stdout and "A-F (H) %" in done.stdout
+    return disk / "calm"
+
+
+@pytest.mark.slow
+def test_a_system_that_does_not_fit_is_refused_before_the_first_is_trained(disk, calm):
+    """ccl compares embeddings of one width, and the student has 128 numbers, IR-50 512."""
+    wanted = ["--prefix", "fit", "--stage", "3", "--stop-stage", "3", "--systems", "pkt ccl"]
+    done = subprocess.run(voxceleb(disk, calm, *wanted), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "512" in done.stderr and "128" in done.stderr
+    assert "fit: " in done.stdout and "fit-pkt" in done.stdout
+    assert not list((calm / "exp").glob("fit-*/model.json"))
+
+
+@pytest.mark.slow
+def test_a_kill_in_every_stage_and_a_restart_give_the_bytes_of_an_undisturbed_run(disk, calm, tmp_path):
+    torn = tmp_path / "torn"
     for stage, pause in KILLS.items():
         running = subprocess.Popen(voxceleb(disk, torn, "--stage", stage), cwd=ROOT, stdout=subprocess.PIPE,
                                    stderr=subprocess.DEVNULL, text=True, start_new_session=True)  # fmt: skip

@@ -43,10 +43,11 @@ def curves_over(
         for name, points in accuracy.items():
             xs, ys = zip(*points, strict=True)
             number = order.index(name)
-            right.plot(xs, ys, linestyle=":", linewidth=1.3, color=style_of(number)["color"], gid=mark(number))
+            right.plot(xs, ys, ":.", linewidth=1.3, color=style_of(number)["color"], gid=mark(number))
         right.set_ylabel("training accuracy, % (dotted)", color=INK)
         right.set_ylim(0, 100)
     axes.set_xlabel(x)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # whole epochs
     axes.set_ylabel(y)
     axes.set_ylim(bottom=0)
     name_curves(figure, axes, len(curves))
