@@ -56,8 +56,8 @@ def test_pairing_by_session(media, tmp_path, work):
 
 
 def test_pairing_by_utterance_splitting_and_trials(flat, tmp_path, work):
-    given = settings(FLAT, pair="utterance", test_speakers=4, trials="all")
-    train, test = prepare_folder(tmp_path / "data", flat, flat, given, work)
+    options = settings(FLAT, pair="utterance", test_speakers=4, trials="all")
+    train, test = prepare_folder(tmp_path / "data", flat, flat, options, work)
     left, right = DataDir(train.path), DataDir(test.path)
     assert (len(left.speakers), len(right.speakers)) == (4, 4)
     assert set(left.speakers).isdisjoint(right.speakers)
@@ -75,8 +75,8 @@ def test_pairing_by_utterance_splitting_and_trials(flat, tmp_path, work):
 
 def test_the_split_follows_the_seed(flat, tmp_path, work):
     def held_out(seed):
-        given = settings(FLAT, pair="utterance", test_fraction=0.5, seed=seed)
-        built = prepare_folder(tmp_path / f"{seed}", flat, flat, given, work)
+        options = settings(FLAT, pair="utterance", test_fraction=0.5, seed=seed)
+        built = prepare_folder(tmp_path / f"{seed}", flat, flat, options, work)
         return set(DataDir(built[1].path).speakers)
 
     first = held_out(0)
@@ -88,8 +88,8 @@ def test_the_split_follows_the_seed(flat, tmp_path, work):
 def test_folds_test_everyone_once_and_train_on_the_others(flat, tmp_path, work):
     tested = []
     for fold in range(4):
-        given = settings(FLAT, pair="utterance", folds=4, fold=fold)
-        train, test = (DataDir(built.path) for built in prepare_folder(tmp_path / f"{fold}", flat, flat, given, work))
+        options = settings(FLAT, pair="utterance", folds=4, fold=fold)
+        train, test = (DataDir(built.path) for built in prepare_folder(tmp_path / f"{fold}", flat, flat, options, work))
         assert not set(train.speakers) & set(test.speakers)
         assert sorted(test.table("spk2gender").values()) == ["f", "m"]  # of 4 women and 4 men
         tested += test.speakers
@@ -133,8 +133,8 @@ def test_what_does_not_fit_is_listed(flat, media, truncate, tmp_path):
     media.sound("flat/set01/f2_01_a.flac", 0.2)
     with pytest.raises(InputError, match="4 of 35 refused"):
         prepare_folder(tmp_path / "data", flat, flat, settings(FLAT, pair="utterance"), Work(jobs=1))
-    given = Work(jobs=1, max_rejected=0.2)
-    (built,) = prepare_folder(tmp_path / "data", flat, flat, settings(FLAT, pair="utterance"), given)
+    work = Work(jobs=1, max_rejected=0.2)
+    (built,) = prepare_folder(tmp_path / "data", flat, flat, settings(FLAT, pair="utterance"), work)
     assert (built.utterances, built.faces) == (31, 30)
     reasons = dict(line.split("\t") for line in (tmp_path / "data/train.rejected").read_text().splitlines())
     assert "does not match" in reasons["stray.wav"]
@@ -197,8 +197,8 @@ def test_a_second_name_of_a_folder_makes_no_second_recording(media, tmp_path, wo
         media.sound(f"rec/{name}", 0.2)
     (media.root / "rec/p/latest").symlink_to("2")
     (media.root / "rec/p/1/up").symlink_to("../..")
-    given = settings(test_speakers=2, trials="all")
-    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", None, given, work)
+    options = settings(test_speakers=2, trials="all")
+    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", None, options, work)
     assert DataDir(built.path).keys == ["p/1/a", "p/2/a", "q/1/a", "q/2/a"]
     assert "2 links to what is counted already" in str(built)
 
@@ -224,11 +224,11 @@ def test_folders_that_overlap_count_nothing_twice(media, tmp_path, sounds, pictu
     media.image(f"{pictures}/q/1/g.png")
     media.image(f"{pictures}/stray.png")
     media.text("a/notes.txt", "notes")
-    given = Work(jobs=1, max_rejected=0.5)
-    (built,) = prepare_folder(tmp_path / "data", media.root / sounds, media.root / pictures, settings(), given)
+    work = Work(jobs=1, max_rejected=0.5)
+    (built,) = prepare_folder(tmp_path / "data", media.root / sounds, media.root / pictures, settings(), work)
     assert built.faces == 2
-    told = [line.partition(": ")[2] for line in str(built).splitlines()[1:]]
-    assert sorted("; ".join(told).split("; ")) == [
+    accounts = [line.partition(": ")[2] for line in str(built).splitlines()[1:]]
+    assert sorted("; ".join(accounts).split("; ")) == [
         "1 pictures beside the first of their session",
         "1 whose ending is not read (.txt 1)",
         "1 whose names do not match --pattern (listed)",
@@ -241,8 +241,8 @@ def test_what_is_not_used_is_counted_by_reason(media, tmp_path):
     media.text("rec/p/notes.txt", "notes")
     for name in ("p/1/1.png", "p/1/2.png", "r/1/1.png"):
         media.image(f"pic/{name}")
-    given = Work(jobs=1, max_rejected=0.5)
-    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", media.root / "pic", settings(), given)
+    work = Work(jobs=1, max_rejected=0.5)
+    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", media.root / "pic", settings(), work)
     for reason in (
         "1 whose ending is not read (.txt 1)", "1 hidden or a system's own", "1 whose names do not match",
         "1 pictures without a recording", "1 pictures beside the first of their session",
@@ -254,8 +254,8 @@ def test_what_is_not_used_is_counted_by_reason(media, tmp_path):
 def test_truncated_recordings_are_kept_where_asked(media, truncate, tmp_path):
     truncate(media.sound("rec/p/1/a.wav", 1.0))
     media.sound("rec/p/2/a.wav", 1.0)
-    given = Work(jobs=1, truncated="keep")
-    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", None, settings(), given)
+    work = Work(jobs=1, truncated="keep")
+    (built,) = prepare_folder(tmp_path / "data", media.root / "rec", None, settings(), work)
     assert built.utterances == 2 and "1 truncated and kept" in str(built)
 
 
@@ -301,8 +301,8 @@ def test_speakers_without_any_picture_train_and_are_never_tested(flat, media, tm
 
 
 def test_settings_are_chosen_on_people_of_neither_training_nor_test(flat, tmp_path, work):
-    def parts(name, **given):
-        built = prepare_folder(tmp_path / name, flat, flat, settings(FLAT, folds=4, **given), work)
+    def parts(name, **changes):
+        built = prepare_folder(tmp_path / name, flat, flat, settings(FLAT, folds=4, **changes), work)
         return [set(DataDir(one.path).speakers) for one in built]
 
     everyone = set.union(*parts("whole", fold=0))

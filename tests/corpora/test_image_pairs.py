@@ -20,8 +20,8 @@ def trees(root, names, lay_out=("{sensor}/{name}"), endings=("png", "bmp")):
     for number, name in enumerate(names):
         for sensor, ending, more in zip(("radar", "optical"), endings, (0, 100), strict=True):
             split, label, stem = name.split("/")
-            place = lay_out.format(sensor=sensor, name=name, split=split, label=label, stem=stem)
-            picture(root / f"{place}.{ending}", number + more)
+            relative = lay_out.format(sensor=sensor, name=name, split=split, label=label, stem=stem)
+            picture(root / f"{relative}.{ending}", number + more)
 
 
 NAMES = [f"{split}/{label}/{n}" for split in ("train", "test") for label in ("cargo", "buoy") for n in range(3)]
@@ -115,7 +115,7 @@ def test_any_number_of_channels_and_sixteen_bits(tmp_path):
     import tifffile
 
     rng = np.random.default_rng(0)
-    given = {}
+    pixels = {}
     for name in NAMES:
         for sensor in ("sar", "ms"):
             (tmp_path / sensor / name).parent.mkdir(parents=True, exist_ok=True)
@@ -123,16 +123,16 @@ def test_any_number_of_channels_and_sixteen_bits(tmp_path):
         bands = rng.integers(0, 10_000, (16, 16, 13)).astype(np.uint16)
         np.save(tmp_path / f"sar/{name}.npy", radar)
         tifffile.imwrite(tmp_path / f"ms/{name}.tif", bands, photometric="minisblack", planarconfig="contig")
-        given[name] = radar, bands
+        pixels[name] = radar, bands
     for store in ("array", "files"):
         corpus = find_corpus(tmp_path, sensors=["sar", "ms"])
         store_images(corpus, tmp_path / store, store=store)
         sar, ms = read_pair(tmp_path / store)
         assert (sar.channels, ms.channels) == (2, 13)
         for row, key in enumerate(sar.keys):
-            assert (sar.read(np.array([row]))[0] == given[key][0]).all()
-            assert (ms.read(np.array([row]))[0] == given[key][1]).all()
-        stacked = np.stack([given[key][1] for key in ms.keys]) / 65535
+            assert (sar.read(np.array([row]))[0] == pixels[key][0]).all()
+            assert (ms.read(np.array([row]))[0] == pixels[key][1]).all()
+        stacked = np.stack([pixels[key][1] for key in ms.keys]) / 65535
         assert ms.mean.tolist() == pytest.approx(stacked.mean((0, 1, 2)).tolist())
         assert ms.std.tolist() == pytest.approx(stacked.std((0, 1, 2)).tolist())
 

@@ -41,9 +41,9 @@ def test_pictures_labels_and_names_belong_together(tree, tmp_path):
 
 def test_a_second_run_does_nothing_and_a_changed_corpus_is_noticed(tree, tmp_path):
     store_images(find_corpus(tree), tmp_path / "out")
-    made = (tmp_path / "out" / "images.json").stat().st_mtime_ns
+    stamp = (tmp_path / "out" / "images.json").stat().st_mtime_ns
     assert store_images(find_corpus(tree), tmp_path / "out") is None
-    assert (tmp_path / "out" / "images.json").stat().st_mtime_ns == made
+    assert (tmp_path / "out" / "images.json").stat().st_mtime_ns == stamp
     (tree / "train" / "cat" / "7.png").unlink()
     assert store_images(find_corpus(tree), tmp_path / "out") is not None
     assert len(read_images(tmp_path / "out")) == 15

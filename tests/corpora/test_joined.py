@@ -13,7 +13,7 @@ from speakerkd.data.validate import validate
 
 @pytest.fixture
 def recordings(tmp_path):
-    made = []
+    sounds = []
     for name, seconds in (
         ("id1/singing-01-001", 2.0),
         ("id1/singing-01-002", 2.5),
@@ -26,18 +26,18 @@ def recordings(tmp_path):
     ):
         path = tmp_path / "cn" / f"{name}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        level = (len(made) + 1) / 10
+        level = (len(sounds) + 1) / 10
         soundfile.write(path, np.tile([level, -level], int(8000 * seconds)), 16000)
-        made.append(Recording(name, str(path), name.split("/")[0], name.rpartition("-")[0]))
-    return made
+        sounds.append(Recording(name, str(path), name.split("/")[0], name.rpartition("-")[0]))
+    return sounds
 
 
 def test_pieces_by_hand(recordings, tmp_path, work):
-    found = {one.key: one for one in join_short(recordings, tmp_path / "joined", 5.0, work)}
-    assert set(found) == {
+    pieces = {one.key: one for one in join_short(recordings, tmp_path / "joined", 5.0, work)}
+    assert set(pieces) == {
         "id1/singing-01-001-and-3", "id1/singing-03-001", "id1/drama-01-001", "id2/singing-01-001-and-1",
     }  # fmt: skip
-    piece = found["id1/singing-01-001-and-3"]
+    piece = pieces["id1/singing-01-001-and-3"]
     assert (piece.speaker, piece.session) == ("id1", "id1/singing")
     samples, rate = soundfile.read(piece.audio)
     assert rate == 16000 and len(samples) == 9.5 * 16000

@@ -83,9 +83,9 @@ def test_pictures_of_one_sensor_and_of_two(tmp_path, capsys):
     with pytest.raises(SystemExit, match="0"):
         run([*words, "--sensors", "radar optical"])
     line = f"left out of {tmp_path / 'in'}: 1 whose ending is not read (.txt 1); "
-    told = capsys.readouterr().out.splitlines()[1]
-    assert told.startswith(line)
-    assert set(told.removeprefix(line).split("; ")) == {
+    account = capsys.readouterr().out.splitlines()[1]
+    assert account.startswith(line)
+    assert set(account.removeprefix(line).split("; ")) == {
         "1 pictures of no class that is taken",
         "1 pictures without a partner (listed)",
     }

@@ -87,12 +87,12 @@ def test_a_score_file_has_every_line_in_the_lists_order(package, tmp_path):
     write_vectors(tmp_path, "teacher", TEST[:3], rng.normal(size=(3, 12)).astype(np.float32), {})
     (tmp_path / "fame_pairs").write_text("".join(f"{key}\n" for key in TEST))
     (tmp_path / "labels").write_text("".join(f"{key} {n % 2}\n" for n, key in enumerate(TEST)))
-    found = write_fame_scores(tmp_path, package, tmp_path / "sub_score.txt", tmp_path / "labels")
+    scored = write_fame_scores(tmp_path, package, tmp_path / "sub_score.txt", tmp_path / "labels")
     rows = [line.split() for line in (tmp_path / "sub_score.txt").read_text().splitlines()]
-    assert [row[0] for row in rows] == TEST and found.filled == [TEST[3]]
+    assert [row[0] for row in rows] == TEST and scored.filled == [TEST[3]]
     values = [float(row[1]) for row in rows]
     assert values[3] == pytest.approx(np.median(values[:3]), abs=1e-5) and all(0 <= v <= 2 for v in values)
-    assert 0 <= found.eer <= 100
+    assert 0 <= scored.eer <= 100
     (tmp_path / "labels").write_text("other 1\n")
     with pytest.raises(InputError, match="have no label"):
         write_fame_scores(tmp_path, package, tmp_path / "sub_score.txt", tmp_path / "labels")

@@ -123,21 +123,21 @@ def test_a_voice_moves_smoothly_with_its_place():
 
 def pitch_of(samples):
     """Median fundamental frequency in Hz, from the autocorrelation of 40 ms frames."""
-    found = []
+    pitches = []
     for start in range(0, len(samples) - 640, 640):
         frame = samples[start : start + 640]
         frame = frame - frame.mean()
         power = np.fft.irfft(np.abs(np.fft.rfft(frame, 2048)) ** 2)[:640]
         lags = power[40:230] / (power[0] + 1e-9)  # 70 to 400 Hz
         if lags.max() > 0.6:
-            found.append(16000 / (40 + lags.argmax()))
-    return np.median(found)
+            pitches.append(16000 / (40 + lags.argmax()))
+    return np.median(pitches)
 
 
 def test_the_voice_that_is_asked_for_is_heard():
-    place = np.zeros(6)
+    traits = np.zeros(6)
     text = "Her cousin carried seven yellow lanterns a week ago in the upper kitchen"
-    low, high = (voices.from_face(np.array([a, *place[1:]])) for a in (0.9, -0.9))
+    low, high = (voices.from_face(np.array([a, *traits[1:]])) for a in (0.9, -0.9))
     for voice in (low, high):
         assert pitch_of(voices.speak(text, voice)) == pytest.approx(voice.pitch, rel=0.2)
     slow, fast = (voices.from_face(np.array([0, b, 0, 0, 0, 0])) for b in (-0.9, 0.9))
@@ -166,8 +166,8 @@ def test_channels_keep_full_scale_and_set_the_level():
 def test_sentences_have_the_length_asked_for():
     rng = np.random.default_rng(0)
     lengths = [len(sentences.sentence(rng, words).split()) for words in (7, 12, 20) for _ in range(50)]
-    for words, found in zip((7, 12, 20), np.reshape(lengths, (3, 50)), strict=True):
-        assert words <= found.min() <= found.max() <= words + 8
+    for words, counts in zip((7, 12, 20), np.reshape(lengths, (3, 50)), strict=True):
+        assert words <= counts.min() <= counts.max() <= words + 8
     assert len({sentences.sentence(rng, 12) for _ in range(200)}) > 190
 
 

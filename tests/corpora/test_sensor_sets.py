@@ -25,14 +25,14 @@ def geotiff(path, values, nodata=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width, count = values.shape
     size = {"height": height, "width": width, "count": count, "dtype": values.dtype, "nodata": nodata}
-    place = rasterio.transform.from_origin(600_000, 5_300_000, 10, 10)
-    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32632", transform=place, **size) as out:
+    transform = rasterio.transform.from_origin(600_000, 5_300_000, 10, 10)
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:32632", transform=transform, **size) as out:
         out.write(np.moveaxis(values, -1, 0))
 
 
 def eurosat_tree(root, classes=("Forest", "River"), count=10, missing=()):
     rng = np.random.default_rng(0)
-    given = {}
+    scenes = {}
     for name in classes:
         for number in range(1, count + 1):
             key = f"{name}/{name}_{number}"
@@ -40,14 +40,14 @@ def eurosat_tree(root, classes=("Forest", "River"), count=10, missing=()):
             sar = rng.normal(-12, 3, (8, 8, 2)).astype(np.float32)
             if key in missing:
                 sar[2, 3, 1] = sar[4, 4, 0] = np.nan
-            given[key] = ms, sar
+            scenes[key] = ms, sar
             geotiff(root / f"EuroSAT_MS/{key}.tif", ms)
             geotiff(root / f"EuroSAT-SAR/{key}.tif", sar)
-    return given
+    return scenes
 
 
 def test_eurosats_thirteen_bands_stand_beside_the_radar_of_the_same_place(tmp_path):
-    given = eurosat_tree(tmp_path / "in", missing={"River/River_3"})
+    scenes = eurosat_tree(tmp_path / "in", missing={"River/River_3"})
     rejected = store_images(find_corpus(tmp_path / "in", "eurosat", seed=1), tmp_path / "out")
     assert "2 pixels of 1 sar pictures were not measured" in str(rejected)
     assert sensor_names(tmp_path / "out") == ["ms", "sar"]
@@ -56,7 +56,7 @@ def test_eurosats_thirteen_bands_stand_beside_the_radar_of_the_same_place(tmp_pa
         ms, sar = read_pair(tmp_path / "out", split)
         counts.append(len(ms))
         for row, key in enumerate(ms.keys):
-            optical, radar = given[key]
+            optical, radar = scenes[key]
             assert np.array_equal(ms.read(np.array([row]))[0], optical)
             known = np.isfinite(radar)
             stored = sar.read(np.array([row]))[0]
@@ -72,14 +72,14 @@ def sun_tree(root, count=10):
     rng = np.random.default_rng(0)
     for number in range(count):
         for room in ("office", "kitchen", "gym"):
-            place = root / f"SUNRGBD/kv2/{'kinect2data' if number % 2 else 'align_kv2'}/{room}_{number:06d}-resize"
+            folder = root / f"SUNRGBD/kv2/{'kinect2data' if number % 2 else 'align_kv2'}/{room}_{number:06d}-resize"
             for kind in ("image", "depth"):
-                (place / kind).mkdir(parents=True)
-            Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).save(place / f"image/{number:07d}.jpg")
+                (folder / kind).mkdir(parents=True)
+            Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).save(folder / f"image/{number:07d}.jpg")
             depth = rng.integers(4000, 60000, (12, 16)).astype(np.uint16)
             depth[:2, 5] = 0  # the camera saw no distance there
-            Image.fromarray(depth).save(place / f"depth/{number:07d}.png")
-            (place / "scene.txt").write_text(room + "\n")
+            Image.fromarray(depth).save(folder / f"depth/{number:07d}.png")
+            (folder / "scene.txt").write_text(room + "\n")
     return depth
 
 
@@ -101,15 +101,15 @@ def test_sun_rgbds_depth_keeps_its_sixteen_bits_and_its_ten_rooms(tmp_path):
 def tristar_tree(root, frames=10):
     rng = np.random.default_rng(0)
     for split, shot, actions in (("train", "0", ["sit", "stand"]), ("test", "7", ["stand", "lay"])):
-        place = root / split / shot
+        folder = root / split / shot
         lines = []
         for number in range(frames * 2):
             for kind, level in (("thermal", 29000), ("depth", 2000)):
-                (place / kind).mkdir(parents=True, exist_ok=True)
+                (folder / kind).mkdir(parents=True, exist_ok=True)
                 values = (level + rng.integers(0, 900, (6, 8))).astype(np.uint16)
-                Image.fromarray(values).save(place / kind / f"{number:05d}.png")
+                Image.fromarray(values).save(folder / kind / f"{number:05d}.png")
             lines.append("-1" if number == 0 else actions[number % 2])
-        (place / "actions.txt").write_text("\n".join(lines) + "\n")
+        (folder / "actions.txt").write_text("\n".join(lines) + "\n")
 
 
 def test_tristars_frames_take_their_shots_actions(tmp_path):
@@ -159,8 +159,8 @@ def test_a_files_own_mark_of_no_data_is_known(tmp_path):
     values = np.arange(36, dtype=np.float32).reshape(6, 6, 1) + 1
     values[0, 0] = -999
     geotiff(tmp_path / "a.tif", values, nodata=-999)
-    found, filled = read_measured(tmp_path / "a.tif", 1)
-    assert filled == 1 and found[0, 0, 0] == 19  # the median of 2 to 36
+    measured, filled = read_measured(tmp_path / "a.tif", 1)
+    assert filled == 1 and measured[0, 0, 0] == 19  # the median of 2 to 36
 
 
 def test_shares_of_any_corpus_and_classes_too_small_for_three_splits(tmp_path):
@@ -170,12 +170,12 @@ def test_shares_of_any_corpus_and_classes_too_small_for_three_splits(tmp_path):
         split = Split([str(n) for n in range(len(labels))], labels, [], pixels)
         return ImageCorpus("made", list("abc")[: len(counts)], {"train": split})
 
-    found = divide(corpus(20, 30), (0.7, 0.1, 0.2), seed=3)
-    assert [np.bincount(found.splits[name].labels).tolist() for name in SPLITS] == [[14, 21], [2, 3], [4, 6]]
-    keys = [set(found.splits[name].keys) for name in SPLITS]
+    divided = divide(corpus(20, 30), (0.7, 0.1, 0.2), seed=3)
+    assert [np.bincount(divided.splits[name].labels).tolist() for name in SPLITS] == [[14, 21], [2, 3], [4, 6]]
+    keys = [set(divided.splits[name].keys) for name in SPLITS]
     assert len(set.union(*keys)) == 50
     assert keys[0] != set(divide(corpus(20, 30), (0.7, 0.1, 0.2), seed=4).splits["train"].keys)
-    assert [int(key) for key in found.splits["val"].keys] == found.splits["val"].pixels[:, 0, 0, 0].tolist()
+    assert [int(key) for key in divided.splits["val"].keys] == divided.splits["val"].pixels[:, 0, 0, 0].tolist()
     with pytest.raises(InputError, match=r"3 pictures are too few.*class 'b'.*--absent redraw"):
         divide(corpus(20, 3), (0.7, 0.1, 0.2), 0)
     again = divide(corpus(20, 3), (0.7, 0.1, 0.2), 0, "redraw")
@@ -190,10 +190,10 @@ def test_edges_by_hand(tmp_path):
     """A step from 0 to 51 of 255 between two columns: Sobel gives 4 x .2 on both sides of it, of at most sqrt(20)."""
     picture = np.zeros((4, 6, 3), np.uint8)
     picture[:, 3:] = 51
-    found = edges(picture)
+    outline = edges(picture)
     expected = np.zeros((4, 6, 1))
     expected[:, 2:4] = round(255 * 0.8 / 20**0.5)
-    assert np.array_equal(found, expected)
+    assert np.array_equal(outline, expected)
     store_images(find_corpus(None, "digits", second="edges", shares=(0.7, 0.1, 0.2)), tmp_path / "out")
     first, second = read_pair(tmp_path / "out", "val")
     assert sensor_names(tmp_path / "out") == ["picture", "edges"] and second.channels == 1

@@ -96,11 +96,11 @@ def test_an_optional_part_that_is_missing_is_said_with_what_it_costs(disk, capsy
     path = disk.root / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     status, out, err = prepare(capsys, disk)
-    words, made = LOST[gone]
+    words, directories = LOST[gone]
     assert status == 0, err
     assert any(line.startswith("left out: ") and words in line for line in out.splitlines()), out
     assert words in (disk.root / "data/left_out.tsv").read_text()
-    assert {p.name for p in (disk.root / "data").iterdir() if p.is_dir()} == made
+    assert {p.name for p in (disk.root / "data").iterdir() if p.is_dir()} == directories
 
 
 def move(disk, old, new):

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-PATH = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+PATH = next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
 class Browser:
@@ -55,15 +55,15 @@ class Browser:
                     raise RuntimeError("the browser has ended")
                 self._rest += data
             one, _, self._rest = self._rest.partition(b"\0")
-            told = json.loads(one)
-            if told.get("method") == "Network.requestWillBeSent":
-                self.requests.append(told["params"]["request"]["url"])
-            if told.get("method") == "Log.entryAdded":
-                self.console.append(told["params"]["entry"]["text"])
-            if told.get("id") == self._number:
-                if "error" in told:
-                    raise RuntimeError(f"{method}: {told['error']['message']}")
-                return told["result"]
+            reply = json.loads(one)
+            if reply.get("method") == "Network.requestWillBeSent":
+                self.requests.append(reply["params"]["request"]["url"])
+            if reply.get("method") == "Log.entryAdded":
+                self.console.append(reply["params"]["entry"]["text"])
+            if reply.get("id") == self._number:
+                if "error" in reply:
+                    raise RuntimeError(f"{method}: {reply['error']['message']}")
+                return reply["result"]
 
     def run(self, script):
         """The value of a JavaScript expression."""

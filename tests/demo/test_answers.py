@@ -30,7 +30,7 @@ def taught(tmp_path_factory):
     """A model whose face teacher looks at the mean colours of a face."""
     folder = tmp_path_factory.mktemp("taught")
     weights = onnx_recogniser.write(folder / "teacher.onnx")
-    found = find_teacher("onnx", weights)
+    teacher = find_teacher("onnx", weights)
     package = load_trained_model(save_tiny(folder / "first"))
     save_trained_model(
         folder / "taught",
@@ -39,7 +39,7 @@ def taught(tmp_path_factory):
         settings=package.settings,
         frontend=package.frontend,
         head=ProjectionHead(onnx_recogniser.DIM, 16),
-        teacher={"name": found.name, "dim": onnx_recogniser.DIM, "digest": found.digest, "weights": str(weights)},
+        teacher={"name": teacher.name, "dim": onnx_recogniser.DIM, "digest": teacher.digest, "weights": str(weights)},
     )
     return folder / "taught"
 
@@ -56,8 +56,8 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     portrait = data.astronaut()[:256, 100:356]
     reddish = (portrait * [1.0, 0.5, 0.5]).astype(np.uint8)
-    made = {"one.png": portrait, "three.png": np.hstack([portrait, reddish, portrait[:, ::-1]]), "red.png": reddish}
-    for name, pixels in {**made, "none.png": np.full((200, 200, 3), 90, np.uint8)}.items():
+    files = {"one.png": portrait, "three.png": np.hstack([portrait, reddish, portrait[:, ::-1]]), "red.png": reddish}
+    for name, pixels in {**files, "none.png": np.full((200, 200, 3), 90, np.uint8)}.items():
         Image.fromarray(pixels).save(folder / name)
     return folder
 
@@ -78,8 +78,8 @@ def test_two_recordings_get_the_score_and_verdict_that_python_gives(answers, tau
 def test_where_the_threshold_comes_from_is_said_without_its_folder(taught, voices, tmp_path):
     folder = shutil.copytree(taught, tmp_path / "exp")
     model = speakerkd.load(folder, "cpu")
-    made = {"model": model.package.digest}
-    entry = {"eer_threshold": -0.5, "trials": 9, "protocol": "crops", "made": made}
+    origin = {"model": model.package.digest}
+    entry = {"eer_threshold": -0.5, "trials": 9, "protocol": "crops", "made": origin}
     (folder / "results.json").write_text(json.dumps({"scores": {"our_list.crops": entry}}))
     page = Answers(model, DemoSettings()).verify(voices[0], voices[1])
     assert "EER threshold of our_list)" in page and str(tmp_path) not in page
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said_with_the_files_name_and_never_its_folder(answers,
     soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
     (tmp_path / "big.wav").write_bytes(b"RIFF" + bytes(1_100_000))
     (tmp_path / "empty.wav").touch()
-    told = {
+    pages = {
         answers.verify(str(wrong), voices[0]): "not a readable recording",
         answers.verify(voices[0], str(tmp_path / "long.wav")): "long.wav: longer than 6 s",
         answers.verify(voices[0], str(tmp_path / "silent.wav")): "silent.wav: silent",
@@ -123,8 +123,8 @@ def test_what_is_wrong_is_said_with_the_files_name_and_never_its_folder(answers,
         answers.faces_of_voice(voices[0], []): "missing",
         answers.voices_of_face(None, voices): "missing",
     }
-    assert len(told) == 13
-    for page, message in told.items():
+    assert len(pages) == 13
+    for page, message in pages.items():
         assert message in page and 'role="alert"' in page, page
         assert str(tmp_path) not in page and EVIL not in page
 

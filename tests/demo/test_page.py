@@ -86,11 +86,11 @@ def test_two_recordings_are_compared_in_a_browser(page, corpus, tmp_path, microp
         browser.until("document.querySelectorAll('#first [aria-label=Play], #second [aria-label=Play]').length > 0")
         time.sleep(1)
         browser.click("Compare")
-        told = browser.until(f"({answer} || '').includes('missing') ? '' : {answer}")
+        shown = browser.until(f"({answer} || '').includes('missing') ? '' : {answer}")
         if microphone:
-            assert told in ("Same speaker", "Different speakers")
+            assert shown in ("Same speaker", "Different speakers")
         else:
-            assert "no sound.wav" in told and "not a readable recording" in told
+            assert "no sound.wav" in shown and "not a readable recording" in shown
         asked = {url for url in browser.requests if not url.startswith(("data:", "blob:", page))}
         assert asked == set()
     finally:

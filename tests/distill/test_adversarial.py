@@ -36,11 +36,11 @@ def test_alkd_on_two_samples():
     answer_of(objective, torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0, 1.0]]))
     objective.eval()  # the discriminator does not move
     z_s, z_t = torch.tensor([[1.0, 0.0], [0.0, -1.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])
-    found = objective(Output(z_s, z_s), Output(z_t, z_t), Samples(LABEL, LABEL))
-    assert found["alkd_l1"].item() == pytest.approx((2 + 0 + 0 + 2) / 4)
+    terms = objective(Output(z_s, z_s), Output(z_t, z_t), Samples(LABEL, LABEL))
+    assert terms["alkd_l1"].item() == pytest.approx((2 + 0 + 0 + 2) / 4)
     # P(real) = sigmoid(1) and sigmoid(-1); P(y) = sigmoid(1) and, for scores 0 and -1 of class 1, sigmoid(-1)
     log = [math.log(1 / (1 + math.exp(-s))) for s in (1, -1)]
-    assert found["alkd_adversarial"].item() == pytest.approx(-0.5 * 0.5 * (sum(log) + sum(log)) / 2, abs=1e-6)
+    assert terms["alkd_adversarial"].item() == pytest.approx(-0.5 * 0.5 * (sum(log) + sum(log)) / 2, abs=1e-6)
 
 
 def test_afkd_on_two_samples():
@@ -52,8 +52,8 @@ def test_afkd_on_two_samples():
         objective = toys.make("afkd", toys.pair(student_dim=1, teacher_dim=1), form=form)
         answer_of(objective, torch.ones(1, 1))
         objective.eval()
-        found = objective(Output(features), Output(features + 1), Samples(LABEL, LABEL))
-        assert found["afkd"].item() == pytest.approx(expected, abs=1e-6)
+        terms = objective(Output(features), Output(features + 1), Samples(LABEL, LABEL))
+        assert terms["afkd"].item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_discriminators_step_is_that_of_adam():
@@ -85,8 +85,8 @@ def test_the_student_comes_to_look_like_the_teacher(name):
     teacher = torch.randn(64, 2) * 0.3 + torch.tensor([[3.0, 1.0], [1.0, 3.0]])[label]
     free = nn.Parameter(torch.randn(64, 2) * 0.3)
     settings = {"l1": 0.0, "adversarial": 1.0} if name == "alkd" else {}
-    given = toys.pair(student_dim=2, teacher_dim=2, classes=2, teacher_classes=2)
-    objective = toys.make(name, given, lr=0.01, **settings)
+    pair = toys.pair(student_dim=2, teacher_dim=2, classes=2, teacher_classes=2)
+    objective = toys.make(name, pair, lr=0.01, **settings)
     optimiser = torch.optim.Adam([free], lr=0.02)
 
     def away():

@@ -81,9 +81,9 @@ def test_a_shared_draw_is_the_formula_over_its_other_classes():
     own, drawn = torch.tensor([0, 1, 2]), torch.tensor([7, 9, 11, 13])
     index = torch.cat([own[:, None], drawn.expand(3, 4)], 1)
     expected = objective.contrast(f_s, f_t, index)
-    found = twins[0].contrast_shared(f_s, f_t, own, drawn, torch.ones(3, 4, dtype=torch.bool))
-    torch.testing.assert_close(found, expected)
-    gradients = [torch.autograd.grad(loss, f_s)[0] for loss in (found, expected)]
+    contrast = twins[0].contrast_shared(f_s, f_t, own, drawn, torch.ones(3, 4, dtype=torch.bool))
+    torch.testing.assert_close(contrast, expected)
+    gradients = [torch.autograd.grad(loss, f_s)[0] for loss in (contrast, expected)]
     torch.testing.assert_close(*gradients)
     torch.testing.assert_close(twins[0].z, objective.z)
     torch.testing.assert_close(twins[0].memory_student, objective.memory_student)

@@ -16,9 +16,9 @@ from speakerkd.tensors import Output
 
 def value(name, f_s, f_t, **settings):
     """The one term of a method on embeddings."""
-    given = toys.pair(student_dim=f_s.shape[1], teacher_dim=f_t.shape[1], student_maps=[], teacher_maps=[])
-    (found,) = toys.make(name, given, **settings)(Output(f_s), Output(f_t), toys.batch(len(f_s))).values()
-    return found.item()
+    pair = toys.pair(student_dim=f_s.shape[1], teacher_dim=f_t.shape[1], student_maps=[], teacher_maps=[])
+    (term,) = toys.make(name, pair, **settings)(Output(f_s), Output(f_t), toys.batch(len(f_s))).values()
+    return term.item()
 
 
 def test_fitnet_on_equal_embeddings_has_no_regressor():
@@ -57,27 +57,27 @@ def test_vid_and_sp_see_embeddings_as_one_position():
     f_s, f_t = torch.randn(4, 3), torch.randn(4, 5)
     rows = [normalize(f @ f.T, dim=1) for f in (f_s, f_t)]
     assert value("sp", f_s, f_t) == pytest.approx(((rows[0] - rows[1]) ** 2).sum().item() / 16, rel=1e-5)
-    given = toys.pair(student_dim=3, teacher_dim=5, teacher_maps=[])
-    objective = toys.make("vid", given)
+    pair = toys.pair(student_dim=3, teacher_dim=5, teacher_maps=[])
+    objective = toys.make("vid", pair)
     layer = objective.layers[0]
     variance = torch.nn.functional.softplus(layer.log_scale) + 1e-5
     mean = layer.mean(f_s[:, :, None, None])[..., 0, 0]
     expected = 0.5 * ((mean - f_t) ** 2 / variance + variance.log()).mean()
-    found = objective(Output(f_s), Output(f_t), toys.batch(4))["vid"]
-    torch.testing.assert_close(found, expected)
+    term = objective(Output(f_s), Output(f_t), toys.batch(4))["vid"]
+    torch.testing.assert_close(term, expected)
     torch.testing.assert_close(variance, torch.full((5,), 5.0))
 
 
 def test_ickd_of_embeddings_correlates_dimensions_over_the_batch():
     torch.manual_seed(0)
-    given = toys.pair(student_dim=3, teacher_dim=5, teacher_maps=[])
+    pair = toys.pair(student_dim=3, teacher_dim=5, teacher_maps=[])
     f_s, f_t = torch.randn(6, 3), torch.randn(6, 5)
-    objective = toys.make("ickd", given)
+    objective = toys.make("ickd", pair)
     x = objective.norm(objective.conv(f_s[:, :, None, None]))[..., 0, 0]
     g_s, g_t = (normalize(f.T @ f, dim=1) for f in (x, f_t))
-    found = objective(Output(f_s), Output(f_t), toys.batch(6))["ickd"]
-    torch.testing.assert_close(found, (g_s - g_t).pow(2).sum() / 5)
-    literal = toys.make("ickd", given, vector_mode="sample")
+    term = objective(Output(f_s), Output(f_t), toys.batch(6))["ickd"]
+    torch.testing.assert_close(term, (g_s - g_t).pow(2).sum() / 5)
+    literal = toys.make("ickd", pair, vector_mode="sample")
     literal.load_state_dict(objective.state_dict())
     x = literal.norm(literal.conv(f_s[:, :, None, None]))[..., 0, 0]
     rows = [f.sign()[:, :, None] * normalize(f, dim=1)[:, None] for f in (x, f_t)]  # the degenerate rows sign(x_i) x
@@ -100,9 +100,9 @@ def test_rkd_on_points_that_are_all_but_one():
 
 
 def test_rkd_parts_can_be_switched_off():
-    made = toys.outputs()
-    assert set(toys.make("rkd", angle=0)(*made, toys.batch())) == {"rkd_distance"}
-    assert set(toys.make("rkd", distance=0)(*made, toys.batch())) == {"rkd_angle"}
+    outputs = toys.outputs()
+    assert set(toys.make("rkd", angle=0)(*outputs, toys.batch())) == {"rkd_distance"}
+    assert set(toys.make("rkd", distance=0)(*outputs, toys.batch())) == {"rkd_angle"}
 
 
 def test_rkd_ignores_scale_and_place():
@@ -114,10 +114,10 @@ def test_rkd_ignores_scale_and_place():
 
 def test_ccl_without_class_scores():
     """The divergence alone wants the student's; a class that fills the batch has nothing to push away."""
-    given = toys.pair(student_logits=False)
+    pair = toys.pair(student_logits=False)
     with pytest.raises(InputError, match="no classifier"):
-        build([{"name": "ccl"}], given)
-    objective = build([{"name": "ccl", "divergence": 0}], given).objectives["ccl"]
+        build([{"name": "ccl"}], pair)
+    objective = build([{"name": "ccl", "divergence": 0}], pair).objectives["ccl"]
     student, teacher = toys.outputs()
     student.logits = None
     one = torch.zeros(toys.ROWS, dtype=torch.int64)
@@ -148,7 +148,7 @@ def test_label_aware_contrast_by_hand():
     student = torch.eye(4)[:3]
     teacher = torch.eye(4)[3:].repeat(3, 1)
     label = torch.tensor([0, 0, 1])
-    given = toys.pair(student_dim=4, teacher_dim=4)
-    objective = toys.make("clip", given, label_aware=True)
-    found = objective(Output(student), Output(teacher), toys.batch(3, label))
-    assert found["clip"].item() == pytest.approx(math.log(3), abs=1e-6)
+    pair = toys.pair(student_dim=4, teacher_dim=4)
+    objective = toys.make("clip", pair, label_aware=True)
+    terms = objective(Output(student), Output(teacher), toys.batch(3, label))
+    assert terms["clip"].item() == pytest.approx(math.log(3), abs=1e-6)

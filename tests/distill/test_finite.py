@@ -75,14 +75,14 @@ def suffer(accidents, sides, seed=0):
     return student, teacher, toys.batch(label=label)
 
 
-def check(name, variant, made):
+def check(name, variant, outputs):
     torch.manual_seed(0)
     objectives = build([{"name": name, **variant}], toys.pair())
     objectives.start_step(3.5)
-    terms = objectives(*made)
+    terms = objectives(*outputs)
     assert all(torch.isfinite(v) for v in terms.values()), {k: v.item() for k, v in terms.items()}
     sum(terms.values()).backward()
-    for where in [*toys.tensors(made[0]), *objectives.parameters()]:
+    for where in [*toys.tensors(outputs[0]), *objectives.parameters()]:
         assert where.grad is None or torch.isfinite(where.grad).all()
     for key, value in objectives.state_dict().items():
         assert not value.is_floating_point() or torch.isfinite(value).all(), key

@@ -18,8 +18,8 @@ TEACHER = torch.tensor([[1.0, 0.0], [3.0, 0.0], [1.0, 0.0]])
 LABELS = torch.tensor([0, 1, 2])
 
 
-def term(name, student=STUDENT, teacher=TEACHER, given=None, **settings):
-    pair = given or toys.pair(student_dim=2, teacher_dim=2, classes=3)
+def term(name, student=STUDENT, teacher=TEACHER, pair=None, **settings):
+    pair = pair or toys.pair(student_dim=2, teacher_dim=2, classes=3)
     objective = toys.make(name, pair, project=False, **settings)
     return objective(Output(student), Output(teacher), Samples(LABELS, LABELS))
 
@@ -52,16 +52,16 @@ def test_margin(settings, expected):
 
 
 def test_a_zero_embedding_is_at_a_right_angle_to_everything():
-    found = term("margin", student=torch.zeros(3, 2), margin=0)
-    assert found["margin"].item() == pytest.approx(1.0)
+    terms = term("margin", student=torch.zeros(3, 2), margin=0)
+    assert terms["margin"].item() == pytest.approx(1.0)
 
 
 def test_quality_weighs_the_margin():
     """Teacher norms 1, 3, 1: mean 5/3, deviation 2/sqrt(3); the middle sample weighs more, the others less."""
     deviation = 2 / math.sqrt(3)
     low, high = 1 + (1 - 5 / 3) / deviation / 3, 1 + (3 - 5 / 3) / deviation / 3
-    found = term("margin", quality={}, margin=0)["margin"].item()
-    assert found == pytest.approx((high * 0.5 + low * 1) / 3, abs=1e-6)
+    loss = term("margin", quality={}, margin=0)["margin"].item()
+    assert loss == pytest.approx((high * 0.5 + low * 1) / 3, abs=1e-6)
 
 
 def test_quality_of_the_student_the_teacher_or_both():
@@ -70,8 +70,8 @@ def test_quality_of_the_student_the_teacher_or_both():
     a = math.sqrt(0.5) / 3
     expected = {"student": [1 - a, 1 + a], "teacher": [1 + a, 1 - a], "mean": [1.0, 1.0]}
     for source, weights in expected.items():
-        found = Quality(QualitySettings(source=source))(student, teacher)
-        torch.testing.assert_close(found, torch.tensor(weights))
+        quality = Quality(QualitySettings(source=source))(student, teacher)
+        torch.testing.assert_close(quality, torch.tensor(weights))
 
 
 def test_quality_moves_slowly_and_is_bounded():
@@ -91,17 +91,17 @@ def test_quality_measured_on_the_picture_weighs_in_place_of_the_norm():
     """Sharpness 2 and 6, standardised -a and a with a = 1/sqrt(2); a sample without a face weighs 1."""
     faces = torch.tensor([[0.9, 80.0, 6.0], [0.9, 80.0, 77.0], [0.9, 80.0, 2.0], 3 * [float("nan")]])
     module = Quality(QualitySettings(source="sharpness"), faces)
-    found = module(torch.ones(3, 4), torch.ones(3, 4), torch.tensor([2, 0, 3]))
+    weights = module(torch.ones(3, 4), torch.ones(3, 4), torch.tensor([2, 0, 3]))
     a = math.sqrt(0.5) / 3
-    torch.testing.assert_close(found, torch.tensor([1 - a, 1 + a, 1.0]))
+    torch.testing.assert_close(weights, torch.tensor([1 - a, 1 + a, 1.0]))
     assert "measured" not in module.state_dict()  # a checkpoint does not carry the corpus
     with pytest.raises(InputError, match=r"no quality of the faces \(score\).*speakerkd faces"):
         Quality(QualitySettings(source="score"))
 
 
 def test_equal_norms_weigh_the_same():
-    found = Quality(QualitySettings())(torch.ones(4, 2), torch.full((4, 3), 0.1))
-    assert found.tolist() == [1.0] * 4
+    weights = Quality(QualitySettings())(torch.ones(4, 2), torch.full((4, 3), 0.1))
+    assert weights.tolist() == [1.0] * 4
 
 
 def shared_classifier(bias):
@@ -121,31 +121,31 @@ def entropy(scores, label):
 def test_the_shared_classifier_scores_both_networks():
     """Logits are the features and a 0; the cross-entropies of all 2B rows are averaged, as Eq. 10 has it."""
     layer = shared_classifier(bias=True)
-    given = toys.pair(student_dim=2, teacher_dim=2, classes=3, task_classifier=layer)
+    pair = toys.pair(student_dim=2, teacher_dim=2, classes=3, task_classifier=layer)
     rows = [[*row, 0.0] for row in STUDENT.tolist()], [[*row, 0.0] for row in TEACHER.tolist()]
     of_student = [entropy(row, k) for k, row in enumerate(rows[0])]
     of_teacher = [entropy(row, k) for k, row in enumerate(rows[1])]
-    found = term("classifier", given=given)
-    assert found["classifier"].item() == pytest.approx((sum(of_student) + sum(of_teacher)) / 6, abs=1e-5)
+    terms = term("classifier", pair=pair)
+    assert terms["classifier"].item() == pytest.approx((sum(of_student) + sum(of_teacher)) / 6, abs=1e-5)
     assert layer.bias.tolist() == [0.0, 0.0, 0.0]
     assert not layer.bias.requires_grad
-    once = term("classifier", given=given, count_student_ce="once")
+    once = term("classifier", pair=pair, count_student_ce="once")
     assert once["classifier"].item() == pytest.approx(sum(of_teacher) / 6, abs=1e-5)
     square = [1.0, 7.0, 26.0]  # of the logits' differences, as of the features'
-    mean = term("classifier", given=given, beta=2.0)["classifier_logits"].item()
+    mean = term("classifier", pair=pair, beta=2.0)["classifier_logits"].item()
     assert mean == pytest.approx(2 * sum(square) / 3 / 3, abs=1e-4)
-    summed = term("classifier", given=given, beta=2.0, logits_distance="sum")["classifier_logits"].item()
+    summed = term("classifier", pair=pair, beta=2.0, logits_distance="sum")["classifier_logits"].item()
     assert summed == pytest.approx(2 * sum(square) / 3, abs=1e-4)
 
 
 def test_the_shared_classifier_learns_from_the_teacher_and_is_not_saved_twice():
     layer = shared_classifier(bias=False)
-    given = toys.pair(student_dim=2, teacher_dim=2, classes=3, task_classifier=layer)
-    objective = toys.make("classifier", given, project=False)
+    pair = toys.pair(student_dim=2, teacher_dim=2, classes=3, task_classifier=layer)
+    objective = toys.make("classifier", pair, project=False)
     assert not objective.state_dict()
     objective(Output(STUDENT), Output(TEACHER), Samples(LABELS, LABELS))["classifier"].backward()
     assert layer.weight.grad.abs().sum() > 0
-    assert toys.make("classifier", given, share="own").state_dict().keys() == {"own.weight"}
+    assert toys.make("classifier", pair, share="own").state_dict().keys() == {"own.weight"}
 
 
 def test_the_head_mixes_the_embedding_with_its_change():
@@ -161,9 +161,9 @@ def test_the_head_changes_size_and_never_trains_the_teacher():
     embedding = torch.randn(4, 5, requires_grad=True)
     for skip in ("linear", "none"):
         head = ProjectionHead(5, 3, ProjectionSettings(skip=skip, batch_norm=True, pre_normalise=True, hidden=7))
-        found = head(embedding)
-        assert found.shape == (4, 3)
-        found.sum().backward()
+        projected = head(embedding)
+        assert projected.shape == (4, 3)
+        projected.sum().backward()
         assert embedding.grad is None
         assert all(p.grad is not None for p in head.parameters())
 
@@ -191,6 +191,6 @@ def test_the_log_shows_the_spread_of_the_quality_weights():
     norms = torch.arange(21.0)[:, None] * torch.tensor([[0.6, 0.8, 0.0]])
     objectives(Output(torch.ones(21, 3)), Output(norms), toys.batch(21))
     step = 1 / 3 / norms.norm(dim=1).std().item()
-    found = objectives.quality_weights()
-    assert found["median"] == pytest.approx(1)
-    assert found["low"] == pytest.approx(1 - 9 * step) and found["high"] == pytest.approx(1 + 9 * step)
+    figures = objectives.quality_weights()
+    assert figures["median"] == pytest.approx(1)
+    assert figures["low"] == pytest.approx(1 - 9 * step) and figures["high"] == pytest.approx(1 + 9 * step)

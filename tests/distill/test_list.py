@@ -11,24 +11,24 @@ import toys
 from speakerkd.distill import ObjectiveList, build
 
 
-def total(objectives, made, epoch=3.0):
+def total(objectives, outputs, epoch=3.0):
     objectives.start_step(epoch)
-    return sum(objectives(*made, toys.batch()).values())
+    return sum(objectives(*outputs, toys.batch()).values())
 
 
 def test_weights_multiply_and_terms_add_up():
-    made = toys.outputs()
-    one, three = (total(build([{"name": "pkt", "weight": w}], toys.pair()), made) for w in (1, 3))
+    outputs = toys.outputs()
+    one, three = (total(build([{"name": "pkt", "weight": w}], toys.pair()), outputs) for w in (1, 3))
     torch.testing.assert_close(three, 3 * one)
-    both = total(build([{"name": "pkt", "weight": 1}, {"name": "rkd"}], toys.pair()), made)
-    torch.testing.assert_close(both, one + total(build([{"name": "rkd"}], toys.pair()), made))
+    both = total(build([{"name": "pkt", "weight": 1}, {"name": "rkd"}], toys.pair()), outputs)
+    torch.testing.assert_close(both, one + total(build([{"name": "rkd"}], toys.pair()), outputs))
 
 
 @pytest.mark.parametrize(("epoch", "share"), [(0.0, 0.0), (0.5, 0.125), (2.0, 0.5), (4.0, 1.0), (9.0, 1.0)])
 def test_a_ramp_grows_from_nothing_over_its_epochs(epoch, share):
-    made = toys.outputs()
-    whole = total(build([{"name": "rkd"}], toys.pair()), made)
-    ramped = total(build([{"name": "rkd", "ramp_epochs": 4}], toys.pair()), made, epoch)
+    outputs = toys.outputs()
+    whole = total(build([{"name": "rkd"}], toys.pair()), outputs)
+    ramped = total(build([{"name": "rkd", "ramp_epochs": 4}], toys.pair()), outputs, epoch)
     torch.testing.assert_close(ramped, share * whole)
 
 
@@ -83,16 +83,16 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(name):
     torch.manual_seed(1)
     whole = build(specs, toys.pair())
     steps = [toys.outputs(grad=False) for _ in range(4)]
-    for made in steps[:2]:
-        whole(*made, toys.batch())
+    for outputs in steps[:2]:
+        whole(*outputs, toys.batch())
     torch.manual_seed(2)
     resumed = build(specs, toys.pair())
     resumed.load_state_dict(copy.deepcopy(whole.state_dict()))
-    for made in steps[2:]:
-        expected = whole(*made, toys.batch())
+    for outputs in steps[2:]:
+        expected = whole(*outputs, toys.batch())
         torch.rand(3)  # draws do not come from the global random state
-        found = resumed(*made, toys.batch())
-        assert {k: v.item() for k, v in found.items()} == {k: v.item() for k, v in expected.items()}
+        terms = resumed(*outputs, toys.batch())
+        assert {k: v.item() for k, v in terms.items()} == {k: v.item() for k, v in expected.items()}
     for key, value in whole.state_dict().items():
         assert value.equal(resumed.state_dict()[key]), key
 

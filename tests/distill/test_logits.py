@@ -27,8 +27,8 @@ def settings(name, **values):
     ],
 )
 def test_the_name_alone_is_the_method_as_published(name, plain, standardised):
-    for chosen, expected in ((settings(name), plain), (settings(name, standardise=True), standardised)):
-        assert {key: getattr(chosen, key) for key in expected} == expected
+    for method, expected in ((settings(name), plain), (settings(name, standardise=True), standardised)):
+        assert {key: getattr(method, key) for key in expected} == expected
     assert settings(name, standardise=True, weight=3, temperature=5).weight == 3
     again = settings(**settings(name, standardise=True).model_dump())  # a resolved config means the same
     assert again == settings(name, standardise=True)
@@ -52,33 +52,33 @@ def test_standardised_scores_may_be_shifted_and_stretched(name):
         teacher.embedding, 3 * teacher.logits + 2, strong=Output(teacher.embedding, 5 * teacher.strong.logits)
     )
     objective = toys.make(name, standardise=True).eval()
-    found, again = (objective(student, o, toys.batch()) for o in (teacher, other))
+    terms, again = (objective(student, o, toys.batch()) for o in (teacher, other))
     pair_terms = {"mlkd_class", "mlkd_batch"}  # which the reference leaves as they are
-    for term in found.keys() - pair_terms:
-        torch.testing.assert_close(found[term], again[term], rtol=1e-4, atol=1e-5)
+    for term in terms.keys() - pair_terms:
+        torch.testing.assert_close(terms[term], again[term], rtol=1e-4, atol=1e-5)
 
 
 def test_kd_on_two_classes():
     """At T = 2 scores (2 ln 3, 0) are shares (3/4, 1/4), and the teacher's (1/2, 1/2)."""
     student, teacher = torch.tensor([[2 * math.log(3), 0.0]]), torch.zeros(1, 2)
     divergence = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
-    given = toys.pair(classes=2, teacher_classes=2)
+    pair = toys.pair(classes=2, teacher_classes=2)
     for form, scale in (("hinton", 4.0), ("mfh", 1.0), ("mfh_mean", 0.5)):
-        found = toys.make("kd", given, temperature=2.0, form=form)(
+        terms = toys.make("kd", pair, temperature=2.0, form=form)(
             Output(student, student), Output(teacher, teacher), toys.batch(1)
         )
-        assert found["kd"].item() == pytest.approx(scale * divergence, abs=1e-6)
+        assert terms["kd"].item() == pytest.approx(scale * divergence, abs=1e-6)
 
 
 @pytest.mark.parametrize(("epoch", "share"), [(0.0, 0.05), (0.9, 0.05), (1.0, 0.1), (19.5, 1.0), (80.0, 1.0)])
 def test_dkd_warms_up_epoch_by_epoch(epoch, share):
-    made = toys.outputs()
-    found = []
+    outputs = toys.outputs()
+    totals = []
     for warm_up in (20, 0):
         objective = toys.make("dkd", warm_up=warm_up)
         objective.start_step(epoch)
-        found.append(sum(objective(*made, toys.batch()).values()))
-    torch.testing.assert_close(found[0], share * found[1])
+        totals.append(sum(objective(*outputs, toys.batch()).values()))
+    torch.testing.assert_close(totals[0], share * totals[1])
 
 
 def test_dkd_of_two_classes_has_nothing_beside_the_target():
@@ -104,12 +104,12 @@ def test_the_temperature_of_ctkd_climbs_at_a_growing_strength(curriculum, epoch,
     objective = toys.make("ctkd", curriculum=curriculum)
     objective.start_step(epoch)
     objective(student, teacher, toys.batch())["ctkd"].backward()
-    found = objective.g.grad.clone()
+    gradient = objective.g.grad.clone()
     g = torch.tensor(1.0, requires_grad=True)
     t = 1 + 20 * g.sigmoid()
     log_s, log_t = (student.logits.detach() / t).log_softmax(1), (teacher.logits / t).log_softmax(1)
     (t**2 * (log_t.exp() * (log_t - log_s)).sum(1).mean()).backward()
-    assert (found / g.grad).item() == pytest.approx(expected, abs=1e-4)
+    assert (gradient / g.grad).item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_mlkd_without_quirks_on_its_definition():
@@ -117,7 +117,7 @@ def test_mlkd_without_quirks_on_its_definition():
     torch.manual_seed(0)
     student, teacher = toys.outputs(grad=False)
     objective = toys.make("mlkd", quirks="none", others=[3.0], temperature=2.0, kd_weight=1.0, ce_weight=0.5)
-    found = objective(student, teacher, toys.batch())
+    terms = objective(student, teacher, toys.batch())
     confidence = teacher.logits.softmax(1).amax(1)
     unsure = confidence <= confidence.quantile(0.5)
     mass = teacher.logits.softmax(1).sum(0)
@@ -135,11 +135,11 @@ def test_mlkd_without_quirks_on_its_definition():
             kd += sum(v for v, k in zip(rows, keep, strict=True) if k) / toys.ROWS
             bc += sum(v for v, k in zip(samples, keep, strict=True) if k) / toys.ROWS
             cc += sum(v for v, k in zip(classes, kept, strict=True) if k) / toys.CLASSES
-    assert found["mlkd_sample"].item() == pytest.approx(kd, rel=1e-5)
-    assert found["mlkd_batch"].item() == pytest.approx(bc, rel=1e-5)
-    assert found["mlkd_class"].item() == pytest.approx(cc, rel=1e-5)
+    assert terms["mlkd_sample"].item() == pytest.approx(kd, rel=1e-5)
+    assert terms["mlkd_batch"].item() == pytest.approx(bc, rel=1e-5)
+    assert terms["mlkd_class"].item() == pytest.approx(cc, rel=1e-5)
     expected = 0.5 * cross_entropy(student.strong.logits, toys.batch().label)
-    torch.testing.assert_close(found["mlkd_ce"], expected)
+    torch.testing.assert_close(terms["mlkd_ce"], expected)
 
 
 def test_a_cached_teacher_serves_both_views_of_mlkd():

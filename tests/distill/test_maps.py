@@ -28,19 +28,19 @@ def test_maps_of_audio_are_pooled_in_height_and_width_apart():
     [((3, 8, 20), (5, 4, 10)), ((3, 4, 10), (5, 8, 20)), ((3, 5, 25), (5, 4, 20)), ((3, 4, 4), (5, 4, 4))],
 )
 def test_fitnets_regressor_reaches_the_teachers_size(student, teacher):
-    found = map_regressor(student, teacher, True, "auto")(torch.randn(2, *student))
-    assert found.shape == (2, *teacher)
+    mapped = map_regressor(student, teacher, True, "auto")(torch.randn(2, *student))
+    assert mapped.shape == (2, *teacher)
 
 
 def test_attention_distance_of_the_paper_is_a_norm():
     """Activations (1, 0) and (0, 1) over two positions: unit maps at distance sqrt 2; the code's mean square is 1."""
     f_s, f_t = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
-    given = toys.pair(student_maps=[(1, 1, 2)], teacher_maps=[(1, 1, 2)])
+    pair = toys.pair(student_maps=[(1, 1, 2)], teacher_maps=[(1, 1, 2)])
     for distance, expected in (("norm", math.sqrt(2)), ("square", 1.0)):
-        found = toys.make("at", given, distance=distance)(
+        terms = toys.make("at", pair, distance=distance)(
             Output(f_s[:, 0, 0], maps=[f_s]), Output(f_t[:, 0, 0], maps=[f_t]), toys.batch(1)
         )
-        assert found["at"].item() == pytest.approx(expected)
+        assert terms["at"].item() == pytest.approx(expected)
 
 
 def test_fsp_in_two_stages_is_first_alone_and_then_silent():
@@ -73,10 +73,10 @@ def test_semckd_says_why_another_batch_size_stops_it():
 def test_semckd_soft_evens_the_attention_out():
     student, teacher = toys.outputs()
     sharp, soft = toys.make("semckd", soft=0.01), toys.make("semckd", soft=1e6)
-    found = [o.attention(student.maps, teacher.maps) for o in (sharp, soft)]
-    for attention in found:
+    attentions = [o.attention(student.maps, teacher.maps) for o in (sharp, soft)]
+    for attention in attentions:
         torch.testing.assert_close(attention.sum(2), torch.ones(toys.ROWS, 2))
-    torch.testing.assert_close(found[1], torch.full_like(found[1], 0.5), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(attentions[1], torch.full_like(attentions[1], 0.5), rtol=1e-4, atol=1e-4)
 
 
 def test_simkd_predicts_with_the_teachers_classifier():
@@ -86,6 +86,6 @@ def test_simkd_predicts_with_the_teachers_classifier():
     torch.testing.assert_close(objective.predict(projected, weight, bias), projected.mean((2, 3)) @ weight.T + bias)
     vectors = toys.make("simkd", hook="embedding")
     student, teacher = toys.outputs()
-    found, target = vectors.project(student, teacher)
-    assert found.shape == target.shape
-    assert (found < 0).any()  # teacher embeddings may be negative, so the last layer is bare
+    mapped, target = vectors.project(student, teacher)
+    assert mapped.shape == target.shape
+    assert (mapped < 0).any()  # teacher embeddings may be negative, so the last layer is bare

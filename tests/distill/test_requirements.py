@@ -10,13 +10,13 @@ from speakerkd.errors import InputError
 
 def voice_and_face(**values):
     """A voice student and a face teacher that is cached as embeddings."""
-    given = {
+    defaults = {
         "same_layout": False,
         "teacher_maps": [],
         "teacher_classes": None,
         "disentangled": False,
     }
-    return toys.pair(**{**given, **values})
+    return toys.pair(**{**defaults, **values})
 
 
 @pytest.mark.parametrize("name", ["kd", "dkd", "ctkd", "mlkd", "alkd"])

@@ -14,7 +14,7 @@ TEACHER_MAPS = [(5, 8, 8), (4, 4, 4)]
 
 def pair(**values) -> Pair:
     """A Pair that gives everything."""
-    given = {
+    defaults = {
         "student_dim": DIM,
         "teacher_dim": DIM,
         "classes": CLASSES,
@@ -27,7 +27,7 @@ def pair(**values) -> Pair:
         "labels": torch.arange(SAMPLES) % CLASSES,
         "disentangled": True,
     }
-    return Pair(**{**given, **values})
+    return Pair(**{**defaults, **values})
 
 
 def output(maps, rows=ROWS, grad=False, strong=True) -> Output:
@@ -55,15 +55,15 @@ def batch(rows=ROWS, label=None) -> Samples:
     return Samples(label, torch.arange(rows) % SAMPLES)
 
 
-def make(name, given=None, **settings):
+def make(name, networks=None, **settings):
     """The objective of this name, weight 1 unless given."""
-    return build([{"name": name, "weight": 1.0, **settings}], given or pair()).objectives[name]
+    return build([{"name": name, "weight": 1.0, **settings}], networks or pair()).objectives[name]
 
 
 def tensors(value: Output) -> list[torch.Tensor]:
     """All tensors of an Output, the strong view's too."""
-    found = [value.embedding, value.logits, *value.maps, *value.parts]
-    return found + (tensors(value.strong) if value.strong is not None else [])
+    own = [value.embedding, value.logits, *value.maps, *value.parts]
+    return own + (tensors(value.strong) if value.strong is not None else [])
 
 
 NAMES = sorted(METHODS)

@@ -137,8 +137,8 @@ def test_a_video_without_sound_says_so(tmp_path):
 def test_a_wav_streamed_without_a_length_is_read(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(), 16000, subtype="PCM_16")
     data = bytearray((tmp_path / "a.wav").read_bytes())
-    place = data.index(b"data") + 4
-    data[4:8] = data[place : place + 4] = b"\xff\xff\xff\xff"
+    start = data.index(b"data") + 4
+    data[4:8] = data[start : start + 4] = b"\xff\xff\xff\xff"
     (tmp_path / "a.wav").write_bytes(data)
     assert len(read_audio(tmp_path / "a.wav")) == 16000
 
@@ -154,8 +154,8 @@ def test_damage_anywhere_never_ends_in_another_exception(tmp_path):
         good = (tmp_path / name).read_bytes()
         for turn in range(25):
             bad = bytearray(good[: rng.integers(1, len(good))] if turn % 2 else good)
-            for place in rng.integers(0, min(len(bad), 400 if turn % 3 else len(bad)), 8):
-                bad[place] = rng.integers(256)
+            for position in rng.integers(0, min(len(bad), 400 if turn % 3 else len(bad)), 8):
+                bad[position] = rng.integers(256)
             path = tmp_path / f"{turn}{name}"
             path.write_bytes(bad)
             try:

@@ -49,9 +49,9 @@ def disk(tmp_path_factory):
 
 
 def test_each_copy_is_a_valid_directory_and_no_sound_is_written(disk):
-    made = sorted(p.name for p in disk.iterdir() if p.name.startswith("train_"))
-    assert made == [f"train_{name}" for name in ("babble", "music", "noise", "reverb", "sp0.9", "sp1.1")]
-    for name in made:
+    names = sorted(p.name for p in disk.iterdir() if p.name.startswith("train_"))
+    assert names == [f"train_{name}" for name in ("babble", "music", "noise", "reverb", "sp0.9", "sp1.1")]
+    for name in names:
         assert validate(disk / name) == []
         assert not [p for p in (disk / name).rglob("*") if p.suffix in (".wav", ".flac")]
     clean = FeatureArchive(disk / "train/feats.scp")
@@ -98,8 +98,8 @@ def test_training_draws_clean_and_copies_alike(disk):
     utterances = read_utterances([disk / "train"])
     copies = read_copies([disk / "train_noise", disk / "train_reverb"], utterances)
     draws = np.linspace(0, 1, 3000, endpoint=False)
-    chosen = copies.choose(np.zeros(3000, int), draws)
-    assert [(chosen == n).sum() for n in (-1, 0, 1)] == [1000, 1000, 1000]
+    choices = copies.choose(np.zeros(3000, int), draws)
+    assert [(choices == n).sum() for n in (-1, 0, 1)] == [1000, 1000, 1000]
     crops = utterances.crops(np.array([0, 0, 0]), np.array([5, 5, 5]), 20)
     clean = crops.copy()
     copies.replace(crops, np.array([-1, 0, 1]), np.array([0, 0, 0]), np.array([5, 5, 5]))

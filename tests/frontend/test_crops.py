@@ -40,7 +40,7 @@ def searched(monkeypatch):
     """How many pictures each call of the detector looked at."""
     calls = []
     find = FaceDetector.find
-    monkeypatch.setattr(FaceDetector, "find", lambda self, given: calls.append(len(given)) or find(self, given))
+    monkeypatch.setattr(FaceDetector, "find", lambda self, images: calls.append(len(images)) or find(self, images))
     return calls
 
 
@@ -67,13 +67,13 @@ def test_each_session_gets_one_face_that_its_utterances_share(data, portraits):
 
 def test_packed_crops_are_the_same_pictures_in_a_tar(data, tmp_path, searched):
     align_faces(data, max_rejected=0.3)
-    single = {key: read_placed(place) for key, place in read_table(data / "aligned.scp").items()}
+    single = {key: read_placed(location) for key, location in read_table(data / "aligned.scp").items()}
     quality = (data / "face_quality").read_bytes()
     align_faces(data, max_rejected=0.3, pack=True)
     places = read_table(data / "aligned.scp")
     assert places.keys() == single.keys() and (data / "face_quality").read_bytes() == quality
-    for key, place in places.items():
-        np.testing.assert_array_equal(read_placed(place), single[key])
+    for key, location in places.items():
+        np.testing.assert_array_equal(read_placed(location), single[key])
     (tar,) = (data / "faces").glob("*.tar")
     assert sorted(tarfile.TarFile(tar).getnames()) == ["s/a.png", "s/b.png", "t/c.png"]
     of_key, crops = crop_map(data)
@@ -85,8 +85,8 @@ def test_packed_crops_are_the_same_pictures_in_a_tar(data, tmp_path, searched):
     before = tar.read_bytes()
     tar.write_bytes(before[:3000])  # a copy that was broken off: the shard is made again
     with pytest.raises(InputError, match=r"tar:\d+"):
-        for place in places.values():
-            read_placed(place)
+        for location in places.values():
+            read_placed(location)
     align_faces(data, max_rejected=0.3, pack=True)
     (tar,) = (data / "faces").glob("*.tar")
     assert searched and tar.read_bytes() == before

@@ -69,21 +69,21 @@ def damaged(data, rng):
         value = int(rng.choice([0, 1, 0xFFFF, 1_000_000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]))
         bad[at : at + 4] = struct.pack("<I" if rng.random() < 0.5 else ">I", value)
     elif way == 4:
-        for place in rng.integers(0, min(len(bad), 64), 2):
-            bad[place] ^= 1 << int(rng.integers(8))
+        for position in rng.integers(0, min(len(bad), 64), 2):
+            bad[position] ^= 1 << int(rng.integers(8))
     else:
-        for place in rng.integers(0, len(bad) if way == 5 else min(len(bad), 100), 6):
-            bad[place] = rng.integers(256)
+        for position in rng.integers(0, len(bad) if way == 5 else min(len(bad), 100), 6):
+            bad[position] = rng.integers(256)
     return bytes(bad)
 
 
 def survives(read, inputs):
     """(how many were read, how many refused) of inputs, each within 10 s of work and 200 MB of memory."""
     counts = [0, 0]
-    for given in inputs:
+    for source in inputs:
         before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         try:
-            read(given)
+            read(source)
             counts[0] += 1
         except InputError as error:
             assert len(str(error)) < 600 and "\n" not in str(error)

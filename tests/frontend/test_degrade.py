@@ -34,21 +34,21 @@ def test_both_readings_of_the_papers_ratio(amount, reading, lost):
 
 def test_the_same_draw_gives_the_same_damage_in_any_batch():
     pictures = torch.randint(0, 256, (8, 16, 16, 3), dtype=torch.uint8)
-    given = draws(8)
+    numbers = draws(8)
     for name, amount in (("salt_pepper", 0.3), ("gaussian", 0.1)):
         settings = DegradeSettings(name=name, amount=amount)
-        together = degrade(pictures, settings, given)
-        assert torch.equal(together[5:6], degrade(pictures[5:6], settings, given[5:6]))
+        together = degrade(pictures, settings, numbers)
+        assert torch.equal(together[5:6], degrade(pictures[5:6], settings, numbers[5:6]))
         assert not torch.allclose(together, degrade(pictures, settings, draws(8, 1)))
-    damaged = degrade(pictures[:1].expand(2, -1, -1, -1), DegradeSettings(amount=0.3), given[:2])
+    damaged = degrade(pictures[:1].expand(2, -1, -1, -1), DegradeSettings(amount=0.3), numbers[:2])
     assert not torch.equal(damaged[0], damaged[1])
 
 
 def test_the_numbers_behind_it_are_uniform_and_independent():
-    found = hashed_uniform(sample_word(draws(3000)), 300)
-    assert kstest(found.flatten().numpy(), "uniform").pvalue > 1e-4
-    assert torch.corrcoef(found.T).fill_diagonal_(0).abs().max() < 0.1  # position against position
-    assert torch.corrcoef(found[:300]).fill_diagonal_(0).abs().max() < 0.35  # sample against sample, 300 numbers each
+    numbers = hashed_uniform(sample_word(draws(3000)), 300)
+    assert kstest(numbers.flatten().numpy(), "uniform").pvalue > 1e-4
+    assert torch.corrcoef(numbers.T).fill_diagonal_(0).abs().max() < 0.1  # position against position
+    assert torch.corrcoef(numbers[:300]).fill_diagonal_(0).abs().max() < 0.35  # sample against sample, 300 numbers each
 
 
 def test_gaussian_noise_is_normal_of_its_deviation():
@@ -71,8 +71,8 @@ def test_jpeg_of_one_channel_and_of_odd_sides():
     picture, stream = photo(61)[:, :50, 0], io.BytesIO()
     Image.fromarray(picture).save(stream, "JPEG", quality=20)
     pillow = np.array(Image.open(stream)).astype(float)
-    given = torch.from_numpy(np.ascontiguousarray(picture))[None, :, :, None]
-    ours = degrade(given, DegradeSettings(name="jpeg", amount=20), draws(1))[0, :, :, 0] * 255
+    batch = torch.from_numpy(np.ascontiguousarray(picture))[None, :, :, None]
+    ours = degrade(batch, DegradeSettings(name="jpeg", amount=20), draws(1))[0, :, :, 0] * 255
     assert np.abs(ours.numpy() - pillow).mean() < 0.05 * np.abs(pillow - picture).mean() + 0.1
 
 
@@ -80,11 +80,11 @@ def test_blur_is_scipys_and_low_resolution_keeps_the_mean():
     from scipy.ndimage import gaussian_filter
 
     picture = photo(32)
-    given = torch.from_numpy(picture)[None]
-    blurred = degrade(given, DegradeSettings(name="blur", amount=1.5), draws(1))[0, 8:-8, 8:-8].numpy()
+    batch = torch.from_numpy(picture)[None]
+    blurred = degrade(batch, DegradeSettings(name="blur", amount=1.5), draws(1))[0, 8:-8, 8:-8].numpy()
     expected = gaussian_filter(picture / 255, (1.5, 1.5, 0), mode="nearest", truncate=8 / 3)[8:-8, 8:-8]
     assert np.abs(blurred - expected).max() < 0.01
-    small = degrade(given, DegradeSettings(name="low_resolution", amount=4), draws(1))[0].numpy()
+    small = degrade(batch, DegradeSettings(name="low_resolution", amount=4), draws(1))[0].numpy()
     assert small.mean() == pytest.approx(picture.mean() / 255, abs=0.01)
     assert np.abs(np.diff(small, axis=0)).mean() < 0.5 * np.abs(np.diff(picture / 255, axis=0)).mean()
 

@@ -131,8 +131,8 @@ def test_no_face_is_an_error_that_names_the_picture(tmp_path):
 def test_a_video_is_searched_from_its_middle_outwards(tmp_path, portraits):
     blank = np.full((224, 224, 3), 90, np.uint8)
     write_video(tmp_path / "a.mp4", [portraits[0]] * 10 + [blank] * 20 + [portraits[1]] * 10)
-    found = face_of(tmp_path / "a.mp4")
+    face = face_of(tmp_path / "a.mp4")
     # a quarter of the length is the last blank frame's place or before it: the first portrait is not reached there
-    expected = align(portraits[0], found.landmarks), align(portraits[1], found.landmarks)
-    apart = [np.abs(found.crop.astype(int) - crop).mean() for crop in expected]
+    expected = align(portraits[0], face.landmarks), align(portraits[1], face.landmarks)
+    apart = [np.abs(face.crop.astype(int) - crop).mean() for crop in expected]
     assert min(apart) < 4 < max(apart)

@@ -62,14 +62,14 @@ def test_padded_crop_is_a_shifted_picture_on_black():
     padded = torch.nn.functional.pad(channels_first(batch), (2, 2, 2, 2))
     seen = set()
     for number, view in enumerate(views):
-        found = [
+        offsets = [
             (top, left)
             for top in range(5)
             for left in range(5)
             if torch.allclose(view, padded[number, :, top : top + 8, left : left + 8], atol=1e-6)
         ]
-        assert len(found) == 1
-        seen.add(found[0])
+        assert len(offsets) == 1
+        seen.add(offsets[0])
     assert len(seen) > 15  # of 25 places
 
 
@@ -122,7 +122,7 @@ def test_right_angles_follow_from_the_digits_of_one_draw(quarter):
     view = torch.rand(1, 2, 5, 5)
     angle = quarter / 16
     for upright, down in ((1 / 32, False), (0.0, True)):
-        found = turned(view, torch.tensor([0.5 + angle + upright]))
+        rotated = turned(view, torch.tensor([0.5 + angle + upright]))
         expected = np.rot90(view.numpy(), quarter, (2, 3))
-        assert np.array_equal(found, expected[:, :, ::-1] if down else expected)
+        assert np.array_equal(rotated, expected[:, :, ::-1] if down else expected)
     assert torch.equal(turned(view, torch.tensor([0.25 + angle])), view)

@@ -142,8 +142,8 @@ def test_sound_of_eight_channels_is_read(tmp_path):
         track = container.add_stream("aac", rate=16000, layout="7.1")
         for start in range(0, 15 * 1024, 1024):  # PyAV's own conversion writes past eight planes as well
             frame = av.AudioFrame(format="fltp", layout="7.1", samples=1024)
-            for place in range(8):
-                AudioPlane(frame, place).update(tone()[start : start + 1024].tobytes())
+            for channel in range(8):
+                AudioPlane(frame, channel).update(tone()[start : start + 1024].tobytes())
             frame.sample_rate = 16000
             container.mux(track.encode(frame))
         container.mux(track.encode(None))

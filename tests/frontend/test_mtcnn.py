@@ -17,9 +17,9 @@ def crowd(numbers, side, height=300, width=420):
     """Faces of lfw_subset, enlarged, on grey noise."""
     generator = np.random.default_rng(sum(numbers))
     canvas = generator.integers(90, 160, (height, width, 3)).astype(np.uint8)
-    for place, number in enumerate(numbers):
+    for position, number in enumerate(numbers):
         face = Image.fromarray((255 * lfw_subset()[number]).astype(np.uint8)).resize((side, side))
-        top, left = 20 + 10 * place, 15 + place * (side + 10)
+        top, left = 20 + 10 * position, 15 + position * (side + 10)
         canvas[top : top + side, left : left + side] = np.asarray(face)[:, :, None]
     return canvas
 
@@ -35,11 +35,11 @@ def test_faces_are_those_of_facenet_pytorch():
     ours = Mtcnn(20, (0.6, 0.7, 0.7)).detect(PICTURES)
     expected = theirs.detect(PICTURES, landmarks=True)
     assert sum(faces is not None for faces in ours) >= 2
-    for found, *parts in zip(ours, *expected, strict=True):
-        if found is None:
+    for detections, *parts in zip(ours, *expected, strict=True):
+        if detections is None:
             assert parts[0] is None
             continue
-        for mine, other in zip(found, parts, strict=True):
+        for mine, other in zip(detections, parts, strict=True):
             np.testing.assert_allclose(mine, np.array(list(other), float), atol=2e-3)
 
 

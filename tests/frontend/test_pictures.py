@@ -91,8 +91,8 @@ def test_damage_anywhere_never_ends_in_another_exception(tmp_path):
         good = (tmp_path / name).read_bytes()
         for turn in range(40):
             bad = bytearray(good)
-            for place in rng.integers(0, min(len(bad), 200 if turn % 2 else len(bad)), 6):
-                bad[place] = rng.integers(256)
+            for position in rng.integers(0, min(len(bad), 200 if turn % 2 else len(bad)), 6):
+                bad[position] = rng.integers(256)
             path = tmp_path / f"{turn}{name}"
             path.write_bytes(bad)
             try:
@@ -117,9 +117,9 @@ def test_a_video_filmed_upright_is_turned(tmp_path, turn, matrix):
     write_video(tmp_path / "a.mp4", [np.rot90(np.kron(scene(), np.ones((4, 4, 1), np.uint8)), -turn)] * 3)
     data = bytearray((tmp_path / "a.mp4").read_bytes())
     one = 0x10000
-    place = data.index(one.to_bytes(4, "big") + bytes(12) + one.to_bytes(4, "big"), data.index(b"tkhd"))
+    start = data.index(one.to_bytes(4, "big") + bytes(12) + one.to_bytes(4, "big"), data.index(b"tkhd"))
     for offset, value in zip((0, 4, 12, 16), matrix, strict=True):
-        data[place + offset : place + offset + 4] = (value * one).to_bytes(4, "big", signed=True)
+        data[start + offset : start + offset + 4] = (value * one).to_bytes(4, "big", signed=True)
     (tmp_path / "a.mp4").write_bytes(data)
     frame = next(video_frames(tmp_path / "a.mp4"))
     assert frame.shape == (160, 240, 3)

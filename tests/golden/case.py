@@ -74,8 +74,8 @@ class Case(Mapping[str, np.ndarray]):
     def check_gradient(self, loss: Tensor, inputs: Mapping[str, Tensor], tag: str = "grad") -> None:
         """Compare d loss / d input with `<tag>.<input>` for every named input; the graph is kept."""
         names = list(inputs)
-        found = torch.autograd.grad(loss, [inputs[n] for n in names], retain_graph=True, allow_unused=True)
-        for name, gradient in zip(names, found, strict=True):
+        gradients = torch.autograd.grad(loss, [inputs[n] for n in names], retain_graph=True, allow_unused=True)
+        for name, gradient in zip(names, gradients, strict=True):
             self.check(f"{tag}.{name}", torch.zeros_like(inputs[name]) if gradient is None else gradient)
 
     def check_parameters(

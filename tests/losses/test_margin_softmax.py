@@ -15,8 +15,8 @@ def at(*degrees):
 
 
 def test_the_margin_is_an_angle():
-    found = angular_margin(at(10, 45, 100), math.radians(20))
-    torch.testing.assert_close(found, at(30, 65, 120))
+    cosines = angular_margin(at(10, 45, 100), math.radians(20))
+    torch.testing.assert_close(cosines, at(30, 65, 120))
 
 
 def test_beyond_the_turning_point_it_goes_on_falling():
@@ -31,8 +31,8 @@ def test_beyond_the_turning_point_it_goes_on_falling():
 
 
 def test_easy_leaves_obtuse_angles_alone():
-    found = angular_margin(at(45, 120), math.radians(20), easy=True)
-    torch.testing.assert_close(found, at(65, 120))
+    cosines = angular_margin(at(45, 120), math.radians(20), easy=True)
+    torch.testing.assert_close(cosines, at(65, 120))
 
 
 @pytest.mark.parametrize("end", [1.0, -1.0])

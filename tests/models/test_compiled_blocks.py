@@ -16,11 +16,11 @@ from speakerkd.models.precision import compile_network
 def same(mine: nn.Module, theirs: nn.Module, x: torch.Tensor, seed: torch.Tensor, digits: float = 1e-4) -> None:
     outputs, inputs = [], []
     for network in (mine, theirs):
-        given = x.clone().requires_grad_()
-        y = network(given)
+        leaf = x.clone().requires_grad_()
+        y = network(leaf)
         (y * seed).sum().backward()
         outputs.append(y.detach())
-        inputs.append(given.grad)
+        inputs.append(leaf.grad)
     torch.testing.assert_close(*outputs, rtol=digits, atol=digits)
     torch.testing.assert_close(*inputs, rtol=10 * digits, atol=digits)
 
@@ -94,10 +94,10 @@ from speakerkd.models.precision import compile_network
 torch.set_num_threads(int(sys.argv[1]))
 compile_network(torch.nn.Sequential(torch.nn.BatchNorm2d(64), torch.nn.ReLU()))(torch.randn(8, 64, 32, 32))
 """
-    made = []
+    parallel = []
     for threads in ("1", "2"):
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
         subprocess.run([sys.executable, "-c", script, threads], env=environment, check=True, capture_output=True)
         sources = [path.read_text() for path in tmp_path.rglob("*.cpp")]
-        made.append(any("omp parallel num_threads(2)" in source for source in sources))
-    assert made == [False, True]
+        parallel.append(any("omp parallel num_threads(2)" in source for source in sources))
+    assert parallel == [False, True]

@@ -70,8 +70,8 @@ def test_two_encoders_start_apart():
 def test_rows_keep_the_parts():
     branch = build_disentangled(SpeakerSettings(width=0.25, embedding=8), build_speaker, 2).eval()
     output = branch(torch.randn(3, 20, 40))
-    chosen = output.rows(torch.tensor([True, False, True]))
-    assert [tuple(p.shape) for p in chosen.parts] == [(2, 4)] * 3
+    rows = output.rows(torch.tensor([True, False, True]))
+    assert [tuple(p.shape) for p in rows.parts] == [(2, 4)] * 3
 
 
 def test_unequal_encoders_are_refused():

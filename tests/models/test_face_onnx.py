@@ -14,7 +14,7 @@ from speakerkd.models.face_onnx import OnnxFace, Pixels, onnx_digest, packaged_s
 
 
 @pytest.mark.parametrize(
-    "made",
+    "options",
     [
         {},
         {"shape": (1, 3, 112, 112)},  # one picture at a time
@@ -24,8 +24,8 @@ from speakerkd.models.face_onnx import OnnxFace, Pixels, onnx_digest, packaged_s
         {"listed": True},
     ],
 )
-def test_embeddings_are_those_of_the_graph(tmp_path, made):
-    network = OnnxFace(write(tmp_path / "net.onnx", **made))
+def test_embeddings_are_those_of_the_graph(tmp_path, options):
+    network = OnnxFace(write(tmp_path / "net.onnx", **options))
     assert network.dim == DIM and str(network.pixels) == "rgb,127.5,127.5"
     np.testing.assert_allclose(embed_pictures(network, CROPS), expected(), rtol=1e-4, atol=1e-4)
     mirrored = embed_pictures(network, CROPS, mirror=True)  # a mean of colours does not see the mirror
@@ -33,9 +33,9 @@ def test_embeddings_are_those_of_the_graph(tmp_path, made):
 
 
 def test_half_precision_is_fed_and_given_back_as_float(tmp_path):
-    found = embed_pictures(OnnxFace(write(tmp_path / "net.onnx", kind=TensorProto.FLOAT16)), CROPS)
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found, expected(), rtol=0.05, atol=0.01)
+    embeddings = embed_pictures(OnnxFace(write(tmp_path / "net.onnx", kind=TensorProto.FLOAT16)), CROPS)
+    assert embeddings.dtype == torch.float32
+    np.testing.assert_allclose(embeddings, expected(), rtol=0.05, atol=0.01)
 
 
 def test_pixels_are_named_or_told_by_the_graph(tmp_path):
@@ -43,12 +43,12 @@ def test_pixels_are_named_or_told_by_the_graph(tmp_path):
     network = OnnxFace(inside)
     assert str(network.pixels) == "rgb,0,1"
     raw = Pixels("rgb", 0, 1)
-    found = embed_pictures(network, CROPS)
-    np.testing.assert_allclose(found, expected(pixels=raw, scale=(127.5, 1 / 128)), rtol=1e-4, atol=1e-4)
+    embeddings = embed_pictures(network, CROPS)
+    np.testing.assert_allclose(embeddings, expected(pixels=raw, scale=(127.5, 1 / 128)), rtol=1e-4, atol=1e-4)
     named = pixels_of("onnx:bgr,100,50")
     assert named == Pixels("bgr", 100, 50)
-    found = embed_pictures(OnnxFace(write(tmp_path / "net.onnx"), named), CROPS)
-    np.testing.assert_allclose(found, expected(pixels=named), rtol=1e-4, atol=1e-4)
+    embeddings = embed_pictures(OnnxFace(write(tmp_path / "net.onnx"), named), CROPS)
+    np.testing.assert_allclose(embeddings, expected(pixels=named), rtol=1e-4, atol=1e-4)
     assert pixels_of("onnx") is None and pixels_of("onnx:sface") == pixels_of("sface") == raw
     for name in ("onnx:rbg,0,1", "onnx:rgb", "onnx:rgb,0,0", "onnx:rgb,a,1", "onnx:sfaec", "onnx:rgb,0,1,2"):
         with pytest.raises(InputError, match="no way of taking pictures"):
@@ -56,7 +56,7 @@ def test_pixels_are_named_or_told_by_the_graph(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "made, fault",
+    "options, fault",
     [
         ({"shape": ("n", 3, 160, 160)}, "its input is \\? x 3 x 160 x 160, not pictures of 112 x 112"),
         ({"shape": ("n", 1, 112, 112), "weight": weights(DIM, 1)}, "not pictures of 112 x 112 in three colours"),
@@ -66,9 +66,9 @@ def test_pixels_are_named_or_told_by_the_graph(tmp_path):
         ({"weight": np.full((DIM, 3), np.nan, np.float32)}, "not finite"),
     ],
 )
-def test_what_is_no_recogniser_is_refused_with_the_reason(tmp_path, made, fault):
+def test_what_is_no_recogniser_is_refused_with_the_reason(tmp_path, options, fault):
     with pytest.raises(InputError, match=fault) as raised:
-        OnnxFace(write(tmp_path / "net.onnx", **made))
+        OnnxFace(write(tmp_path / "net.onnx", **options))
     assert "net.onnx" in str(raised.value)
 
 

@@ -61,12 +61,12 @@ def checkpoint(golden, folder, **changed):
 def test_embeds_as_the_original_code_does(path, tmp_path):
     golden = np.load(path)
     weights, config = checkpoint(golden, tmp_path)
-    found = convert(str(golden["project"]), weights, tmp_path / "exp", config=config)
-    ours = embed(found.directory, voice())
+    converted = convert(str(golden["project"]), weights, tmp_path / "exp", config=config)
+    ours = embed(converted.directory, voice())
     assert cosine(ours, golden["embedding"]) > 0.99999
     np.testing.assert_allclose(ours, golden["embedding"], atol=2e-3 * np.abs(golden["embedding"]).max())
     # the weights are not such that every recording looks alike
-    other = embed(found.directory, voice()[:20000][::-1].copy())
+    other = embed(converted.directory, voice()[:20000][::-1].copy())
     assert np.abs(other - golden["embedding"]).max() > 1e-2 * np.abs(golden["embedding"]).max()
 
 
@@ -104,11 +104,11 @@ def speechbrain_folder(folder, kind):
 @pytest.mark.parametrize("kind", ["ecapa", "xvector"])
 def test_embeds_as_speechbrain_does(kind, tmp_path):
     network, features = speechbrain_folder(tmp_path, kind)
-    found = convert("speechbrain", tmp_path, tmp_path / "exp")
+    converted = convert("speechbrain", tmp_path, tmp_path / "exp")
     with torch.no_grad():
-        given = features(torch.from_numpy(voice())[None])
-        theirs = network(given - given.mean(1, keepdim=True)).ravel().numpy()
-    ours = embed(found.directory, voice())
+        bands = features(torch.from_numpy(voice())[None])
+        theirs = network(bands - bands.mean(1, keepdim=True)).ravel().numpy()
+    ours = embed(converted.directory, voice())
     assert cosine(ours, theirs) > 0.9999  # speechbrain adds noise to the mean of an x-vector
     np.testing.assert_allclose(ours, theirs, atol=5e-3 * np.abs(theirs).max())
 
@@ -141,14 +141,14 @@ def test_an_import_says_how_it_is_scored_and_where_it_is_from(tmp_path):
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused_whole(name, change, words, tmp_path):
-    given = golden(name)
-    weights, config = checkpoint(given, tmp_path, **change.get("state", {}))
+    example = golden(name)
+    weights, config = checkpoint(example, tmp_path, **change.get("state", {}))
     values = yaml.safe_load(config.read_text()) | change.get("config", {})
     if "args" in change:
         values["model_args"] |= change["args"]
     config.write_text(yaml.safe_dump(values))
     with pytest.raises(InputError, match=words):
-        convert(str(given["project"]), weights, tmp_path / "exp", config=config)
+        convert(str(example["project"]), weights, tmp_path / "exp", config=config)
     assert not (tmp_path / "exp").exists()
 
 
@@ -210,13 +210,13 @@ def test_a_size_that_a_network_has_not_is_refused(values, words):
 def test_an_imported_network_is_fine_tuned_on_new_speakers(tmp_path, caplog):
     """From the printed layer: its weights start the student, its front end is checked, its classes are replaced."""
     weights, _ = checkpoint(golden("redimnet_fc"), tmp_path)
-    found = convert("redimnet", weights, tmp_path / "exp")
+    converted = convert("redimnet", weights, tmp_path / "exp")
     frontend = json.loads((tmp_path / "exp/model.json").read_text())["frontend"]
     corpus = make_corpus(tmp_path / "data", mels=72)
     (corpus / "feats.json").write_text(json.dumps(frontend))
     plain = {"data": {"train": str(corpus), "crop_frames": 20}, "loss": {"name": "softmax"}}
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(plain | {"train": {"speakers": 2, "utterances": 2}}))
-    experiment = read_experiment(tmp_path / "plain.yaml", over=[found.directory / "finetune.yaml"])
+    experiment = read_experiment(tmp_path / "plain.yaml", over=[converted.directory / "finetune.yaml"])
     parts = build_parts(experiment)
     mine = parts.student.state_dict()["fc.weight"]
     assert torch.equal(mine, torch.from_numpy(filled("linear.weight", tuple(mine.shape))))

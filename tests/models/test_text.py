@@ -37,10 +37,10 @@ def test_embeddings_are_clips_and_not_normalised(tiny):
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, folder / "clip.safetensors")
     torch.save(network.state_dict(), folder / "clip.pt")
     for name in ("clip.safetensors", "clip.pt"):
-        found = clip_embeddings(TEXTS, folder / name, model="tiny-clip", batch=2)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert found.dtype == np.float32
-    assert np.abs(np.linalg.norm(found, axis=1) - 1).min() > 0.01
+        embeddings = clip_embeddings(TEXTS, folder / name, model="tiny-clip", batch=2)
+        np.testing.assert_allclose(embeddings, expected, atol=1e-5)
+    assert embeddings.dtype == np.float32
+    assert np.abs(np.linalg.norm(embeddings, axis=1) - 1).min() > 0.01
 
 
 def test_openais_torchscript_archive(tiny):
@@ -63,8 +63,8 @@ def test_openais_torchscript_archive(tiny):
             return self.ln_final(x) @ self.text_projection
 
     torch.jit.trace(Archive().eval(), torch.zeros(1, 77, dtype=torch.long)).save(folder / "jit.pt")
-    found = clip_embeddings(TEXTS, folder / "jit.pt", model="tiny-clip")
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    embeddings = clip_embeddings(TEXTS, folder / "jit.pt", model="tiny-clip")
+    np.testing.assert_allclose(embeddings, expected, atol=1e-5)
 
 
 def test_whose_weights_they_are_decides_the_activation(tiny, monkeypatch):
@@ -113,11 +113,11 @@ def test_weights_are_found_in_the_cache_without_a_network(tmp_path, monkeypatch)
 
 
 def test_the_stand_in_knows_spelling_alone():
-    found = ngram_embeddings(["a photo of a cat.", "a photo of a cats.", "the plushie zebra."])
-    assert found.shape == (3, 512)
-    cosine = found @ found.T
+    embeddings = ngram_embeddings(["a photo of a cat.", "a photo of a cats.", "the plushie zebra."])
+    assert embeddings.shape == (3, 512)
+    cosine = embeddings @ embeddings.T
     np.testing.assert_allclose(np.diag(cosine), 1, atol=1e-5)
     assert cosine[0, 1] > 0.8 > 0.3 > cosine[0, 2]
     np.testing.assert_array_equal(
-        found, ngram_embeddings(["a photo of a cat.", "a photo of a cats.", "the plushie zebra."])
+        embeddings, ngram_embeddings(["a photo of a cat.", "a photo of a cats.", "the plushie zebra."])
     )

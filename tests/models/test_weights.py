@@ -30,10 +30,10 @@ STATE = {
 def test_wrapped_and_prefixed_state_dicts(tmp_path, wrapper, prefix):
     state = {prefix + k: v for k, v in STATE.items()}
     torch.save({"epoch": 3, wrapper: state} if wrapper else state, tmp_path / "w.pth")
-    found = load_foreign(tmp_path / "w.pth")
-    assert found.keys() == STATE.keys()
+    loaded = load_foreign(tmp_path / "w.pth")
+    assert loaded.keys() == STATE.keys()
     net = network()
-    load_into(net, found, "w.pth")  # without the counter, which old files lack
+    load_into(net, loaded, "w.pth")  # without the counter, which old files lack
     assert net[1].running_var.tolist() == [4.0, 4.0, 4.0]
 
 
@@ -121,12 +121,12 @@ def test_known_extras_are_left_out_by_name():
 
 
 def test_voxceleb_trainer_names():
-    given = {
+    foreign = {
         "__S__.conv1.weight": 1,
         "__S__.attention.0.bias": 2,
         "__S__.torchfb.0.flipped_filter": 3,
         "__L__.fc.weight": 4,
     }
-    assert from_voxceleb_trainer(given) == {"conv1.weight": 1, "pooling.attention.0.bias": 2}
+    assert from_voxceleb_trainer(foreign) == {"conv1.weight": 1, "pooling.attention.0.bias": 2}
     plain = {"layer1.0.se.fc.0.weight": 1, "attention.3.weight": 2}
     assert from_voxceleb_trainer(plain) == {"layer1.0.se.fc.0.weight": 1, "pooling.attention.3.weight": 2}

@@ -50,8 +50,8 @@ def test_clean_digits_teach_noisy_ones_and_each_stage_runs_again(tmp_path):
     assert first.returncode == 0, first.stderr
     table = first.stdout.split("stage 4")[1].splitlines()[1:]
     assert [row.split()[0] for row in table[2:4]] == ["baseline", "kd+dimensional"]
-    found = json.loads((tmp_path / "exp/digits-resnet20-resnet8-structure/structure.json").read_text())
-    assert {name.rpartition("-")[2] for name in found} == {"teacher", "baseline", "kd+dimensional"}
+    structure = json.loads((tmp_path / "exp/digits-resnet20-resnet8-structure/structure.json").read_text())
+    assert {name.rpartition("-")[2] for name in structure} == {"teacher", "baseline", "kd+dimensional"}
     assert (tmp_path / "exp/digits-resnet20-resnet8-structure/similarity.png").stat().st_size > 10_000
     again = bash(*words, "--stop-stage", "2")
     assert again.stdout.count("is trained already") == 3

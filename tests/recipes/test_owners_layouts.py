@@ -35,9 +35,9 @@ def command(recipe, disk, work, *more):
 
 
 def voxceleb(disk, work, *more):
-    given = ["--corpus", "voxceleb", "--voxceleb1", disk / "vox1", "--voxceleb2", disk / "vox2"]
-    given += ["--lists", disk / "lists", "--weights", disk / "ir50.pth", "--musan", "none"]
-    return command("voxceleb", disk, work, *given, *more)
+    options = ["--corpus", "voxceleb", "--voxceleb1", disk / "vox1", "--voxceleb2", disk / "vox2"]
+    options += ["--lists", disk / "lists", "--weights", disk / "ir50.pth", "--musan", "none"]
+    return command("voxceleb", disk, work, *options, *more)
 
 
 def figures(folder):
@@ -104,9 +104,9 @@ def test_a_kill_in_every_stage_and_a_restart_give_the_bytes_of_an_undisturbed_ru
 
 @pytest.mark.slow
 def test_cnceleb_goes_through_every_stage(disk, tmp_path):
-    given = ["--cn1", disk / "CN-Celeb_flac", "--cn2", disk / "CN-Celeb2_flac"]
+    options = ["--cn1", disk / "CN-Celeb_flac", "--cn2", disk / "CN-Celeb2_flac"]
     done = subprocess.run(
-        command("cnceleb", disk, tmp_path, *given), cwd=ROOT, capture_output=True, text=True, check=False
+        command("cnceleb", disk, tmp_path, *options), cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "left out: " not in done.stdout and "EER (CN-Celeb, joined) %" in done.stdout
@@ -115,7 +115,7 @@ def test_cnceleb_goes_through_every_stage(disk, tmp_path):
 @pytest.mark.slow
 def test_mavceleb_gives_score_files_as_the_challenge_takes_them(disk, tmp_path):
     """Their names are those of its baseline's computeScore.py, their lines in the lists' order, as its README shows."""
-    given = [
+    options = [
         "--root",
         disk / "mavceleb/v3",
         "--lists",
@@ -125,9 +125,9 @@ def test_mavceleb_gives_score_files_as_the_challenge_takes_them(disk, tmp_path):
         "--heard",
         "English",
     ]
-    given += ["--weights", disk / "ir50.pth", "--labels", disk / "mavceleb/labels", "--systems", "fop"]
+    options += ["--weights", disk / "ir50.pth", "--labels", disk / "mavceleb/labels", "--systems", "fop"]
     small = "student.width=0.1 train.epochs=2 train.speakers=6 train.compile=false"
-    words = ["bash", "recipes/mavceleb/run.sh", *given, "--work", tmp_path, "--jobs", 1, "--set", small]
+    words = ["bash", "recipes/mavceleb/run.sh", *options, "--work", tmp_path, "--jobs", 1, "--set", small]
     done = subprocess.run([str(w) for w in words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     for part, language in (("heard", "English"), ("unheard", "German")):

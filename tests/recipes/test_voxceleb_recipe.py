@@ -63,9 +63,9 @@ def test_the_recipe_ends_with_a_table_and_each_stage_runs_again(tmp_path):
         assert 0 <= results["scores"]["trials_original.crops"]["eer_percent"] <= 100
         assert {"trials_original.crops.all-10dB", "trials_hard.crops"} <= set(results["scores"])
         assert results["match"]["acc_match_audio_to_face_o_fit"]["questions"] == 10_000
-    found = json.loads((tmp_path / "exp" / "mini-margin" / "results.json").read_text())["differences"]["mini-baseline"]
-    assert {"better", "worse", "no difference"} >= {one["verdict"] for one in found.values()}
-    assert "match/acc_match_face_to_audio_h_fit/accuracy_percent" in found
+    gains = json.loads((tmp_path / "exp" / "mini-margin" / "results.json").read_text())["differences"]["mini-baseline"]
+    assert {"better", "worse", "no difference"} >= {one["verdict"] for one in gains.values()}
+    assert "match/acc_match_face_to_audio_h_fit/accuracy_percent" in gains
     page = (tmp_path / "exp" / "mini.html").read_text()
     assert "<svg" in page and "margin against baseline" in page
 
@@ -88,11 +88,11 @@ def test_the_recipe_ends_with_a_table_and_each_stage_runs_again(tmp_path):
     speech = sorted((tmp_path / "data/mini/corpus/vox1/wav").rglob("*.wav"))[0]
     faces = [str(p) for p in sorted((tmp_path / "data/mini/corpus/vox2/test/mp4").rglob("00001.mp4"))[:3]]
     command = [str(ROOT / ".venv/bin/speakerkd"), "match", "--model", str(tmp_path / "exp/mini-margin")]
-    found = subprocess.run(
+    done = subprocess.run(
         [*command, "--audio", str(speech), "--faces", *faces, "--json"], capture_output=True, text=True, check=False
     )
-    assert found.returncode == 0, found.stderr
-    table = json.loads(found.stdout)
+    assert done.returncode == 0, done.stderr
+    table = json.loads(done.stdout)
     similarities = [row["similarity"] for row in table["candidates"]]
     assert len(similarities) == 3
     assert similarities == sorted(similarities, reverse=True)

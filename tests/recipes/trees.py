@@ -91,8 +91,8 @@ def mavceleb(mini: Path, root: Path, people: int) -> None:
     lines = []
     for person in sorted((mini / "vox2/dev/aac").iterdir())[:people]:
         for take, voice in enumerate(sorted(person.rglob("*.m4a"))[:2]):
-            place = f"{person.name}/English/video/{take:05d}"
-            lines.append(_pair(root / "v3", f"key{len(lines):05d}", place, voice, person.name, mini / "vox2/dev/mp4"))
+            stem = f"{person.name}/English/video/{take:05d}"
+            lines.append(_pair(root / "v3", f"key{len(lines):05d}", stem, voice, person.name, mini / "vox2/dev/mp4"))
     (root / "v3_lists/English_train.txt").write_text("".join(lines))
     judged = sorted((mini / "vox2/test/aac").iterdir())[:people]
     for part, language in (("heard", "English"), ("unheard", "German")):
@@ -108,12 +108,12 @@ def mavceleb(mini: Path, root: Path, people: int) -> None:
         (root / f"labels/test_{part}.txt").write_text("".join(truth))
 
 
-def _pair(root: Path, key: str, place: str, voice: Path, shown: str, faces: Path) -> str:
+def _pair(root: Path, key: str, stem: str, voice: Path, shown: str, faces: Path) -> str:
     """A voice and a face where a list's line, which is returned, names them."""
-    _flac(root / f"voices/{place}.wav", [voice])
-    (root / f"faces/{place}.jpg").parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(seen_face(min((faces / shown).rglob("*.mp4")))[1]).save(root / f"faces/{place}.jpg")
-    return f"{key} voices/{place}.wav faces/{place}.jpg\n"
+    _flac(root / f"voices/{stem}.wav", [voice])
+    (root / f"faces/{stem}.jpg").parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(seen_face(min((faces / shown).rglob("*.mp4")))[1]).save(root / f"faces/{stem}.jpg")
+    return f"{key} voices/{stem}.wav faces/{stem}.jpg\n"
 
 
 def _takes(person: Path, genres):

@@ -104,9 +104,9 @@ def test_a_network_that_learnt_with_others_stands_where_the_third_paper_has_it(t
     run = make_experiment(tmp_path / "eurosat-disentangled-seed2")
     (run / "results.json").rename(tmp_path / "kept.json")
     figures = {"classify": {"test": {"figures": {"f1_weighted": 71.0}}}}
-    for place in (run / "sar", tmp_path / "eurosat-ms-baseline"):
-        place.mkdir()
-        (place / "results.json").write_text(json.dumps(figures))
+    for folder in (run / "sar", tmp_path / "eurosat-ms-baseline"):
+        folder.mkdir()
+        (folder / "results.json").write_text(json.dumps(figures))
     assert read_result(run / "sar").system == "eurosat-sar-disentangled"
     cells, _ = published_tables(tmp_path, papers=["discom_kd"], tables=["1", "2"])
     ours = {(row[1], row[2], row[3]) for row in cells[1:] if row[7] == "71.000"}

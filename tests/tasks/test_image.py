@@ -50,10 +50,10 @@ def source_of(directory, *objectives, **data) -> ImageSource:
 
 
 def test_what_is_published_classifies_and_matches(digits, tmp_path):
-    chosen = experiment(digits, {"name": "margin", "distance": "l2n", "margin": "0.3^2"}, dev="test")
-    chosen.train.epochs = 3
-    chosen.train.evaluate_every = 3
-    summary = train(chosen, tmp_path / "exp")
+    config = experiment(digits, {"name": "margin", "distance": "l2n", "margin": "0.3^2"}, dev="test")
+    config.train.epochs = 3
+    config.train.evaluate_every = 3
+    summary = train(config, tmp_path / "exp")
     package = load_trained_model(tmp_path / "exp")
     figures = image_figures(package, *open_pictures(digits, "test", None), robustness=True)
     assert figures["top1"] > 80  # chance is 10
@@ -73,9 +73,9 @@ def test_every_sample_is_taught_by_its_own_class_in_a_prompt_drawn_anew(digits):
     table = np.load(digits / "teacher.npz")["embeddings"]
     index = np.zeros(400, np.int64) + 7
     draws = np.random.default_rng(0).random((400, source.draws))
-    given = source.teacher(index, draws).numpy()
+    vectors = source.teacher(index, draws).numpy()
     rows = table[source.labels[7]]
-    drawn = [int(np.flatnonzero((rows == row).all(1))[0]) for row in given]
+    drawn = [int(np.flatnonzero((rows == row).all(1))[0]) for row in vectors]
     assert len(set(drawn)) > 70  # of 80 prompts in 400 draws
 
 
@@ -97,9 +97,9 @@ def test_a_fraction_is_a_share_of_every_class(digits):
     "statistics", [{"mean": [78, 78, 78], "std": [95, 95, 95]}, {"mean": [0, 0, 0], "std": [1, 1, 1]}]
 )
 def test_wrong_normalisation_is_noticed_on_the_first_batches(digits, tmp_path, statistics):
-    chosen = experiment(digits, view={**VIEW, **statistics})
+    config = experiment(digits, view={**VIEW, **statistics})
     with pytest.raises(InputError, match=r"near 0 and 1.*leave them out \(the pictures have mean \[0.30"):
-        train(chosen, tmp_path / "exp")
+        train(config, tmp_path / "exp")
 
 
 def test_imagenets_statistics_on_like_pictures_are_let_pass(digits):
@@ -116,13 +116,13 @@ def test_a_table_of_another_width_is_refused_where_the_method_has_no_head(digits
     classes = (digits / "classes.txt").read_text().splitlines()
     path = tmp_path / "narrow.npz"
     write_text_table(path, TextTable(classes, ["{}"], np.random.default_rng(0).normal(size=(10, 1, 48)).astype("f4")))
-    chosen = experiment(digits, {"name": "clip"})
-    chosen.teacher.archive = str(path)
+    config = experiment(digits, {"name": "clip"})
+    config.teacher.archive = str(path)
     with pytest.raises(InputError, match="48"):
-        build_parts(chosen)
-    chosen = experiment(digits, {"name": "margin"})  # its head brings 48 to the student's size
-    chosen.teacher.archive = str(path)
-    assert build_parts(chosen).teacher.dim == 48
+        build_parts(config)
+    config = experiment(digits, {"name": "margin"})  # its head brings 48 to the student's size
+    config.teacher.archive = str(path)
+    assert build_parts(config).teacher.dim == 48
 
 
 def test_a_class_that_the_table_lacks(digits, tmp_path):
@@ -132,20 +132,20 @@ def test_a_class_that_the_table_lacks(digits, tmp_path):
         embeddings=np.ones((10, 4)),
         classes=["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nein"],
     )
-    chosen = experiment(digits, {"name": "margin"})
-    chosen.teacher.archive = str(path)
+    config = experiment(digits, {"name": "margin"})
+    config.teacher.archive = str(path)
     with pytest.raises(InputError, match="no 'nine'.*rows.npz"):
-        build_parts(chosen)
+        build_parts(config)
 
 
 def test_without_a_teacher_nothing_is_read_of_one(digits):
-    chosen = experiment(digits)
-    chosen.teacher.archive = "absent.npz"
-    assert build_parts(chosen).teacher is None
-    chosen = experiment(digits, {"name": "margin"})
-    chosen.teacher.archive = "absent.npz"
+    config = experiment(digits)
+    config.teacher.archive = "absent.npz"
+    assert build_parts(config).teacher is None
+    config = experiment(digits, {"name": "margin"})
+    config.teacher.archive = "absent.npz"
     with pytest.raises(InputError, match=r"no such text table.*speakerkd embed-text"):
-        build_parts(chosen)
+        build_parts(config)
 
 
 @pytest.mark.parametrize(
@@ -167,10 +167,10 @@ def test_every_objective_of_the_paper_teaches_this_pair(digits, tmp_path, object
     table = np.random.default_rng(0).normal(size=(10, 4, 64)).astype(np.float32)  # of the student's size
     classes = (digits / "classes.txt").read_text().splitlines()
     write_text_table(tmp_path / "table.npz", TextTable(classes, [f"{i} {{}}" for i in range(4)], table))
-    chosen = experiment(digits, objective, fraction=0.1)
-    chosen.teacher.archive = str(tmp_path / "table.npz")
-    chosen.train.epochs = 0.5
-    train(chosen, tmp_path / "exp")
+    config = experiment(digits, objective, fraction=0.1)
+    config.teacher.archive = str(tmp_path / "table.npz")
+    config.train.epochs = 0.5
+    train(config, tmp_path / "exp")
     rows = [json.loads(line) for line in (tmp_path / "exp" / "log.jsonl").read_text().splitlines()]
     terms = [row["terms"] for row in rows if "terms" in row]
     assert sum(value for name, value in terms[-1].items() if name.startswith(objective["name"])) > 0
@@ -178,9 +178,9 @@ def test_every_objective_of_the_paper_teaches_this_pair(digits, tmp_path, object
 
 
 def test_tasks_that_do_not_fit_pictures(digits):
-    chosen = experiment(digits)
-    chosen.loss = {"name": "aam"}
+    config = experiment(digits)
+    config.loss = {"name": "aam"}
     with pytest.raises(InputError, match="set it to softmax"):
-        build_task(chosen)
+        build_task(config)
     with pytest.raises(InputError, match="not an image directory"):
         build_task(experiment(digits.parent))

@@ -53,29 +53,29 @@ def digits(tmp_path_factory):
 def teacher(digits, tmp_path_factory):
     """A network of other widths than the students', trained a little on the clean pictures."""
     folder = tmp_path_factory.mktemp("teacher") / "exp"
-    chosen = settings("image", digits, student="wrn_16_1")
-    chosen.train.epochs = 2
-    train(chosen, folder)
+    experiment = settings("image", digits, student="wrn_16_1")
+    experiment.train.epochs = 2
+    train(experiment, folder)
     return folder
 
 
 def pair(digits, teacher, *objectives, online=True, view=VIEW, **data):
     noisy = {**view, "degrade": NOISE}
-    given = {"weights": str(teacher), "online": online}
-    return settings("paired_images", digits, *objectives, view=noisy, teacher=given, **data)
+    options = {"weights": str(teacher), "online": online}
+    return settings("paired_images", digits, *objectives, view=noisy, teacher=options, **data)
 
 
-def batch_of(chosen, number=0):
-    parts = build_parts(chosen)
-    loader = Loader(parts.source, parts.sampler, chosen.seed, torch.device("cpu"), online=True)
+def batch_of(experiment, number=0):
+    parts = build_parts(experiment)
+    loader = Loader(parts.source, parts.sampler, experiment.seed, torch.device("cpu"), online=True)
     loader.close()
     return parts, loader.make(number)
 
 
 def test_the_teacher_sees_the_same_crop_of_the_clean_picture(digits, teacher):
-    chosen = pair(digits, teacher, {"name": "kd"})
-    chosen.data.view.degrade.amount = 0.0  # then the two differ in nothing
-    parts, batch = batch_of(chosen)
+    experiment = pair(digits, teacher, {"name": "kd"})
+    experiment.data.view.degrade.amount = 0.0  # then the two differ in nothing
+    parts, batch = batch_of(experiment)
     mine, _ = parts.source.view(batch.student, batch.draws)
     its, _ = parts.source.teacher_view(batch.teacher, batch.draws)
     assert torch.allclose(mine, its, atol=1e-6)
@@ -88,9 +88,9 @@ def test_the_teacher_sees_the_same_crop_of_the_clean_picture(digits, teacher):
 
 def test_damage_is_the_same_for_the_same_seed_pass_and_key_in_any_batch(digits, teacher):
     def views(size, number):
-        chosen = pair(digits, teacher, {"name": "kd"})
-        chosen.train.batch = size
-        parts, batch = batch_of(chosen, number)
+        experiment = pair(digits, teacher, {"name": "kd"})
+        experiment.train.batch = size
+        parts, batch = batch_of(experiment, number)
         seen, _ = parts.source.view(batch.student, batch.draws)
         return dict(zip(batch.index.tolist(), seen, strict=True))
 
@@ -103,22 +103,22 @@ def test_damage_is_the_same_for_the_same_seed_pass_and_key_in_any_batch(digits, 
 
 
 def test_a_fixed_draw_is_that_of_every_pass(digits, teacher):
-    chosen = pair(digits, teacher, {"name": "kd"}, view=STILL)
-    chosen.data.view.degrade.fixed = True
-    chosen.train.batch = 2048
-    (parts, first), (_, second) = batch_of(chosen, 0), batch_of(chosen, 1)
+    experiment = pair(digits, teacher, {"name": "kd"}, view=STILL)
+    experiment.data.view.degrade.fixed = True
+    experiment.train.batch = 2048
+    (parts, first), (_, second) = batch_of(experiment, 0), batch_of(experiment, 1)
     seen = [dict(zip(b.index.tolist(), parts.source.view(b.student, b.draws)[0], strict=True)) for b in (first, second)]
     assert all(torch.equal(seen[0][i], seen[1][i]) for i in range(50))
 
 
 def test_outputs_computed_once_are_those_of_the_teacher_running_along(digits, teacher):
     objective = {"name": "at", "weight": 100}
-    found = []
+    outputs = []
     for online in (True, False):
         parts, batch = batch_of(pair(digits, teacher, objective, online=online, view=STILL))
-        given, _ = parts.source.teacher_view(batch.teacher, batch.draws)
-        found.append(parts.teacher(given, maps=True))
-    running, stored = found
+        view, _ = parts.source.teacher_view(batch.teacher, batch.draws)
+        outputs.append(parts.teacher(view, maps=True))
+    running, stored = outputs
     assert torch.allclose(running.embedding, stored.embedding, atol=1e-5)
     assert torch.allclose(running.logits, stored.logits, atol=1e-4)
     for a, b in zip(running.maps, stored.maps, strict=True):
@@ -131,11 +131,11 @@ def test_outputs_computed_once_are_those_of_the_teacher_running_along(digits, te
 
 @pytest.mark.parametrize("name", [*METHODS, "mlkd", "sp", "ickd", "simkd", "dkd", "pkt"])
 def test_every_method_teaches_a_pair_with_maps_of_another_size(digits, teacher, tmp_path, name):
-    chosen = pair(digits, teacher, {"name": name}, fraction=0.1)
+    experiment = pair(digits, teacher, {"name": name}, fraction=0.1)
     if name == "fsp":
-        chosen.student.stem_map = True
-    chosen.train.epochs = chosen.train.steps_per_epoch = 1
-    train(chosen, tmp_path / "exp")
+        experiment.student.stem_map = True
+    experiment.train.epochs = experiment.train.steps_per_epoch = 1
+    train(experiment, tmp_path / "exp")
     rows = [json.loads(line) for line in (tmp_path / "exp" / "log.jsonl").read_text().splitlines()]
     terms = [row["terms"] for row in rows if "terms" in row][-1]
     own = {k: v for k, v in terms.items() if k not in ("softmax", "accuracy", "loss", "gradient")}
@@ -151,9 +151,9 @@ def test_methods_combine(digits, teacher):
 
 
 def test_what_is_published_is_evaluated_on_damaged_pictures_the_same_each_time(digits, teacher, tmp_path):
-    chosen = pair(digits, teacher, {"name": "kd"}, dev="test")
-    chosen.train.epochs = chosen.train.evaluate_every = 3
-    summary = train(chosen, tmp_path / "exp")
+    experiment = pair(digits, teacher, {"name": "kd"}, dev="test")
+    experiment.train.epochs = experiment.train.evaluate_every = 3
+    summary = train(experiment, tmp_path / "exp")
     package = load_trained_model(tmp_path / "exp")
     figures = image_figures(package, *open_pictures(digits, "test", None))
     assert figures == image_figures(package, *open_pictures(digits, "test", None))
@@ -161,7 +161,7 @@ def test_what_is_published_is_evaluated_on_damaged_pictures_the_same_each_time(d
     clean = load_trained_model(teacher)
     assert figures["top1"] < image_figures(clean, *open_pictures(digits, "test", None))["top1"] + 3
     pictures, _ = open_pictures(digits, "test", None)
-    view = chosen.data.view.model_copy(update={"mean": (0.3,) * 3, "std": (0.4,) * 3})
+    view = experiment.data.view.model_copy(update={"mean": (0.3,) * 3, "std": (0.4,) * 3})
     rows = np.arange(6)
     seen = network_input(torch.from_numpy(pictures.read(rows)), view, pictures.keys[:6])
     turned = network_input(torch.from_numpy(pictures.read(rows[::-1].copy())), view, pictures.keys[5::-1])
@@ -181,12 +181,12 @@ def test_two_sensors_of_other_channels(tmp_path):
     store_images(ImageCorpus("made", ["dark", "light"], splits), tmp_path / "data")
     own = settings("image", tmp_path / "data" / "paired")
     train(own, tmp_path / "teacher")
-    given = {"weights": str(tmp_path / "teacher"), "online": True}
-    chosen = settings("paired_images", tmp_path / "data", {"name": "at"}, {"name": "mlkd"}, teacher=given)
-    train(chosen, tmp_path / "exp")
+    options = {"weights": str(tmp_path / "teacher"), "online": True}
+    experiment = settings("paired_images", tmp_path / "data", {"name": "at"}, {"name": "mlkd"}, teacher=options)
+    train(experiment, tmp_path / "exp")
     assert load_trained_model(tmp_path / "exp").settings.channels == 2
-    noisy, given = {**VIEW, "degrade": NOISE}, {"weights": str(tmp_path / "exp"), "online": True}
-    wrong = settings("paired_images", tmp_path / "data" / "paired", {"name": "kd"}, view=noisy, teacher=given)
+    noisy, options = {**VIEW, "degrade": NOISE}, {"weights": str(tmp_path / "exp"), "online": True}
+    wrong = settings("paired_images", tmp_path / "data" / "paired", {"name": "kd"}, view=noisy, teacher=options)
     with pytest.raises(InputError, match="the teacher sees 2 channels, its pictures here have 3"):
         build_task(wrong)
 
@@ -204,18 +204,22 @@ def test_a_student_of_either_sensor_learns_from_the_other_or_from_both(tmp_path,
     train(own, tmp_path / "teacher")
     seen = load_trained_model(tmp_path / "teacher").settings
     assert (seen.channels, seen.sensors) == ((3, []) if sees == "second" else (5, [2, 3]))
-    given = {"weights": str(tmp_path / "teacher"), "online": True}
+    options = {"weights": str(tmp_path / "teacher"), "online": True}
     for sensor, channels in (("first", 2), ("second", 3)):
         if (sees, sensor) == ("second", "second"):
             continue
         view = {**STILL, "sensor": sensor}
-        parts, batch = batch_of(settings("paired_images", tmp_path / "data", {"name": "kd"}, view=view, teacher=given))
+        parts, batch = batch_of(
+            settings("paired_images", tmp_path / "data", {"name": "kd"}, view=view, teacher=options)
+        )
         rows = batch.index.numpy()
         assert np.array_equal(batch.student.numpy(), (poor if sensor == "first" else rich)[rows])
         expected = rich[rows] if sees == "second" else np.concatenate([poor[rows], rich[rows] / 255], 3)
         assert np.allclose(batch.teacher.numpy(), expected)
         assert parts.task.example().shape[1] == channels
-    both = settings("paired_images", tmp_path / "data", {"name": "kd"}, view={**STILL, "sensor": "both"}, teacher=given)
+    both = settings(
+        "paired_images", tmp_path / "data", {"name": "kd"}, view={**STILL, "sensor": "both"}, teacher=options
+    )
     with pytest.raises(InputError, match="give a student first or second"):
         build_task(both)
 

@@ -70,8 +70,8 @@ def batch_of(parts, number=0):
 
 
 def test_two_networks_are_trained_published_and_scored_each_by_its_own_pictures(directory, tmp_path):
-    chosen = settings(directory, data={"names": ["colour", "depth"]}, train={"epochs": 6, "publish": "best"})
-    summary = train(chosen, tmp_path / "run")
+    experiment = settings(directory, data={"names": ["colour", "depth"]}, train={"epochs": 6, "publish": "best"})
+    summary = train(experiment, tmp_path / "run")
     assert {"f1_weighted_colour", "f1_weighted_depth", "f1_weighted"} <= summary["figures"].keys()
     mean = (summary["figures"]["f1_weighted_colour"] + summary["figures"]["f1_weighted_depth"]) / 2
     assert summary["figures"]["f1_weighted"] == pytest.approx(mean, rel=1e-4)
@@ -79,20 +79,20 @@ def test_two_networks_are_trained_published_and_scored_each_by_its_own_pictures(
         package = load_trained_model(tmp_path / "run" / name)
         assert package.settings.channels == channels and package.frontend["sensor"] == sensor
         assert not classify_split(tmp_path / "run" / name, directory, "test")
-        found = json.loads((tmp_path / "run" / name / "results.json").read_text())["classify"]["test"]["figures"]
+        figures = json.loads((tmp_path / "run" / name / "results.json").read_text())["classify"]["test"]["figures"]
         test = read_sensor(directory, "test", sensor)
         scale = 255 if sensor == "first" else 65535
         view = torch.from_numpy(test.read(np.arange(len(test))).astype(np.float32) / scale).permute(0, 3, 1, 2)
         mean, std = (torch.tensor(package.frontend[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
         predicted = package.outputs((view - mean) / std).logits.argmax(1)
         expected = 100 * f1_score(test.labels, predicted, average="weighted", zero_division=0)
-        assert found["f1_weighted"] == pytest.approx(expected)
-    assert found["f1_weighted"] > 50  # chance is 33
+        assert figures["f1_weighted"] == pytest.approx(expected)
+    assert figures["f1_weighted"] > 50  # chance is 33
 
 
 def test_each_modality_has_the_weights_of_its_own_best_epoch(directory, tmp_path):
-    chosen = settings(directory, train={"epochs": 5, "publish": "best", "keep_last": 5})
-    train(chosen, tmp_path / "run")
+    experiment = settings(directory, train={"epochs": 5, "publish": "best", "keep_last": 5})
+    train(experiment, tmp_path / "run")
     rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     figures = {row["step"]: row["evaluation"] for row in rows if "evaluation" in row}
     from safetensors.torch import load_file
@@ -140,13 +140,13 @@ def test_three_modalities_of_different_counts_learn_together(directory, tmp_path
     splits = {name: pictures(seed, count) for name, seed, count in (("train", 4, 45), ("val", 5, 9))}
     store_images(ImageCorpus("made", ["dark", "grey", "light"], splits), tmp_path / "thermal")
     places = [str(directory), str(directory / "paired"), str(tmp_path / "thermal" / "paired")]
-    chosen = settings(places, data={"names": ["rgb", "depth", "thermal"]}, train={"epochs": 1})
-    parts = build_parts(chosen)
+    experiment = settings(places, data={"names": ["rgb", "depth", "thermal"]}, train={"epochs": 1})
+    parts = build_parts(experiment)
     objective = parts.objectives.objectives["disentangled"]
     assert objective.of_inv.out_features == 3
     batch = batch_of(parts)
     assert batch.teacher.shape == (10, 2, SIDE, SIDE, 1) and batch.teacher_label.shape == (20,)
-    summary = train(chosen, tmp_path / "run")
+    summary = train(experiment, tmp_path / "run")
     assert {"f1_weighted_rgb", "f1_weighted_depth", "f1_weighted_thermal"} <= summary["figures"].keys()
     assert load_trained_model(tmp_path / "run/thermal").settings.channels == 1
 
@@ -167,13 +167,13 @@ def test_rows_of_three_networks_reach_their_own_heads():
         return Output(torch.cat(parts[:2], 1), torch.zeros(len(parts[0]), 2, dtype=torch.float64), parts=parts)
 
     samples = Samples(torch.zeros(3, dtype=torch.int64), torch.arange(3), torch.zeros(6, dtype=torch.int64))
-    found = objective(output(student), output(others), samples)["disentangled_modality"]
+    loss = objective(output(student), output(others), samples)["disentangled_modality"]
     expected = 0.0
     for head, part in ((objective.of_inf, 1), (objective.of_irr, 2)):
         for which, rows in enumerate((student[part], others[part][0::2], others[part][1::2])):
             scores = (rows @ head.weight.T + head.bias).softmax(1)
             expected += -scores[:, which].log().mean().item()
-    assert found.item() == pytest.approx(expected)
+    assert loss.item() == pytest.approx(expected)
 
 
 def test_sizes_and_parts_of_a_branch(directory, tmp_path):
@@ -185,8 +185,8 @@ def test_sizes_and_parts_of_a_branch(directory, tmp_path):
     matched = build_task(settings(directory, student={"width": 1.0, "size": "matched"})).student()
     assert matched.part_dim == 128
     assert sum(p.numel() for p in matched.parameters()) < 11_181_642
-    chosen = settings(directory, student={"uses": "inf"}, train={"epochs": 1})
-    train(chosen, tmp_path / "inf")
+    experiment = settings(directory, student={"uses": "inf"}, train={"epochs": 1})
+    train(experiment, tmp_path / "inf")
     package = load_trained_model(tmp_path / "inf/second")
     assert package.dim == package.student.part_dim and package.student.classifier.in_features == package.dim
 
@@ -231,6 +231,6 @@ def test_what_cannot_be_is_said(directory, tmp_path):
 
 
 def test_a_figure_that_no_evaluation_gives_is_named_with_the_nearest(directory, tmp_path):
-    chosen = settings(directory, train={"epochs": 1, "steps_per_epoch": 1, "best": "f1_weighted_frist"})
+    experiment = settings(directory, train={"epochs": 1, "steps_per_epoch": 1, "best": "f1_weighted_frist"})
     with pytest.raises(InputError, match=r"no figure 'f1_weighted_frist', train\.best.*f1_weighted_first"):
-        train(chosen, tmp_path / "run")
+        train(experiment, tmp_path / "run")

@@ -52,8 +52,8 @@ FACE = {
 
 
 def test_a_face_network_learns_the_corpus_faces_and_teaches(faces, tmp_path):
-    chosen = check_experiment(small(faces, **FACE, train__epochs=12, data__dev=str(faces)), "test")
-    summary = train(chosen, tmp_path / "exp" / "face")
+    experiment = check_experiment(small(faces, **FACE, train__epochs=12, data__dev=str(faces)), "test")
+    summary = train(experiment, tmp_path / "exp" / "face")
     assert summary["samples"] == 12  # one sample a picture, not an utterance
     assert summary["figures"]["eer"] < 25
     assert not (tmp_path / "exp" / "latest").exists()  # `match` wants a voice model
@@ -74,11 +74,11 @@ def test_half_of_the_speakers_are_the_classes_that_half_of_the_speakers_make(fac
 
 
 def test_a_face_student_is_taught_by_cached_embeddings(faces, tmp_path):
-    chosen = check_experiment(small(faces, **{**FACE, "distill": [{"name": "margin"}]}, train__epochs=1), "test")
-    parts = build_parts(chosen)
+    experiment = check_experiment(small(faces, **{**FACE, "distill": [{"name": "margin"}]}, train__epochs=1), "test")
+    parts = build_parts(experiment)
     assert parts.source.paired is None
     assert parts.source.teacher(np.array([0, 3]), np.zeros((2, 4))).shape == (2, 8)
-    assert train(chosen, tmp_path / "run")["step"] == 3
+    assert train(experiment, tmp_path / "run")["step"] == 3
 
 
 def test_teacher_logits_follow_the_order_of_the_classes(faces, tmp_path):
@@ -98,19 +98,19 @@ def test_teacher_logits_follow_the_order_of_the_classes(faces, tmp_path):
 
 
 def test_an_online_teacher_sees_the_faces_of_the_utterances(faces, tmp_path):
-    chosen = check_experiment(small(faces, **FACE, train__epochs=1), "test")
-    train(chosen, tmp_path / "face")
+    experiment = check_experiment(small(faces, **FACE, train__epochs=1), "test")
+    train(experiment, tmp_path / "face")
     online = {
         "teacher": {"online": True, "name": str(tmp_path / "face")},
         "student__name": "resnet34",
         "student__width": 0.05,
         "distill": [{"name": "margin"}, {"name": "ickd"}],  # ickd compares channels of maps
     }
-    chosen = check_experiment(small(faces, **online), "test")
-    parts = build_parts(chosen)
+    experiment = check_experiment(small(faces, **online), "test")
+    parts = build_parts(experiment)
     crops = np.stack([np.asarray(Image.open(read_table(faces / "aligned.scp")[k])) for k in parts.source.keys[:3]])
     assert (parts.source.teacher(np.arange(3), np.zeros((3, 9))).numpy() == crops).all()
-    with join_processes(chosen.train) as accelerator:
+    with join_processes(experiment.train) as accelerator:
         trainer = Trainer(parts, accelerator)
         trainer.train_mode()
         before = {k: v.clone() for k, v in parts.teacher.state_dict().items()}
@@ -128,9 +128,9 @@ def test_two_networks_are_trained_and_published_together(faces, tmp_path):
         "student__width": 0.05,
         "distill": [{"name": "disentangled"}],
     }
-    chosen = check_experiment(small(faces, **both, train__epochs=1), "test")
-    before = build_parts(chosen).teacher.state_dict()
-    train(chosen, tmp_path / "run")
+    experiment = check_experiment(small(faces, **both, train__epochs=1), "test")
+    before = build_parts(experiment).teacher.state_dict()
+    train(experiment, tmp_path / "run")
     voice, face = load_trained_model(tmp_path / "run"), load_trained_model(tmp_path / "run" / "teacher")
     assert voice.task == "speaker" and face.task == "face"
     assert voice.dim == face.dim == 8
@@ -171,7 +171,7 @@ def test_a_recording_without_a_face_trains_the_voice_alone(faces, tmp_path):
     parts = build_parts(check_experiment(small(some, **both), "test"))
     assert parts.source.paired.sum() == len(parts.source.keys) // 2
     seen = []
-    parts.teacher.network.register_forward_hook(lambda module, given, output: seen.append(len(given[0])))
+    parts.teacher.network.register_forward_hook(lambda module, arguments, output: seen.append(len(arguments[0])))
     losses = []
     objective = parts.objectives.objectives["disentangled"]
     objective.losses = lambda *networks, inner=objective.losses: losses.append(networks) or inner(*networks)
@@ -181,15 +181,15 @@ def test_a_recording_without_a_face_trains_the_voice_alone(faces, tmp_path):
         loader = trainer.open_loader()
         batch = next(loader)
         loader.close()
-        found = trainer.losses(batch)
+        result = trainer.losses(batch)
         with_face = int(parts.source.paired[batch.index.numpy()].sum())
         assert 0 < with_face < len(batch.label) and seen == [with_face]
         voice, face = losses[0]
         assert len(voice.label) == len(batch.label) and face.label.tolist() == batch.label[batch.taught].tolist()
-        assert torch.isfinite(found.total)
+        assert torch.isfinite(result.total)
         batch.taught = batch.taught[:1]  # one face alone says nothing of its kind
-        found = trainer.losses(batch)
-        found.total.backward()
+        result = trainer.losses(batch)
+        result.total.backward()
         assert len(losses[1]) == 1 and seen == [with_face]
         assert all(p.grad is None for p in parts.teacher.parameters())
     both["distill"].append({"name": "margin"})
@@ -223,8 +223,8 @@ def test_objectives_weigh_by_what_was_measured_of_each_face(faces, tmp_path):
     write_table(directory / "face_quality", {key: f"0.99 {40 + n} {n}" for n, key in enumerate(keys[:-1])})
     parts = build_parts(check_experiment(small(directory, **weighed), "test"))
     (quality,) = [module for module in parts.objectives.modules() if isinstance(module, Quality)]
-    place = [keys.index(key) for key in parts.source.keys]
-    expected = [40.0 + n if n < len(keys) - 1 else float("nan") for n in place]
+    rows = [keys.index(key) for key in parts.source.keys]
+    expected = [40.0 + n if n < len(keys) - 1 else float("nan") for n in rows]
     np.testing.assert_array_equal(quality.measured.numpy(), np.array(expected, np.float32))
     assert train(parts.experiment, tmp_path / "run")["step"] > 0
     write_table(directory / "face_quality", {keys[0]: "0.99 40"})

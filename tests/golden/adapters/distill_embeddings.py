@@ -120,8 +120,8 @@ def crd(arrays, case):
         if not call:
             arrays.check_parameters(loss, objective.of_student, "embed_s", without_linear)
             arrays.check_parameters(loss, objective.of_teacher, "embed_t", without_linear)
-            chosen = objective.settings
-            arrays.check("params_after", [negatives, chosen.temperature, *objective.z.tolist(), chosen.momentum])
+            resolved = objective.settings
+            arrays.check("params_after", [negatives, resolved.temperature, *objective.z.tolist(), resolved.momentum])
 
 
 def ccl(arrays, case):

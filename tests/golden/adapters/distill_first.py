@@ -69,10 +69,10 @@ def classifier_level(arrays, case):
         objective.quality = None if weights is None else Fixed(weights)
         return objective, objective(Output(student), Output(teacher), batch_of(labels))
 
-    objective, found = terms(beta=beta)
-    loss = sum(found.values())
+    objective, parts = terms(beta=beta)
+    loss = sum(parts.values())
     arrays.check("loss", loss)
-    arrays.check("loss_ce", found["classifier"])
+    arrays.check("loss_ce", parts["classifier"])
     arrays.check_gradient(loss, {"F_S": student, "F_T": teacher, "W": shared.weight})
     arrays.check("loss_dis_mse", terms(beta=1.0)[1]["classifier_logits"])
     arrays.check("loss_l2sum", sum(terms(beta=beta, logits_distance="sum")[1].values()))

@@ -53,9 +53,9 @@ def figures(arrays: Case, case: str) -> None:
 def _check_cost_above(s: metrics.SortedScores, threshold: float, prior: float, cost: float) -> None:
     """The reference rejects what is at or below its threshold; ours accepts what is at or above."""
     cuts, fpr, fnr = metrics.det_points(s)
-    place = int(np.searchsorted(cuts, threshold, "right"))
-    found = (prior * fnr[place] + (1 - prior) * fpr[place]) / min(prior, 1 - prior)
-    assert math.isclose(found, cost, rel_tol=1e-9, abs_tol=1e-12)
+    row = int(np.searchsorted(cuts, threshold, "right"))
+    recomputed = (prior * fnr[row] + (1 - prior) * fpr[row]) / min(prior, 1 - prior)
+    assert math.isclose(recomputed, cost, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def scoring(arrays: Case, case: str) -> None:

@@ -64,8 +64,8 @@ def parameters(network: nn.Module) -> int:
 def check_sums(arrays, name: str, output: torch.Tensor) -> None:
     """[mean, population standard deviation, sum |x|, first, last] of a map, and its shape where that is stored."""
     x = output.detach().numpy()
-    found = [x.mean(), x.std(), np.abs(x).sum(), x.flat[0], x.flat[-1]]
-    arrays.check(f"chk.{name}", found, NETWORK, 1e-12)
+    sums = [x.mean(), x.std(), np.abs(x).sum(), x.flat[0], x.flat[-1]]
+    arrays.check(f"chk.{name}", sums, NETWORK, 1e-12)
     if f"shape.{name}" in arrays:
         arrays.check(f"shape.{name}", x.shape, 0, 0)
 
@@ -122,7 +122,7 @@ def resnetse34v2(arrays, case):
     bands = picture(case, 2, 40, {"a": 50, "b": 37}[case])
     seen = watched(network, ["bn1", *(f"layer{i}" for i in (1, 2, 3, 4)), "pooling.attention"])
     inputs = []
-    network.conv1.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    network.conv1.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     with torch.no_grad():
         output = network((bands + 1e-6).transpose(1, 2), maps=True)
     arrays.check("embedding", output.embedding, NETWORK)

@@ -13,8 +13,8 @@ def one(name, pair, **settings):
 
 def pair_of(student=2, teacher=2, **values):
     """A Pair of these embedding sizes that gives everything else unless said."""
-    given = {"classes": 2, "samples": 0, "batch": 0, "same_layout": True}
-    return Pair(student, teacher, **{**given, **values})
+    defaults = {"classes": 2, "samples": 0, "batch": 0, "same_layout": True}
+    return Pair(student, teacher, **{**defaults, **values})
 
 
 def batch_of(label=None, index=None):
