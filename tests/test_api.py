@@ -113,10 +113,10 @@ def test_a_picture_may_be_given_in_any_form(model, voice, tmp_path, monkeypatch)
     from speakerkd.frontend.faces import Face
     from speakerkd.frontend.pictures import read_picture
 
-    made = Face.__new__
+    create = Face.__new__
 
     def whole(source, *_):
-        face = made(Face)
+        face = create(Face)
         object.__setattr__(face, "crop", np.resize(read_picture(source), (112, 112, 3)))
         return face
 
@@ -146,9 +146,9 @@ def test_a_picture_may_be_given_in_any_form(model, voice, tmp_path, monkeypatch)
     assert seen.shape == (9, 16) and model.faces([]).shape == (0, 16)
     np.testing.assert_allclose(seen, np.tile(seen[0], (9, 1)), atol=1e-5)
     assert model.faces(np.stack([pixels, pixels])).shape == model.faces(iter(forms[:2])).shape == (2, 16)
-    found = model.match(audio=voice, faces=[path, pixels, 255 - pixels])
-    assert {c.path for c in found.candidates} == {str(path), "number 2", "number 3"}
-    assert [c.similarity for c in found.candidates] == sorted((c.similarity for c in found.candidates), reverse=True)
+    answer = model.match(audio=voice, faces=[path, pixels, 255 - pixels])
+    assert {c.path for c in answer.candidates} == {str(path), "number 2", "number 3"}
+    assert [c.similarity for c in answer.candidates] == sorted((c.similarity for c in answer.candidates), reverse=True)
     heard = model.match(face=pixels, audios=[voice, voice.read_bytes()])
     assert heard.chosen is None and {c.place for c in heard.candidates} == {0, 1}
     for one in (str(path), path, path.read_bytes(), Image.open(path), pixels):  # one option, without a list

@@ -178,7 +178,7 @@ def _without_torch(*arguments):
 def taught(tmp_path_factory):
     """A model whose face teacher, an ONNX file, looks at the mean colours of a face."""
     folder = tmp_path_factory.mktemp("taught")
-    found = find_teacher("onnx", onnx_recogniser.write(folder / "teacher.onnx", listed=True))
+    file = find_teacher("onnx", onnx_recogniser.write(folder / "teacher.onnx", listed=True))
     package = load_trained_model(save_tiny(folder / "first"))
     save_trained_model(
         folder / "taught",
@@ -187,7 +187,7 @@ def taught(tmp_path_factory):
         settings=package.settings,
         frontend=package.frontend,
         head=ProjectionHead(onnx_recogniser.DIM, 16),
-        teacher={"name": found.name, "dim": onnx_recogniser.DIM, "digest": found.digest, "weights": str(found.weights)},
+        teacher={"name": file.name, "dim": onnx_recogniser.DIM, "digest": file.digest, "weights": str(file.weights)},
     )
     return folder / "taught"
 
@@ -226,8 +226,8 @@ def test_a_face_network_of_torch_is_exported_with_its_pixels(tmp_path):
     assert write_faces(network, tmp_path) == {"pixels": None}
     crops = np.random.default_rng(1).integers(0, 256, (3, 112, 112, 3), np.uint8)
     session = onnxruntime.InferenceSession(str(tmp_path / "face.onnx"), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"pictures": crops})
-    np.testing.assert_allclose(found, embed_pictures(network, torch.from_numpy(crops)).numpy(), rtol=1e-3, atol=1e-4)
+    (vectors,) = session.run(None, {"pictures": crops})
+    np.testing.assert_allclose(vectors, embed_pictures(network, torch.from_numpy(crops)).numpy(), rtol=1e-3, atol=1e-4)
 
 
 def test_the_detector_without_torch_finds_the_same_faces(tmp_path):
@@ -269,7 +269,7 @@ def test_a_data_directory_is_embedded_without_torch(exported, tiny, corpus, tmp_
     assert status == 1 and "rejected" in err and not (tmp_path / "e.npz").exists()
     status, out, err = _without_torch("embed", data, *common, "--max-rejected", "0.3")
     assert status == 0 and "4 in, 3 out" in out, err
-    found = np.load(tmp_path / "e.npz")
+    archive = np.load(tmp_path / "e.npz")
     files = [line.split()[1] for line in lines]
     theirs = in_float32(tiny).embed(files, "crops")
-    assert found["embedding"].shape == (3, 10, 16) and (found["embedding"] * theirs).sum(-1).min() > 0.999
+    assert archive["embedding"].shape == (3, 10, 16) and (archive["embedding"] * theirs).sum(-1).min() > 0.999

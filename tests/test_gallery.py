@@ -24,18 +24,18 @@ def unit(*values):
 
 @pytest.fixture
 def gallery(tmp_path):
-    made = Gallery(tmp_path / "team.db", MODEL)
-    made.add("Ann", np.concatenate([unit(1, 0, 0, 0), unit(1, 1, 0, 0)]), ["a1.wav", "a2.wav"])
-    made.add("Böb'); DROP TABLE entry;--", unit(0, 0, 1, 0), ["b.wav"])
-    made.add("Ann", unit(0, 0, 0, 1), ["a.jpg"], "face")
-    return made
+    team = Gallery(tmp_path / "team.db", MODEL)
+    team.add("Ann", np.concatenate([unit(1, 0, 0, 0), unit(1, 1, 0, 0)]), ["a1.wav", "a2.wav"])
+    team.add("Böb'); DROP TABLE entry;--", unit(0, 0, 1, 0), ["b.wav"])
+    team.add("Ann", unit(0, 0, 0, 1), ["a.jpg"], "face")
+    return team
 
 
 def test_the_nearest_person_is_found_by_the_mean_of_their_recordings(gallery):
     """By hand: Ann's mean is (1 + .7071, .7071) at length 1, whose cosine with (1, 0) is .9239."""
-    found = gallery.index().search(np.array([2.0, 0, 0, 0]))
-    assert [f.name for f in found] == ["Ann", "Böb'); DROP TABLE entry;--"]
-    assert found[0].similarity == pytest.approx(np.cos(np.pi / 8), abs=1e-5) and found[1].similarity == 0
+    candidates = gallery.index().search(np.array([2.0, 0, 0, 0]))
+    assert [f.name for f in candidates] == ["Ann", "Böb'); DROP TABLE entry;--"]
+    assert candidates[0].similarity == pytest.approx(np.cos(np.pi / 8), abs=1e-5) and candidates[1].similarity == 0
     assert gallery.index("face").search(np.array([0, 0, 0, 1.0]))[0].similarity == pytest.approx(1)
 
 
@@ -111,17 +111,17 @@ def test_exact_search_is_numpys(tmp_path):
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(3000, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = Index([str(n) for n in range(3000)], vectors).search(vectors[7], 10)
-    assert [int(f.name) for f in found] == np.argsort(-(vectors @ vectors[7]), kind="stable")[:10].tolist()
+    candidates = Index([str(n) for n in range(3000)], vectors).search(vectors[7], 10)
+    assert [int(f.name) for f in candidates] == np.argsort(-(vectors @ vectors[7]), kind="stable")[:10].tolist()
 
 
 @pytest.mark.parametrize(("people", "count"), [(1, 1), (1023, 3), (5000, 1), (5000, 4), (5000, 5000)])
 def test_the_highest_are_found_wherever_they_lie(people, count):
     values = np.random.default_rng(people).normal(size=people).astype(np.float32)
-    for place in (0, people // 2, people - 1):  # the last lies beyond the last whole block
-        values[place] = 9
-        found = _highest(values, count)
-        assert sorted(values[found]) == sorted(np.sort(values)[-count:]) and len(set(found.tolist())) == count
+    for position in (0, people // 2, people - 1):  # the last lies beyond the last whole block
+        values[position] = 9
+        indices = _highest(values, count)
+        assert sorted(values[indices]) == sorted(np.sort(values)[-count:]) and len(set(indices.tolist())) == count
 
 
 def test_beyond_the_limit_faiss_finds_whom_the_exact_search_finds(monkeypatch):
@@ -174,8 +174,8 @@ def test_enrol_and_identify_as_a_user_types_them(model_dir, corpus, tmp_path, ca
     probe = corpus.root / f"{corpus.keys[4]}.wav"
     status, out, err = call("identify", *common, "--audio", probe, "--threshold", "-1", "--json")
     assert status == 0, err
-    told = json.loads(out)
-    assert told["identified"] == told["candidates"][0]["name"] and len(told["candidates"]) == 3
+    answer = json.loads(out)
+    assert answer["identified"] == answer["candidates"][0]["name"] and len(answer["candidates"]) == 3
     assert (
         json.loads(call("identify", *common, "--audio", probe, "--threshold", "1", "--json")[1])["identified"] is None
     )
@@ -191,17 +191,17 @@ def test_a_damaged_gallery_is_refused_in_one_line(gallery, tmp_path):
     gallery.add("Ann", np.eye(4, dtype=np.float32)[:1], ["a.wav"])
     gallery.close()
     content = gallery.path.read_bytes()
-    place = tmp_path / "damaged.db"
+    path = tmp_path / "damaged.db"
     for cut in (100, len(content) // 2, len(content) - 4096):
-        place.write_bytes(content[:cut])
+        path.write_bytes(content[:cut])
         with pytest.raises(InputError, match="gallery"):
-            Gallery(place, MODEL).export()
-    place.write_bytes(content)
-    with sqlite3.connect(place) as base:
+            Gallery(path, MODEL).export()
+    path.write_bytes(content)
+    with sqlite3.connect(path) as base:
         base.execute("UPDATE entry SET vector = x'00'")
     with pytest.raises(InputError, match="the embedding of 'Ann' has not 4 numbers"):
-        Gallery(place, MODEL).index()
-    place.unlink()
-    os.mkfifo(place)
+        Gallery(path, MODEL).index()
+    path.unlink()
+    os.mkfifo(path)
     with pytest.raises(InputError, match="a named pipe in place of the gallery"):
-        Gallery(place, MODEL)
+        Gallery(path, MODEL)

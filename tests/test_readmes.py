@@ -36,13 +36,13 @@ def blocks(path: Path) -> list[str]:
 
 def commands(path: Path) -> list[list[str]]:
     """The command lines of its blocks, continued lines joined, comments left out."""
-    found = []
+    lines = []
     for block in blocks(path):
         for line in block.replace("\\\n", " ").splitlines():
             line = re.sub(r"^\$ ", "", line.strip())
             if re.match(r"(bash|speakerkd|python|\.venv/bin/\w+) ", line):
-                found.append(shlex.split(line, comments=True))
-    return found
+                lines.append(shlex.split(line, comments=True))
+    return lines
 
 
 SHOWN = [(path.relative_to(ROOT), command) for path in READMES for command in commands(path)]

@@ -153,8 +153,8 @@ def test_an_onnx_file_teaches_and_is_found_again_by_what_is_recorded(data, tmp_p
     embed_teacher(data, "onnx", weights)
     record = json.loads((data / "teacher.json").read_text())
     assert (record["name"], record["dim"], record["dtype"]) == ("onnx:rgb,127.5,127.5", 24, "float32")
-    found = read_vectors(data / "teacher.scp")[1]
-    np.testing.assert_allclose(found, expected(crops_of(data)), rtol=1e-4, atol=1e-4)
+    vectors = read_vectors(data / "teacher.scp")[1]
+    np.testing.assert_allclose(vectors, expected(crops_of(data)), rtol=1e-4, atol=1e-4)
     again = find_teacher(record["name"], record["weights"])
     assert again.digest == record["digest"] and load_teacher(again.name, again.weights).dim == 24
     assert find_teacher("arcface", weights).name == "arcface"
@@ -240,8 +240,8 @@ def test_the_head_of_a_directory(data, weights):
     head = load_classifier(fitted.path)
     assert head.labels == ["0", "a", "b"] and not head.weight.requires_grad
     keys, vectors = read_vectors(data / "teacher.scp")
-    chosen = head(torch.from_numpy(vectors)).argmax(1)
-    assert [head.labels[k] for k in chosen] == [speakers[key] for key in keys]
+    answers = head(torch.from_numpy(vectors)).argmax(1)
+    assert [head.labels[k] for k in answers] == [speakers[key] for key in keys]
     before = fitted.path.stat().st_mtime_ns
     fit_classifier(data)
     assert fitted.path.stat().st_mtime_ns == before

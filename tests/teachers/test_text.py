@@ -32,9 +32,9 @@ def test_every_class_in_every_prompt(directory):
 
 def test_it_runs_once_until_a_name_changes(directory):
     embed_text(directory, "ngrams")
-    made = (directory / "teacher.npz").stat().st_mtime_ns
+    stamp = (directory / "teacher.npz").stat().st_mtime_ns
     embed_text(directory, "ngrams")
-    assert (directory / "teacher.npz").stat().st_mtime_ns == made
+    assert (directory / "teacher.npz").stat().st_mtime_ns == stamp
     (directory / "classes.txt").write_text("maple tree\nboat\n")
     assert embed_text(directory, "ngrams").classes == ["maple tree", "boat"]
     assert embed_text(directory, "ngrams", prompts="photo").embeddings.shape[1] == 1

@@ -13,9 +13,9 @@ def table(*classes, prompts=1, dim=4):
 
 
 def test_rows_come_in_the_order_of_the_classes():
-    chosen = table("Maple_Tree", "ship", "cat").for_classes(["cat", "maple tree"])
-    assert chosen.classes == ["cat", "maple tree"]
-    assert chosen.embeddings[:, 0, 0].tolist() == [9, 1]
+    rows = table("Maple_Tree", "ship", "cat").for_classes(["cat", "maple tree"])
+    assert rows.classes == ["cat", "maple tree"]
+    assert rows.embeddings[:, 0, 0].tolist() == [9, 1]
 
 
 def test_a_class_that_is_not_there_lists_near_names_and_is_never_guessed():
@@ -26,8 +26,8 @@ def test_a_class_that_is_not_there_lists_near_names_and_is_never_guessed():
 
 
 def test_an_alias_says_which_row_is_meant():
-    chosen = table("car_(automobile)", "cat").for_classes(["automobile"], {"automobile": "car (automobile)"})
-    assert chosen.embeddings[0, 0, 0] == 1
+    rows = table("car_(automobile)", "cat").for_classes(["automobile"], {"automobile": "car (automobile)"})
+    assert rows.embeddings[0, 0, 0] == 1
 
 
 def test_a_doubtful_name_is_an_error():
@@ -53,12 +53,12 @@ def test_a_choice_of_prompts():
 
 
 def test_written_and_read_again(tmp_path):
-    made = table("café", "two words", prompts=2)
-    made.source = {"name": "clip"}
-    write_text_table(tmp_path / "teacher.npz", made)
+    written = table("café", "two words", prompts=2)
+    written.source = {"name": "clip"}
+    write_text_table(tmp_path / "teacher.npz", written)
     read = read_text_table(tmp_path / "teacher.npz")
-    assert (read.classes, read.templates, read.source) == (made.classes, made.templates, made.source)
-    np.testing.assert_array_equal(read.embeddings, made.embeddings)
+    assert (read.classes, read.templates, read.source) == (written.classes, written.templates, written.source)
+    np.testing.assert_array_equal(read.embeddings, written.embeddings)
 
 
 def test_a_ready_npy_takes_its_names_from_a_text_file(tmp_path):

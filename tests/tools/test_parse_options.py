@@ -42,6 +42,6 @@ def test_a_script_that_asks_for_it_gets_the_options_that_it_does_not_know(tmp_pa
         f'set -euo pipefail\ntable=1 dry_run=false\npass_on=()\nsource "{PARSER}"\n'
         'echo "$table|$dry_run"\nprintf "<%s>" "${pass_on[@]}"\n'
     )
-    given = ["--size", "a b.yaml", "--table", "2", "--set=x=1", "--same-session", "--dry-run", "--set", "y=2 z=3"]
-    done = subprocess.run(["bash", str(script), *given], capture_output=True, text=True, check=True)
+    arguments = ["--size", "a b.yaml", "--table", "2", "--set=x=1", "--same-session", "--dry-run", "--set", "y=2 z=3"]
+    done = subprocess.run(["bash", str(script), *arguments], capture_output=True, text=True, check=True)
     assert done.stdout == "2|true\n<--size><a b.yaml><--set=x=1><--same-session><--set><y=2 z=3>"

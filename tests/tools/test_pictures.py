@@ -12,12 +12,12 @@ READMES = [ROOT / "README.md", *sorted(ROOT.glob("recipes/*/README.md")), *sorte
 
 
 def pictures_of(readme: Path) -> list[Path]:
-    found = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme.read_text("utf-8"))
-    return [(readme.parent / name).resolve().relative_to(ROOT) for name in found]
+    names = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme.read_text("utf-8"))
+    return [(readme.parent / name).resolve().relative_to(ROOT) for name in names]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def drawings(tmp_path_factory):
     """All pictures, made beside two experiments of mini and one of a published row."""
     sys.path.insert(0, str(ROOT / "tests/report"))
     from experiments import make_experiment
@@ -31,9 +31,10 @@ def made(tmp_path_factory):
     return base, done.stdout
 
 
-def test_every_picture_of_a_readme_is_there_and_made_by_the_command(made):
+def test_every_picture_of_a_readme_is_there_and_made_by_the_command(drawings):
     named = {picture for readme in READMES for picture in pictures_of(readme)}
-    drawn = {path.relative_to(made[0]) for path in [*made[0].glob("recipes/*/*.png"), *made[0].glob("egs/*/*.png")]}
+    folder, _ = drawings
+    drawn = {path.relative_to(folder) for path in [*folder.glob("recipes/*/*.png"), *folder.glob("egs/*/*.png")]}
     assert named == drawn
     for picture in named:
         assert (ROOT / picture).read_bytes().startswith(b"\x89PNG"), picture

@@ -42,8 +42,8 @@ def test_training_learns_and_publishes_a_model(feature_corpus, tmp_path):
         "train__log_every": 40,
         "student__width": 0.1,
     }
-    chosen = experiment(feature_corpus, train__epochs=40, **changes)
-    summary = train(chosen, tmp_path / "exp" / "run")
+    config = experiment(feature_corpus, train__epochs=40, **changes)
+    summary = train(config, tmp_path / "exp" / "run")
     terms = [row["terms"] for row in rows(tmp_path / "exp" / "run") if "terms" in row]
     assert terms[-1]["softmax"] < 0.6 * terms[0]["softmax"]
     assert terms[-1]["margin"] < 0.5 * terms[0]["margin"]
@@ -53,8 +53,8 @@ def test_training_learns_and_publishes_a_model(feature_corpus, tmp_path):
     assert package.teacher.name == "ir50" and package.teacher.dim == 8
     assert package.embed(torch.randn(2, 30, MELS)).shape == (2, 8)
     assert package.project(torch.randn(3, 8)).shape == (3, 8)
-    config = (tmp_path / "exp" / "run" / "config.yaml").read_text()
-    assert "crop_frames: 24  # frames of a training crop" in config
+    text = (tmp_path / "exp" / "run" / "config.yaml").read_text()
+    assert "crop_frames: 24  # frames of a training crop" in text
 
 
 def test_a_head_that_answers_with_one_vector_is_told(feature_corpus, tmp_path, monkeypatch, caplog):
@@ -84,13 +84,13 @@ def test_the_baseline_starts_from_the_same_student(feature_corpus, tmp_path):
 
 
 def test_rows_without_a_face_are_left_out_of_teaching_alone(partly_paired, tmp_path):
-    chosen = experiment(partly_paired, train__speakers=6, train__epochs=1, distill=[{"name": "margin", "margin": 0.0}])
-    with join_processes(chosen.train) as accelerator:
-        trainer = Trainer(build_parts(chosen), accelerator)
+    config = experiment(partly_paired, train__speakers=6, train__epochs=1, distill=[{"name": "margin", "margin": 0.0}])
+    with join_processes(config.train) as accelerator:
+        trainer = Trainer(build_parts(config), accelerator)
         loader = trainer.open_loader()
         batch = next(loader)
         trainer.train_mode()
-        found = trainer.losses(batch)
+        result = trainer.losses(batch)
         loader.close()
     paired = set(read_vectors(partly_paired / "teacher.scp")[0])
     has = [trainer.parts.source.keys[i] in paired for i in batch.index.tolist()]
@@ -104,15 +104,15 @@ def test_rows_without_a_face_are_left_out_of_teaching_alone(partly_paired, tmp_p
     output = trainer.network(batch.student)
     projected = trainer.parts.objectives.teacher_view(teacher)
     expected = (1 - torch.cosine_similarity(output.embedding[np.flatnonzero(has)], projected)).mean()
-    assert float(found.terms["margin"].detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
+    assert float(result.terms["margin"].detach()) == pytest.approx(float(expected.detach()), rel=1e-4)
 
 
 def test_losses_and_objectives_compare_in_float32_what_half_precision_computed(feature_corpus, monkeypatch):
     """Under bf16 a similarity of a batch would keep 8 bits, and a margin of 0.1 would be noise."""
-    chosen = experiment(feature_corpus, train__precision="bf16", loss__name="aam_prototypical")
+    config = experiment(feature_corpus, train__precision="bf16", loss__name="aam_prototypical")
     kinds = []
-    with join_processes(chosen.train) as accelerator:
-        trainer = Trainer(build_parts(chosen), accelerator)
+    with join_processes(config.train) as accelerator:
+        trainer = Trainer(build_parts(config), accelerator)
         loader = trainer.open_loader()
         network = trainer.network
 
@@ -121,9 +121,9 @@ def test_losses_and_objectives_compare_in_float32_what_half_precision_computed(f
             output.embedding = output.embedding.bfloat16()
             return output
 
-        def kinds_seen(_, given):
-            kinds.extend(x.dtype for x in given if isinstance(x, torch.Tensor) and x.is_floating_point())
-            kinds.extend(x.embedding.dtype for x in given if isinstance(x, Output))
+        def kinds_seen(_, arguments):
+            kinds.extend(x.dtype for x in arguments if isinstance(x, torch.Tensor) and x.is_floating_point())
+            kinds.extend(x.embedding.dtype for x in arguments if isinstance(x, Output))
 
         monkeypatch.setattr(trainer, "network", in_half)
         for part in (trainer.parts.loss, *trainer.parts.objectives.objectives.values()):
@@ -149,10 +149,10 @@ def test_the_log_says_what_share_is_taught(partly_paired, tmp_path):
 
 
 def test_gradients_of_accumulated_batches_are_those_of_their_mean_loss(feature_corpus):
-    chosen = experiment(feature_corpus, train__accumulate=2, optim__name="sgd", optim__momentum=0.0, optim__lr=1.0)
-    chosen.optim.weight_decay = 0.0
-    with join_processes(chosen.train) as accelerator:
-        trainer = Trainer(build_parts(chosen), accelerator)
+    config = experiment(feature_corpus, train__accumulate=2, optim__name="sgd", optim__momentum=0.0, optim__lr=1.0)
+    config.optim.weight_decay = 0.0
+    with join_processes(config.train) as accelerator:
+        trainer = Trainer(build_parts(config), accelerator)
         trainer.train_mode()
         loader = trainer.open_loader()
         first, second = next(loader), next(loader)
@@ -192,8 +192,8 @@ def test_published_weights_are_the_ones_asked_for(feature_corpus, tmp_path):
         train(experiment(feature_corpus, **common, **changes), folders[name])
 
     def of_step(folder: Path, step: int) -> dict[str, torch.Tensor]:
-        found = load_file(folder / "checkpoints" / f"step-{step}" / "weights.safetensors")
-        return {k: t for k, t in found.items() if k.startswith("student.")}
+        tensors = load_file(folder / "checkpoints" / f"step-{step}" / "weights.safetensors")
+        return {k: t for k, t in tensors.items() if k.startswith("student.")}
 
     last = load_file(tmp_path / "last" / "model.safetensors")
     assert all(torch.equal(t, last[k]) for k, t in of_step(tmp_path / "last", 12).items())
@@ -204,8 +204,8 @@ def test_published_weights_are_the_ones_asked_for(feature_corpus, tmp_path):
             assert torch.allclose(mean[key], (value + b[key]) / 2, atol=1e-6), key
     figures = {row["step"]: row["evaluation"]["eer"] for row in rows(folders["best"]) if "evaluation" in row}
     best = min(reversed(figures), key=figures.get)
-    found = load_file(folders["best"] / "model.safetensors")
-    assert all(torch.equal(t, found[k]) for k, t in of_step(folders["best"], best).items())
+    published = load_file(folders["best"] / "model.safetensors")
+    assert all(torch.equal(t, published[k]) for k, t in of_step(folders["best"], best).items())
 
 
 def test_checkpoints_that_stay(feature_corpus, tmp_path):
@@ -240,10 +240,10 @@ def test_large_margin_fine_tuning_starts_from_an_experiment(feature_corpus, tmp_
 
 
 def test_a_loss_that_is_not_finite_names_term_and_keys_and_leaves_the_checkpoint(feature_corpus, tmp_path):
-    chosen = experiment(feature_corpus, train__epochs=3)
+    config = experiment(feature_corpus, train__epochs=3)
     folder = tmp_path / "run"
-    with join_processes(chosen.train) as accelerator:
-        trainer = Trainer(build_parts(chosen), accelerator)
+    with join_processes(config.train) as accelerator:
+        trainer = Trainer(build_parts(config), accelerator)
         run = TrainingLoop(trainer, folder, lambda row: None)
         original = trainer.parts.objectives.forward
 
@@ -264,9 +264,9 @@ def test_a_loss_that_is_not_finite_names_term_and_keys_and_leaves_the_checkpoint
 
 
 def test_out_of_memory_names_a_batch_that_fits(feature_corpus, tmp_path):
-    chosen = experiment(feature_corpus, train__speakers=6)
-    with join_processes(chosen.train) as accelerator:
-        trainer = Trainer(build_parts(chosen), accelerator)
+    config = experiment(feature_corpus, train__speakers=6)
+    with join_processes(config.train) as accelerator:
+        trainer = Trainer(build_parts(config), accelerator)
         inner = trainer.network
 
         def tight(x, maps=False):
@@ -371,9 +371,9 @@ def test_weights_of_other_speakers_start_the_student_alone(feature_corpus, tmp_p
 
 
 def test_checkpoints_by_the_clock_do_not_change_what_is_averaged(feature_corpus, tmp_path, monkeypatch):
-    chosen = {"train__epochs": 3, "train__average_last": 2}
-    train(experiment(feature_corpus, **chosen), tmp_path / "calm")
-    train(experiment(feature_corpus, **chosen, train__checkpoint_minutes=1e-9), tmp_path / "hasty")
+    changes = {"train__epochs": 3, "train__average_last": 2}
+    train(experiment(feature_corpus, **changes), tmp_path / "calm")
+    train(experiment(feature_corpus, **changes, train__checkpoint_minutes=1e-9), tmp_path / "hasty")
     calm, hasty = (load_file(tmp_path / name / "model.safetensors") for name in ("calm", "hasty"))
     assert all(torch.equal(calm[key], hasty[key]) for key in calm)
     assert steps_there(tmp_path / "hasty" / "checkpoints") == [4, 8, 12]
@@ -415,11 +415,11 @@ def test_the_loop_is_the_paper_written_out(feature_corpus, tmp_path):
     from speakerkd.data.archive import FeatureArchive
 
     changes = {"train__steps_per_epoch": 5, "train__epochs": 1, "optim__lr": 0.003, "train__channels_last": False}
-    chosen = experiment(feature_corpus, **changes)
-    train(chosen, tmp_path / "run")
+    config = experiment(feature_corpus, **changes)
+    train(config, tmp_path / "run")
     logged = [row["terms"] for row in rows(tmp_path / "run") if "terms" in row]
 
-    parts = build_parts(chosen)  # the same seeds: the same first weights
+    parts = build_parts(config)  # the same seeds: the same first weights
     student, classifier, head = parts.student.train(), parts.loss.classifier, parts.objectives.head
     scale, offset = torch.tensor(10.0, requires_grad=True), torch.tensor(-5.0, requires_grad=True)
     trained = [*student.parameters(), *classifier.parameters(), *head.parameters(), scale, offset]

@@ -55,8 +55,8 @@ def equal(a: Path, b: Path) -> bool:
 
 
 def all_states(folder: Path) -> dict[str, torch.Tensor]:
-    found = load_newest(folder / "checkpoints")
-    return {**{f"{m}.{k}": t for m, part in found.weights.items() for k, t in part.items()}, **found.optimizer}
+    newest = load_newest(folder / "checkpoints")
+    return {**{f"{m}.{k}": t for m, part in newest.weights.items() for k, t in part.items()}, **newest.optimizer}
 
 
 @pytest.fixture(scope="module")

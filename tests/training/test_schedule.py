@@ -12,8 +12,8 @@ def rates(settings: ScheduleSettings, steps: list[int], per_epoch: int = 10, epo
 
 
 def test_the_paper_multiplies_by_three_quarters_every_three_epochs():
-    found = rates(ScheduleSettings(), [0, 29, 30, 59, 60, 359])
-    assert found == pytest.approx([1e-3, 1e-3, 7.5e-4, 7.5e-4, 5.625e-4, 1e-3 * 0.75**11])
+    curve = rates(ScheduleSettings(), [0, 29, 30, 59, 60, 359])
+    assert curve == pytest.approx([1e-3, 1e-3, 7.5e-4, 7.5e-4, 5.625e-4, 1e-3 * 0.75**11])
 
 
 def test_cosine_by_hand():

@@ -99,19 +99,19 @@ def test_an_objective_sees_its_own_teacher_alone():
     views = {"a": View(slice(0, 2)), "b": View(slice(2, 5))}
     spec = parse_specs([{"name": "fitnet", "teacher": "b"}])
     pair = Pair(student_dim=3, teacher_dim=5, classes=2, samples=3, batch=3)
-    found = build(spec, pair, None, views)
+    objectives = build(spec, pair, None, views)
     student = Output(torch.randn(3, 3))
     teacher = Output(torch.cat([torch.randn(3, 2), torch.tensor([[1.0, 2, 3], [0, 0, 0], [4, 5, 6]])], 1))
     samples = Samples(torch.tensor([0, 1, 0]), torch.arange(3))
-    joint = found(student, teacher, samples)
+    joint = objectives(student, teacher, samples)
     alone = build(parse_specs([{"name": "fitnet"}]), Pair(3, 3, 2, 3, 3))
-    alone.load_state_dict({k.replace(".inner", ""): v for k, v in found.state_dict().items()})
+    alone.load_state_dict({k.replace(".inner", ""): v for k, v in objectives.state_dict().items()})
     rows = torch.tensor([0, 2])
     kept = Output(teacher.embedding[rows, 2:])
     expected = alone(student.rows(rows), kept, Samples(samples.label[rows], samples.index[rows]))
     assert joint["fitnet"].item() == pytest.approx(expected["fitnet"].item())
     nobody = Output(torch.zeros(3, 5))
-    assert found(student, nobody, samples)["fitnet"].item() == 0
+    assert objectives(student, nobody, samples)["fitnet"].item() == 0
 
 
 def test_a_teacher_that_runs_along_hears_the_students_crop(taught):

@@ -33,8 +33,8 @@ def cache(tiny, tmp_path, monkeypatch):
 
 
 def test_a_model_in_the_cache_is_loaded_by_its_name(cache, tiny):
-    found = speakerkd.load("somebody/faces.v1", "cpu")
-    assert found.directory == cache and found.package.digest == speakerkd.load(tiny, "cpu").package.digest
+    model = speakerkd.load("somebody/faces.v1", "cpu")
+    assert model.directory == cache and model.package.digest == speakerkd.load(tiny, "cpu").package.digest
 
 
 def test_a_folder_of_that_name_comes_first(cache, tmp_path, tiny):

@@ -20,17 +20,17 @@ def batch(tmp_path):
     folder.mkdir()
     path = ledger(folder).next_batches(1)[0]
     path.with_suffix(".ark").write_text("features")
-    made = ledger(folder).origin
-    write_batch(path, made, {"a": ("sign", 7)}, {"b": ("sign", "too short")}, [path.with_suffix(".ark")])
+    origin = ledger(folder).origin
+    write_batch(path, origin, {"a": ("sign", 7)}, {"b": ("sign", "too short")}, [path.with_suffix(".ark")])
     return path
 
 
 def test_what_an_earlier_run_did_is_not_done_again(batch):
-    found = ledger(batch.parent)
-    assert found.pending(SIGNS) == []
-    assert found.pending({"a": "another", "c": "sign"}) == ["a", "c"]
-    assert found.done == {"a": ("sign", 7)} and found.refused == {"b": ("sign", "too short")}
-    assert found.file("a", ".ark") == batch.with_suffix(".ark")
+    book = ledger(batch.parent)
+    assert book.pending(SIGNS) == []
+    assert book.pending({"a": "another", "c": "sign"}) == ["a", "c"]
+    assert book.done == {"a": ("sign", 7)} and book.refused == {"b": ("sign", "too short")}
+    assert book.file("a", ".ark") == batch.with_suffix(".ark")
     assert ledger(batch.parent, mels=40).pending(SIGNS) == ["a", "b"]
 
 
@@ -60,9 +60,9 @@ def test_a_batch_that_names_a_file_outside_its_folder_removes_nothing_there(batc
     record["files"] = {ending: 4, str(outside): 4}
     batch.write_text(json.dumps(record))
 
-    found = ledger(batch.parent)
-    assert found.pending(SIGNS) == ["a", "b"]
-    found.sweep({})
+    book = ledger(batch.parent)
+    assert book.pending(SIGNS) == ["a", "b"]
+    book.sweep({})
 
     assert outside.read_text() == "keep"
     assert list(batch.parent.iterdir()) == []

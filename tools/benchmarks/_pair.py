@@ -27,10 +27,10 @@ METHODS = {
 }
 
 
-def report(batch: int, device: str, repeats: int) -> None:
+def report(batch: int, device_name: str, repeats: int) -> None:
     """Print each method's step, its share of the matrix rate, and what the paper's method costs over kd."""
-    place = torch.device(device)
-    kind = inference_dtype(place)
+    device = torch.device(device_name)
+    kind = inference_dtype(device)
     student = build_image(ImageSettings(name="resnet8x4", classes=0, size=SIDE))
     teacher = fold_batch_norms(build_image(ImageSettings(name="resnet32x4", classes=CLASSES, size=SIDE)))
     example = torch.randn(2, 3, SIDE, SIDE)
@@ -47,26 +47,26 @@ def report(batch: int, device: str, repeats: int) -> None:
         teacher_classes=CLASSES,
     )
     for network in (student.train(), teacher):
-        network.to(place, memory_format=torch.channels_last)
-    loss = build_loss({"name": "softmax"}, student.dim, CLASSES).to(place)
+        network.to(device, memory_format=torch.channels_last)
+    loss = build_loss({"name": "softmax"}, student.dim, CLASSES).to(device)
     noisy = ImageViewSettings(
         size=SIDE, crop="padded", mean=(0.5,) * 3, std=(0.25,) * 3, degrade=DegradeSettings(amount=0.1)
     )
     clean = noisy.model_copy(update={"degrade": None})
-    raw = torch.randint(0, 256, (batch, SIDE, SIDE, 3), device=place).to(torch.uint8)
-    label, index = torch.randint(CLASSES, (batch,), device=place), torch.arange(batch, device=place)
+    raw = torch.randint(0, 256, (batch, SIDE, SIDE, 3), device=device).to(torch.uint8)
+    label, index = torch.randint(CLASSES, (batch,), device=device), torch.arange(batch, device=device)
 
     def steps(specs):
-        objectives = build(specs, pair).to(place)
+        objectives = build(specs, pair).to(device)
         objectives.start_step(0.0)
         maps = bool(objectives.needs & {"maps", "layout"})
         parameters = [p for part in (student, loss, objectives) for p in part.parameters() if p.requires_grad]
         optimiser = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, fused=True)
 
         def step() -> None:
-            draws = torch.rand(batch, DRAWS, device=place)
+            draws = torch.rand(batch, DRAWS, device=device)
             seen, beside = (normalise_as(train_view(raw, draws, view), view) for view in (noisy, clean))
-            with autocast(place, kind):
+            with autocast(device, kind):
                 output = student(seen, maps=maps)
                 with torch.no_grad():
                     taught_by = teacher(beside, maps=maps)
@@ -77,7 +77,7 @@ def report(batch: int, device: str, repeats: int) -> None:
             total.backward()
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-            if place.type == "cuda":
+            if device.type == "cuda":
                 torch.cuda.synchronize()
 
         return step
@@ -90,7 +90,7 @@ def report(batch: int, device: str, repeats: int) -> None:
             step()
             if turn:
                 taken[name].append(time.perf_counter() - began)
-    ceiling = matrix_rate(kind, device)
+    ceiling = matrix_rate(kind, device_name)
     print(f"ResNet32x4 teaches ResNet8x4, {SIDE} pixels, batch {batch}, views made along, {str(kind).split('.')[-1]}:")
     median = {name: statistics.median(values) for name, values in taken.items()}
     for name, seconds in median.items():

@@ -146,12 +146,12 @@ def faces(options: argparse.Namespace) -> None:
     pictures = _pictures(options.pictures)
     bordered = [np.pad(picture, ((56, 56), (56, 56), (0, 0)), constant_values=127) for picture in pictures]
     count = len(pictures)
-    for title, shown, given in (
+    for title, shown, settings in (
         ("no border", pictures, DetectorSettings(padding=0)),
         ("the default border of .25", bordered, DetectorSettings()),
         ("no border, min_face=60 (tracked faces fill the frame)", pictures, DetectorSettings(padding=0, min_face=60)),
     ):
-        detector = FaceDetector(given, options.device)
+        detector = FaceDetector(settings, options.device)
         ours = busy(lambda: detector.find(pictures), 5)  # noqa: B023  (called before the next turn of the loop)
         loop = busy(lambda: one_by_one(shown, detector.settings.min_face), 5)  # noqa: B023  (the same)
         print(f"faces, {title}: one by one {count / loop:.1f}/s, in batches {count / ours:.1f}/s, {loop / ours:.2f} x")

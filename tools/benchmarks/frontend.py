@@ -44,8 +44,8 @@ def fbank_rates(options: argparse.Namespace) -> None:
         settings = FbankSettings(mels=mels)
 
         def theirs(mels=mels) -> list[torch.Tensor]:
-            given = {"num_mel_bins": mels, "dither": 0.0, "window_type": "hamming"}
-            return [kaldi.fbank(wave[None] * 32768, **given) for wave in waves]
+            arguments = {"num_mel_bins": mels, "dither": 0.0, "window_type": "hamming"}
+            return [kaldi.fbank(wave[None] * 32768, **arguments) for wave in waves]
 
         slow = seconds(theirs)
         single = seconds(lambda settings=settings: [fbank(wave[None], settings) for wave in waves])
@@ -118,10 +118,10 @@ def list_rates(folder: Path, options: argparse.Namespace) -> None:
     from speakerkd.data.archive import FeatureArchive, index_path, write_ark
 
     ark = folder / "large.ark"
-    place = write_ark(ark, [("x", np.eye(3, 2, dtype=np.float32))])["x"].rpartition(":")[2]
+    offset = write_ark(ark, [("x", np.eye(3, 2, dtype=np.float32))])["x"].rpartition(":")[2]
     scp = folder / "large.scp"
     with open(scp, "w", encoding="utf-8") as stream:
-        stream.writelines(f"id{n // 180:05d}/21Uxsk56VDQ{n % 9}/{n:07d} {ark}:{place}\n" for n in range(options.lines))
+        stream.writelines(f"id{n // 180:05d}/21Uxsk56VDQ{n % 9}/{n:07d} {ark}:{offset}\n" for n in range(options.lines))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     first = seconds(lambda: FeatureArchive(scp), repeats=1, warm_up=0)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

@@ -102,9 +102,9 @@ def _step(options: argparse.Namespace, source: ImageSource) -> None:
     label = torch.from_numpy(source.labels[: options.batch]).to(options.device)
     views = _views(source, options)
 
-    def step(given: torch.Tensor) -> None:
+    def step(pictures: torch.Tensor) -> None:
         with torch.autocast(options.device, torch.bfloat16):
-            logits = network(given).logits
+            logits = network(pictures).logits
         torch.nn.functional.cross_entropy(logits.float(), label).backward()
         network.zero_grad(set_to_none=True)
 

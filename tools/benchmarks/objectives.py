@@ -127,10 +127,10 @@ def step_seconds(setting: Setting, repeats: int) -> float:
 
 def objective_seconds(setting: Setting, objectives: ObjectiveList, repeats: int) -> float:
     """Seconds that the objectives add: their forward and backward to the student's outputs, and their parts' step."""
-    given = setting.outputs["student"]
-    leaves = [given.embedding, given.logits, *given.maps, given.strong.embedding, given.strong.logits]
+    output = setting.outputs["student"]
+    leaves = [output.embedding, output.logits, *output.maps, output.strong.embedding, output.strong.logits]
     leaves = [x.detach().requires_grad_() for x in leaves]
-    count = 2 + len(given.maps)
+    count = 2 + len(output.maps)
     student = Output(leaves[0], leaves[1], leaves[2:count], Output(*leaves[count:]))
     index = torch.arange(setting.batch, device=setting.device)
     batch = Samples(setting.label, index)
@@ -195,8 +195,8 @@ def shares(setting: Setting, bare: float, options: argparse.Namespace) -> Table:
 
 def specs(names: Iterable[str]) -> list[dict[str, Any]]:
     """What is timed: each method alone, and CRD's other way to draw."""
-    found: list[dict[str, Any]] = [{"name": name} for name in names]
-    return found + [{"name": "crd", "draw": "sample"} for spec in found if spec["name"] == "crd"]
+    methods: list[dict[str, Any]] = [{"name": name} for name in names]
+    return methods + [{"name": "crd", "draw": "sample"} for spec in methods if spec["name"] == "crd"]
 
 
 def _takes_maps(spec: dict[str, Any], pair: Pair) -> bool:

@@ -38,18 +38,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--corpus", type=Path, default=corpus, help="folder with aac/ and mp4/, as mini makes it")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--repeats", type=int, default=5, help="of each command")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     print(f"{describe()}, load {os.getloadavg()[0]:.1f}")
     print(f"{'what':<58}{'onnx':>12}{'torch':>12}{'ratio':>8}   wanted")
-    if set(given.only) & {"shell", "rate"}:
+    if set(options.only) & {"shell", "rate"}:
         with tempfile.TemporaryDirectory() as folder:
-            models = {"onnx": exported(given.model, Path(folder)), "torch": given.model}
-            sounds, pictures = media(given.corpus, Path(folder))
-            if "shell" in given.only:
-                bench_shell(models, sounds, pictures, given.repeats)
-            if "rate" in given.only:
+            models = {"onnx": exported(options.model, Path(folder)), "torch": options.model}
+            sounds, pictures = media(options.corpus, Path(folder))
+            if "shell" in options.only:
+                bench_shell(models, sounds, pictures, options.repeats)
+            if "rate" in options.only:
                 bench_rate(models, sounds)
-    if "identify" in given.only:
+    if "identify" in options.only:
         bench_identify()
 
 

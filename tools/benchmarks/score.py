@@ -29,15 +29,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--device", default="cpu", help="of the embedding: cpu or cuda")
     parser.add_argument("--memory-of", choices=MEMORY, help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    scale = 0.1 if given.quick else 1.0
-    if given.memory_of:
-        print(json.dumps(MEMORY[given.memory_of](scale)))
+    options = parser.parse_args(arguments)
+    scale = 0.1 if options.quick else 1.0
+    if options.memory_of:
+        print(json.dumps(MEMORY[options.memory_of](scale)))
         return
-    print(describe(given.device))
+    print(describe(options.device))
     print(f"{'what':<58}{'ours':>14}{'against':>14}{'ratio':>9}   wanted")
-    for part in given.only:
-        globals()[f"bench_{part}"](scale, given)
+    for part in options.only:
+        globals()[f"bench_{part}"](scale, options)
 
 
 def row(what: str, ours: str, against: str = "", ratio: str = "", wanted: str = "") -> None:
@@ -159,18 +159,18 @@ def bench_lists(scale: float, _) -> None:
     row(what, f"{ours:.2f} s", "", f"{rate / 1e6:.2f}", "1 (million lines a second)")
 
 
-def bench_memory(scale: float, given) -> None:
+def bench_memory(scale: float, options) -> None:
     for name, wanted in (
         ("cosine", "below twice the embeddings plus the scores"),
         ("crops", "below twice the embeddings plus the scores"),
         ("norm", "2,000 MB in all"),
     ):
         command = [sys.executable, Path(sys.argv[0]).resolve(), "score", "--memory-of", name]
-        command += ["--quick"] if given.quick else []
-        told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-        what = f"memory, {name}: {told['what']}"
-        limit = told["limit"]
-        row(what, f"{told['peak']:.0f} MB", f"{limit:.0f} MB", f"{told['peak'] / limit:.2f}", wanted)
+        command += ["--quick"] if options.quick else []
+        figures = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        what = f"memory, {name}: {figures['what']}"
+        limit = figures["limit"]
+        row(what, f"{figures['peak']:.0f} MB", f"{limit:.0f} MB", f"{figures['peak'] / limit:.2f}", wanted)
 
 
 def peak_of(what: str, held: float, work: Callable[[], object], limit: float) -> dict:
@@ -221,8 +221,8 @@ def memory_of_norm(scale: float) -> dict:
     generator = np.random.default_rng(1)
     values = generator.standard_normal((int(4708 * scale), 512), np.float32)
     cohort = generator.standard_normal((int(200_000 * scale), 512), np.float32)
-    found = peak_of(f"cohort of {len(cohort):,}, 512-d", 0, lambda: cohort_statistics(values, cohort, 300), 2000)
-    return found | {"peak": memory("VmHWM")}
+    figures = peak_of(f"cohort of {len(cohort):,}, 512-d", 0, lambda: cohort_statistics(values, cohort, 300), 2000)
+    return figures | {"peak": memory("VmHWM")}
 
 
 MEMORY = {"cosine": memory_of_cosine, "crops": memory_of_crops, "norm": memory_of_norm}
@@ -238,17 +238,17 @@ class Synthetic:
         self.frames = generator.integers(410, 1200, count)
         self.mels = mels
 
-    def features(self, place: int) -> np.ndarray:
-        generator = np.random.default_rng(place)
-        noise = generator.standard_normal((self.frames[place], self.mels), np.float32)
-        wave = np.sin(np.arange(self.frames[place])[:, None] * (0.05 + 0.01 * (place % 40)))
-        return 8 + noise + wave.astype(np.float32) * self.voices[place % 40]
+    def features(self, position: int) -> np.ndarray:
+        generator = np.random.default_rng(position)
+        noise = generator.standard_normal((self.frames[position], self.mels), np.float32)
+        wave = np.sin(np.arange(self.frames[position])[:, None] * (0.05 + 0.01 * (position % 40)))
+        return 8 + noise + wave.astype(np.float32) * self.voices[position % 40]
 
     def __str__(self) -> str:
         return "synthetic"
 
 
-def bench_embedding(scale: float, given) -> None:
+def bench_embedding(scale: float, options) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     from speakerkd.evaluation.embed import embed
@@ -260,24 +260,24 @@ def bench_embedding(scale: float, given) -> None:
 
     settings = SpeakerSettings(name="resnetse34v2", mels=64)
     torch.manual_seed(0)
-    count = max(12, int(200 * scale * (8 if given.device != "cpu" else 1)))
+    count = max(12, int(200 * scale * (8 if options.device != "cpu" else 1)))
     recordings, protocol = Synthetic(count, 64), Protocol()
     with tempfile.TemporaryDirectory() as folder:
         network = build_speaker(settings).eval()
         save_trained_model(folder, task="speaker", student=network, settings=settings, frontend={"mels": 64})
-        plain = load_trained_model(folder, given.device, torch.float32).student.to(
+        plain = load_trained_model(folder, options.device, torch.float32).student.to(
             memory_format=torch.contiguous_format
         )
-        package = load_trained_model(folder, given.device)
+        package = load_trained_model(folder, options.device)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        plain(torch.zeros(1, 400, 64, device=given.device))
+        plain(torch.zeros(1, 400, 64, device=options.device))
     work = counter.get_total_flops() * 10  # of a recording
 
-    def one(place: int) -> np.ndarray:
-        features = recordings.features(place % count)
+    def one(position: int) -> np.ndarray:
+        features = recordings.features(position % count)
         crops = np.stack([features[s : s + 400] for s in protocol.starts(len(features))])
         with torch.inference_mode():
-            return plain(torch.from_numpy(crops).to(given.device)).embedding.cpu().numpy()
+            return plain(torch.from_numpy(crops).to(options.device)).embedding.cpu().numpy()
 
     loop = sampled(one, count, least=6.0, warm_up=2)
     rate = 0.0
@@ -292,7 +292,7 @@ def bench_embedding(scale: float, given) -> None:
             seen[name] = embed(package, recordings, protocol, compile=False).values
 
         ours = seconds(run, repeats=1, warm_up=0)
-        rate = max(rate, matrix_rate(package.dtype, given.device))
+        rate = max(rate, matrix_rate(package.dtype, options.device))
         how = f"{str(package.dtype).removeprefix('torch.')}, channels-last{', compiled' if compile else ''}"
         what = f"embedding {count} recordings, {how}"
         wanted = "6 times recording by recording in fp32 (loop sampled)"
@@ -300,16 +300,16 @@ def bench_embedding(scale: float, given) -> None:
         row("  share of the machine's matrix rate", f"{work * count / ours / rate:.0%}", "", "", "70 %")
         row("  times real time (crops of 4 s)", f"{count * 40 / ours:.0f}")
     few = min(count, 200)
-    reference = np.stack([one(place) for place in range(few)])
-    found = seen["compiled"][:few]
-    unit = [v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (reference, found)]
+    reference = np.stack([one(position) for position in range(few)])
+    compiled = seen["compiled"][:few]
+    unit = [v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (reference, compiled)]
     row("  least cosine to fp32", f"{(unit[0] * unit[1]).sum(-1).min():.5f}", "", "", ".999")
     a, b = np.triu_indices(few, 1)
     labels = (a % 40 == b % 40).astype(np.int8)
-    eers = [100 * eer(sort_scores(score_crops(v, v, a, b), labels)) for v in (reference, found)]
+    eers = [100 * eer(sort_scores(score_crops(v, v, a, b), labels)) for v in (reference, compiled)]
     apart = f"{eers[1] - eers[0]:+.3f}"
     row("  EER in % as above, and in fp32", f"{eers[1]:.3f}", f"{eers[0]:.3f}", apart, "unchanged to .01")
-    package.to(given.device)  # as it is loaded, not compiled
+    package.to(options.device)  # as it is loaded, not compiled
     alone = seconds(lambda: embed(package, recordings, protocol, places=[0]), repeats=3, warm_up=0)
     row("  one recording alone", f"{alone:.3f} s", f"{loop / count:.3f} s", "", "no wait for a compiler")
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(argv)
     print(describe(options.device))
-    place, kind = torch.device(options.device), inference_dtype(torch.device(options.device))
+    device, kind = torch.device(options.device), inference_dtype(torch.device(options.device))
     alone = [_settings(options, channels) for channels in options.channels]
     networks: dict[str, Callable[[], nn.Module]] = {
         "one ResNet-18": lambda: build_image(alone[0].model_copy(update={"classes": CLASSES})),
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
             [build_disentangled(settings, build_image, CLASSES) for settings in alone]
         ),
     }
-    steps = {name: _step(make().to(place).train(), options, place, kind) for name, make in networks.items()}
+    steps = {name: _step(make().to(device).train(), options, device, kind) for name, make in networks.items()}
     wall: dict[str, list[float]] = {name: [] for name in steps}
     used: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(options.repeats + 1):  # in turns; the first warms up
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     for name in steps:
         seconds, processor = statistics.median(wall[name]), statistics.median(used[name])
         print(f"  {name}: {1000 * seconds:,.0f} ms, {1000 * processor:,.0f} ms of processor time")
-    clock = wall if place.type == "cuda" else used  # other work on the machine does not count as ours
+    clock = wall if device.type == "cuda" else used  # other work on the machine does not count as ours
     single, both = (statistics.median(values) for values in clock.values())
     word = "within" if both <= BOUND * single else "above"
     print(f"  together costs {both / single:.2f} times one ({word} {BOUND:g})")
@@ -67,38 +67,38 @@ def _settings(options: argparse.Namespace, channels: int) -> ImageSettings:
 
 
 def _step(
-    network: nn.Module, options: argparse.Namespace, place: torch.device, kind: torch.dtype
+    network: nn.Module, options: argparse.Namespace, device: torch.device, kind: torch.dtype
 ) -> Callable[[], None]:
     """A whole optimiser step on made-up pictures."""
     count, side = options.batch, options.size
-    pictures = [torch.randn(count, channels, side, side, device=place) for channels in options.channels]
-    label = torch.randint(CLASSES, (count,), device=place)
-    other = torch.randint(CLASSES, (count,), device=place)
+    pictures = [torch.randn(count, channels, side, side, device=device) for channels in options.channels]
+    label = torch.randint(CLASSES, (count,), device=device)
+    other = torch.randint(CLASSES, (count,), device=device)
     objective = None
     parameters = list(network.parameters())
     if isinstance(network, nn.ModuleList):
         dim = network[0].dim
         pair = Pair(dim, dim, CLASSES, samples=count, batch=count, disentangled=True)
-        objective = build([{"name": "disentangled"}], pair).to(place)
+        objective = build([{"name": "disentangled"}], pair).to(device)
         parameters += list(objective.parameters())
     network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(parameters, lr=1e-4, fused=True)
 
     def step() -> None:
         if objective is None:
-            with autocast(place, kind):
+            with autocast(device, kind):
                 output = network(pictures[0])
             total = nn.functional.cross_entropy(output.at_least_float32().scores, label)
         else:
-            with autocast(place, kind):
+            with autocast(device, kind):
                 first, second = (branch(x) for branch, x in zip(network, pictures, strict=True))
-            samples = Samples(label, torch.arange(count, device=place), other)
+            samples = Samples(label, torch.arange(count, device=device), other)
             objective.start_step(0.0)
             total = sum(objective(first.at_least_float32(), second.at_least_float32(), samples).values())
         total.backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        if place.type == "cuda":
+        if device.type == "cuda":
             torch.cuda.synchronize()
 
     return step
