@@ -196,21 +196,21 @@ def test_a_det_curve_of_millions_of_trials_is_small(tmp_path):
 
 CLICKS = """
 <script>
-const told = [];
+const states = [];
 const shown = () => document.querySelectorAll('[data-system="1"]:not(.hidden)').length;
-told.push(shown());
+states.push(shown());
 document.querySelector('input[data-toggle="1"]').click();
-told.push(shown());
+states.push(shown());
 document.querySelector('input[data-toggle="1"]').click();
-told.push(shown());
+states.push(shown());
 const paper = () => getComputedStyle(document.documentElement).getPropertyValue("--paper").trim();
 document.querySelector('input[value="dark"]').click();
-told.push(paper());
+states.push(paper());
 document.querySelector('input[value="light"]').click();
-told.push(paper());
+states.push(paper());
 document.querySelector("thead th").style.minWidth = "1500px";
-told.push(document.documentElement.scrollWidth - innerWidth);
-document.title = "told " + told.join(" ");
+states.push(document.documentElement.scrollWidth - innerWidth);
+document.title = "states " + states.join(" ");
 </script>
 """
 
@@ -229,7 +229,7 @@ def test_the_switches_show_hide_and_recolour(page, tmp_path):
     shown = subprocess.run(
         [*command, "--dump-dom", f"file://{tmp_path / 'page.html'}"], capture_output=True, text=True, timeout=120
     )
-    before, hidden, after, dark, light, beyond = re.search(r"<title>told (.*)</title>", shown.stdout)[1].split()
+    before, hidden, after, dark, light, beyond = re.search(r"<title>states (.*)</title>", shown.stdout)[1].split()
     assert int(before) > 10 and int(hidden) == 0 and before == after
     assert dark == "#14171b" and light == "#ffffff"
     assert int(beyond) <= 0  # tables scroll, the page does not
