@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette without yellow, which white paper swallows; then the same with another dash
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 DASHES = ("-", "--", ":")
+DOTS = "oDs^"
 INK, FAINT, PAPER = "#1b1f24", "#c9ced6", "#ffffff"  # on the page they follow its light or dark scheme
 FEW = 8  # curves whose names fit into a picture; those of more stand beside it
 _VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", PAPER: "var(--paper)"}
@@ -82,6 +83,11 @@ def draw_grid(
 def style_of(position: int) -> dict[str, Any]:
     """Colour and dash of the system at this position."""
     return {"color": SERIES[position % len(SERIES)], "linestyle": DASHES[position // len(SERIES) % len(DASHES)]}
+
+
+def dot_of(position: int) -> str:
+    """Marker of the system at this position: where colours begin again, the next one."""
+    return DOTS[position // len(SERIES) % len(DOTS)]
 
 
 def mark(position: int) -> str:

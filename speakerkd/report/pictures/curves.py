@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speakerkd.report.pictures.canvas import INK, SERIES, Picture, draw, mark, name_curves, save, style_of
+from speakerkd.report.pictures.canvas import INK, SERIES, Picture, dot_of, draw, mark, name_curves, save, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,14 @@ def curves_over(
         position = order.index(name)
         xs, ys = zip(*points, strict=True)
         axes.plot(
-            xs, ys, label=name, marker="o", markersize=3.5, linewidth=1.8, gid=mark(position), **style_of(position)
+            xs,
+            ys,
+            label=name,
+            marker=dot_of(position),
+            markersize=3.5,
+            linewidth=1.8,
+            gid=mark(position),
+            **style_of(position),
         )
     if accuracy:
         right = axes.twinx()
@@ -105,7 +112,16 @@ def noise_levels(
         position = order.index(name)
         points = sorted((position_of[level], eer) for level, eer in values.items())
         xs, ys = zip(*points, strict=True)
-        axes.plot(xs, ys, label=name, marker="o", markersize=4, linewidth=1.8, gid=mark(position), **style_of(position))
+        axes.plot(
+            xs,
+            ys,
+            label=name,
+            marker=dot_of(position),
+            markersize=4,
+            linewidth=1.8,
+            gid=mark(position),
+            **style_of(position),
+        )
     axes.set_xticks(range(len(names)), names)
     axes.set_xlabel("speech over noise, dB")
     axes.set_ylabel("EER, %")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speakerkd.report.pictures.canvas import INK, Picture, draw, mark, save, style_of
+from speakerkd.report.pictures.canvas import INK, Picture, dot_of, draw, mark, save, style_of
 
 Bar = tuple[float, tuple[float, float] | None]  # accuracy and its interval, in percent
 
@@ -40,7 +40,9 @@ def matching_bars(
             label = name if question == next(iter(bars)) else None
             if interval is not None:
                 axes.plot(interval, [y, y], color=style["color"], linewidth=2, gid=mark(position))
-            axes.plot([value], [y], "o", color=style["color"], markersize=6, label=label, gid=mark(position))
+            axes.plot(
+                [value], [y], dot_of(position), color=style["color"], markersize=6, label=label, gid=mark(position)
+            )
     axes.axvline(chance, color=INK, linewidth=1, linestyle=":")
     low, high = axes.get_xlim()
     left = chance < (low + high) / 2  # then its name goes to the right, within the picture
