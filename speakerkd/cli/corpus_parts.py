@@ -51,7 +51,9 @@ def show_voxceleb(
         noisy = min(heard.recordings, cost.VOX1_TEST.recordings) if paths["MUSAN"] or not musan else 0
         rates = cost.measure(seconds)
         whole = "" if dev else ", all of it"
-        print(f"\nVoxCeleb2 dev{whole}: {train.recordings:,} recordings, {cost.duration(3600 * train.hours)}")
+        print(
+            f"\nVoxCeleb2 dev{whole}: {train.recordings:,} recordings, {train.hours:,.{0 if train.hours > 10 else 1}f} h"
+        )
         print(f"Measured in {seconds:g} s here: {rates}")
         if busy := _busy(rates.cores):
             print(busy)
