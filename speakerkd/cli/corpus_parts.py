@@ -50,10 +50,8 @@ def show_voxceleb(
         heard = cost.count(paths["VoxCeleb1 test, sound"]) if paths["VoxCeleb1 test, sound"] else cost.VOX1_TEST
         noisy = min(heard.recordings, cost.VOX1_TEST.recordings) if paths["MUSAN"] or not musan else 0
         rates = cost.measure(seconds)
-        whole = "" if dev else ", all of it"
-        print(
-            f"\nVoxCeleb2 dev{whole}: {train.recordings:,} recordings, {train.hours:,.{0 if train.hours > 10 else 1}f} h"
-        )
+        whole, hours = "" if dev else ", all of it", f"{train.hours:,.{0 if train.hours > 10 else 1}f}"
+        print(f"\nVoxCeleb2 dev{whole}: {train.recordings:,} recordings, {hours} h")
         print(f"Measured in {seconds:g} s here: {rates}")
         if busy := _busy(rates.cores):
             print(busy)

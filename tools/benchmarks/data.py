@@ -8,6 +8,8 @@ Pictures are frames of 224 x 224 pixels that a face-tracker would leave, as in V
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,29 @@ def busy(work, repeats: int = 3) -> float:
         work()
         times.append(time.process_time() - begin)
     return min(times)
+
+
+def at_once(work, processes: int, threads: int, turns: int = 6) -> float:
+    """Calls of `work` a second, by the clock, in so many processes at once, each with so many threads."""
+    context = multiprocessing.get_context("fork")
+    ready, spans = context.Barrier(processes), context.Queue()
+
+    def run() -> None:
+        torch.set_num_threads(threads)
+        work()
+        ready.wait()
+        begin = time.time()
+        for _ in range(turns):
+            work()
+        spans.put((begin, time.time()))
+
+    running = [context.Process(target=run) for _ in range(processes)]
+    for process in running:
+        process.start()
+    begins, ends = zip(*(spans.get() for _ in running), strict=True)
+    for process in running:
+        process.join()
+    return processes * turns / (max(ends) - min(begins))
 
 
 def speech(folder: Path, options: argparse.Namespace) -> None:
@@ -132,7 +157,9 @@ def directory(folder: Path, count: int) -> None:
 def faces(options: argparse.Namespace) -> None:
     """Found and aligned in batches, beside facenet-pytorch's own call for one picture after another.
 
-    Both search the same pixels at the same settings, and align the best face: what comes out is the same.
+    Both search the same pixels at the same settings, and align the best face: what comes out is the same. First on one
+    thread, in processor time; then as each is run, by the clock: theirs in one process with all threads, ours in a
+    process a core, as `speakerkd faces` starts them.
     """
     from facenet_pytorch import MTCNN
 
@@ -155,6 +182,11 @@ def faces(options: argparse.Namespace) -> None:
         ours = busy(lambda: detector.find(pictures), 5)  # noqa: B023  (called before the next turn of the loop)
         loop = busy(lambda: one_by_one(shown, detector.settings.min_face), 5)  # noqa: B023  (the same)
         print(f"faces, {title}: one by one {count / loop:.1f}/s, in batches {count / ours:.1f}/s, {loop / ours:.2f} x")
+        if options.device == "cpu":
+            cores = len(os.sched_getaffinity(0))
+            theirs = count * at_once(lambda: one_by_one(shown, detector.settings.min_face), 1, cores)  # noqa: B023
+            each = count * at_once(lambda: detector.find(pictures), cores, 1)  # noqa: B023  (the same)
+            print(f"  all {cores} cores: one by one {theirs:.1f}/s, in batches {each:.1f}/s, {each / theirs:.2f} x")
 
 
 def _pictures(count: int) -> list[np.ndarray]:
