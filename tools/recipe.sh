@@ -28,12 +28,15 @@ for_each() { # for_each FUNCTION: call it with config, seed and experiment folde
     done
 }
 
-at_once_for_each() { # at_once_for_each FUNCTION: the same, `at_once` of them at a time, each on its share of the cores
+at_once_for_each() { # at_once_for_each FUNCTION: the same, `at_once` of them at a time, each on its share of the cores;
+    # then every line begins with the experiment that it is of
     local running=() failed=0 call=$1 threads=$(($(nproc) / at_once))
     [ "$at_once" -gt 1 ] || { for_each "$call"; return; }
     start() {
         if [ ${#running[@]} -ge "$at_once" ]; then wait "${running[0]}" || failed=1; running=("${running[@]:1}"); fi
-        OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))} "$call" "$@" &
+        { # a group, whose status is the call's
+            OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))} "$call" "$@" | sed -u "s/^/$(basename "$3"): /"
+        } &
         running+=($!)
     }
     for_each start

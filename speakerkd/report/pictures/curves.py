@@ -54,7 +54,7 @@ def curves_over(
         right.set_ylabel("training accuracy, % (dotted)", color=INK)
         right.set_ylim(0, 100)
     axes.set_xlabel(x)
-    axes.xaxis.get_major_locator().set_params(integer=True)  # whole epochs
+    axes.locator_params(axis="x", integer=True)  # whole epochs
     axes.set_ylabel(y)
     axes.set_ylim(bottom=0)
     name_curves(figure, axes, len(curves))
