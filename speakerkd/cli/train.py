@@ -10,6 +10,7 @@ Example of several processes: torchrun --nproc-per-node 4 --no-python speakerkd 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def train(settings: TrainOptions) -> None:
 
         print(reference())
         return
+    # torch's rendezvous would print a C++ backtrace at every try; what is wrong comes as an exception, told in one line
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     from speakerkd.training.experiment import read_experiment
 
     label = settings.name or (settings.exp.resolve().name if settings.exp is not None else None)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
+import yaml
+from feature_corpus import make_corpus, small
 
 from speakerkd.errors import InputError
 from speakerkd.training import processes
@@ -56,6 +64,25 @@ def test_processes_that_never_come_are_waited_for_aloud_and_not_for_long(agent, 
     with caplog.at_level(logging.WARNING), refused, join_processes(TrainSettings(device="cpu")):
         pass
     assert f"process 0 of 2 waits for the others at 127.0.0.1:{port} (to train in one, unset WORLD_SIZE)" in caplog.text
+
+
+@pytest.mark.slow  # ten seconds of patience, and torch's import
+def test_where_something_else_answers_at_the_port_our_line_is_the_only_one(tmp_path):
+    """torch itself prints a page of C++ frames at every try."""
+    make_corpus(tmp_path / "train")
+    (tmp_path / "speech.yaml").write_text(yaml.safe_dump(small(tmp_path / "train")))
+    command = [Path(sys.executable).with_name("speakerkd"), "train", "speech.yaml"]
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        places = ("1", "2", "1", "127.0.0.1", str(server.server_port))
+        shell = os.environ | dict(zip(LAUNCHER, places, strict=True))
+        training = subprocess.Popen(command, cwd=tmp_path, env=shell, stderr=subprocess.PIPE, text=True)
+        line = training.stderr.readline()
+        training.kill()
+        training.wait()
+        training.stderr.close()
+        server.shutdown()
+    assert line.startswith("process 1 of 2 waits for the others at 127.0.0.1:"), line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
