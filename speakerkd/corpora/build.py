@@ -157,12 +157,13 @@ def _build(
     return _summary(output, f"{rejected}, {kept} truncated and kept" if kept else str(rejected), left_out)
 
 
-def _is_whole(output: Path, recordings: Iterable[Recording], texts: Iterable[str]) -> bool:
+def _is_whole(output: Path, recordings: Sequence[Recording], texts: Iterable[str]) -> bool:
     """Whether the files are there that a directory of these recordings has; later verbs may have changed them."""
     wanted = {"wav.scp", "utt2spk", "spk2utt", "utt2dur", *texts}
-    for one in recordings:
-        wanted |= {"face.scp"} if one.face else set()
-        wanted |= {"utt2session"} if one.session else set()
+    if any(one.face for one in recordings):
+        wanted.add("face.scp")
+    if any(one.session for one in recordings):
+        wanted.add("utt2session")
     return all((output / name).is_file() for name in wanted)
 
 

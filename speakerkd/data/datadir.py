@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from speakerkd.data.names import encode_key
-from speakerkd.data.tables import invert, keys_by_value, read_table, write_table
+from speakerkd.data.tables import WRITERS, invert, keys_by_value, read_table, write_table
 from speakerkd.errors import InputError
 from speakerkd.work.files import whole_dir, whole_file
 
@@ -144,10 +144,13 @@ def write_datadir(
     return DataDir(path)
 
 
-def require_file(directory: Path | str, name: str, verb: str) -> None:
-    """Raise InputError where a data directory, or this file of it, is missing; verb: what makes the file."""
+def require_file(directory: Path | str, name: str, writer: str | None = None) -> None:
+    """Raise InputError where a data directory, or this file of it, is missing.
+
+    writer: the command that makes the file, where it is another than `WRITERS` names.
+    """
     path = Path(directory)
     if not path.is_dir():
         raise InputError("no such data directory", path, "give a directory made by `speakerkd prepare`")
     if not (path / name).is_file():
-        raise InputError(f"the data directory has no {name}", path, f"run `{verb}` on it first")
+        raise InputError(f"the data directory has no {name}", path, f"run {writer or WRITERS[name]} on it first")

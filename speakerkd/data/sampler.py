@@ -245,6 +245,11 @@ def fraction_of(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return np.sort(by_class[rank < np.repeat(np.maximum(np.round(count * fraction), 2), count)])
 
 
+def evenly_spaced(count: int, most: int) -> np.ndarray:
+    """Positions in [0, count), ascending: all of them, or `most` from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
 def classes_of(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Positions of all samples of a share of the classes; smaller shares lie within larger ones.
 

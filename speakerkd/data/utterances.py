@@ -69,8 +69,8 @@ def read_utterances(directories: Sequence[Path | str]) -> Utterances:
     labels: list[np.ndarray] = []
     archives: list[FeatureArchive] = []
     for directory in map(Path, directories):
-        require_file(directory, "feats.scp", "speakerkd fbank")
-        require_file(directory, "utt2spk", "speakerkd prepare")
+        require_file(directory, "feats.scp")
+        require_file(directory, "utt2spk")
         archive = FeatureArchive(directory / "feats.scp")
         if archives and archive.dim != archives[0].dim:
             raise InputError(
@@ -133,7 +133,7 @@ def read_copies(directories: Sequence[Path | str], utterances: Utterances) -> Co
     archives, rows = [], np.full((len(directories), len(row_of)), -1, np.int64)
     frames = utterances.frames
     for number, directory in enumerate(map(Path, directories)):
-        require_file(directory, "feats.scp", "speakerkd augment")
+        require_file(directory, "feats.scp", "`speakerkd augment`")
         archive = FeatureArchive(directory / "feats.scp")
         if archive.dim != utterances.archives[0].dim:
             raise InputError(f"copies of {archive.dim} bands", directory / "feats.scp", fix)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerkd.data.datadir import read_table
+from speakerkd.data.sampler import evenly_spaced
 from speakerkd.errors import InputError
 from speakerkd.evaluation.match import Draws
 from speakerkd.evaluation.match_test_set import TestSet
@@ -19,10 +20,9 @@ MAPPED = 400  # pairs of a voice and a face at most that the report's map shows
 
 def save_spaces(path: Path, tests: TestSet, voices: NDArray[np.float32], used: NDArray) -> None:
     """Embeddings of utterances with a voice and a face, row by row, evenly over the people; npz."""
-    face_of = dict(zip(tests.face_keys, tests.face_row.tolist(), strict=True))
-    keys = tests.recordings.keys
+    face_of, keys = tests.face_of(), tests.recordings.keys
     paired = [voice for voice in used.tolist() if keys[voice] in face_of]
-    paired = [paired[i] for i in np.unique(np.linspace(0, len(paired) - 1, MAPPED).astype(int))] if paired else []
+    paired = [paired[i] for i in evenly_spaced(len(paired), MAPPED)]
     shown = [face_of[keys[voice]] for voice in paired]
     parts = {"face": tests.stored[shown], "face projected": tests.faces[shown], "voice": voices[paired]}
     if (tests.gender != "").any():
@@ -37,9 +37,7 @@ def draw_examples(path: Path, directory: Path, tests: TestSet, draws: Draws, voi
     from speakerkd.report.pictures.examples import Example, match_examples
 
     crops = read_table(directory / "aligned.scp")
-    of_face = {
-        row: crops[key] for key, row in zip(tests.face_keys, tests.face_row.tolist(), strict=True) if key in crops
-    }
+    of_face = {row: crops[key] for key, row in tests.face_of().items() if key in crops}
     shown = []
     for probe, options in zip(draws.probe[:EXAMPLES].tolist(), draws.options[:EXAMPLES].tolist(), strict=True):
         cosines = tests.faces[options] @ voices[probe]

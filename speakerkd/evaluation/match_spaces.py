@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerkd.data.sampler import evenly_spaced
 from speakerkd.errors import InputError
 from speakerkd.evaluation.embed import embed
 from speakerkd.evaluation.linear_map import LinearMap, fit_linear_map
@@ -42,8 +43,7 @@ def mean_voice_and_face(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean voice and mean face (D,) of a data directory, over vectors of length 1."""
     known = open_test_set(directory, package)
-    count = len(known.recordings.keys)
-    used = np.unique(np.linspace(0, count - 1, min(count, CENTRE_VOICES)).astype(int))
+    used = evenly_spaced(len(known.recordings.keys), CENTRE_VOICES)
     return embed_voices(package, known, used, protocol)[used].mean(0), known.faces.mean(0)
 
 
@@ -56,11 +56,9 @@ def fitted_map(directory: Path, package: TrainedModel, tests: TestSet, protocol:
         raise InputError(what, f"--fit {directory}", "fit on people that are not in the test")
 
     # only recordings with a face say where a voice should go
-    row = dict(zip(training.face_keys, training.face_row.tolist(), strict=True))
-    keys = training.recordings.keys
+    row, keys = training.face_of(), training.recordings.keys
     paired = [voice for voice, key in enumerate(keys) if key in row and training.voices.identity[voice] >= 0]
-    paired = [paired[i] for i in np.unique(np.linspace(0, len(paired) - 1, FIT_VOICES).astype(int))] if paired else []
-    used = np.array(paired, np.int64)
-    faces = training.stored[[row[keys[voice]] for voice in paired]]
+    used = np.array(paired, np.int64)[evenly_spaced(len(paired), FIT_VOICES)]
+    faces = training.stored[[row[keys[voice]] for voice in used.tolist()]]
     voices = embed_voices(package, training, used, protocol)[used]
     return fit_linear_map(voices, faces / np.linalg.norm(faces, axis=1, keepdims=True), training.voices.identity[used])

@@ -46,6 +46,10 @@ class TestSet:
     face_row: NDArray[np.int64]
     origin: dict[str, Any] = field(default_factory=dict)
 
+    def face_of(self) -> dict[str, int]:
+        """{key of an utterance: row of its face}."""
+        return dict(zip(self.face_keys, self.face_row.tolist(), strict=True))
+
 
 def open_test_set(directory: Path | str, package: TrainedModel, *, same_session: bool = False) -> TestSet:
     """Read features (or audio), teacher embeddings and people of a data directory, and project the faces.

@@ -48,7 +48,7 @@ def augment_directory(
             "no features to make copies of", directory / "feats.json", "make them with `speakerkd fbank` first"
         )
     known = read_json(directory / "feats.json", FbankSettings, "run `speakerkd fbank` again")
-    require_file(directory, "utt2spk", "speakerkd prepare")
+    require_file(directory, "utt2spk")
     before = read_augmentation(directory)
     accounts = {}
     for name, steps in wanted.items():

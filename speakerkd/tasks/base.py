@@ -196,7 +196,5 @@ class DataSettings(TrainingData):
 
     def rows_used(self, labels: np.ndarray, seed: int) -> np.ndarray:
         """Ascending positions of the samples that are trained on, of labels (N,)."""
-        if self.fraction == 1:
-            return np.arange(len(labels))
         draw = fraction_of if self.fraction_of == "utterances" else classes_of
         return draw(labels, self.fraction, seed)

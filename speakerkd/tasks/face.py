@@ -38,7 +38,7 @@ class FaceTask(Task[DataSettings, FaceSettings]):
         if self.teacher.online and self.taught:
             raise InputError("a face student has no online teacher", "teacher.online", NO_MAPS)
         for directory in [*self.data.directories, *([self.data.dev] if self.data.dev else [])]:
-            require_file(directory, "aligned.scp", "speakerkd faces")
+            require_file(directory, "aligned.scp")
 
     def student(self) -> Network:
         self._network = build_face(self.settings)

@@ -43,7 +43,7 @@ class SpeakerTask(Task[DataSettings, SpeakerSettings]):
         self._dims: list[int] = []  # of several teachers' embeddings
         used = [*self.data.directories, *self.data.copies, *([self.data.dev] if self.data.dev else [])]
         for directory in used:
-            require_file(directory, "feats.scp", "speakerkd fbank")
+            require_file(directory, "feats.scp")
         frontend_of(used)
 
     def student(self) -> Network:

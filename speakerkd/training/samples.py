@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speakerkd.data.sampler import evenly_spaced
 from speakerkd.training.build import Parts
 
 
@@ -17,7 +18,7 @@ def sample_pictures(parts: Parts, count: int) -> dict[str, Tensor]:
     network runs along; cached embeddings are nothing to look at.
     """
     source = parts.source
-    index = np.unique(np.linspace(0, len(source.keys) - 1, count).astype(np.int64))
+    index = evenly_spaced(len(source.keys), count)
     draws = np.random.default_rng(parts.experiment.seed).random((len(index), source.draws))
     on_device = torch.from_numpy(draws.astype(np.float32)).to(source.device)
     view, _ = source.view(source.student(index, draws).to(source.device), on_device)

@@ -33,18 +33,7 @@ def curves_over(
     figure, (axes,) = draw(5.4, 3.6)
     order = systems or list(curves)
     for name, points in curves.items():
-        position = order.index(name)
-        xs, ys = zip(*points, strict=True)
-        axes.plot(
-            xs,
-            ys,
-            label=name,
-            marker=dot_of(position),
-            markersize=3.5,
-            linewidth=1.8,
-            gid=mark(position),
-            **style_of(position),
-        )
+        _draw_system(axes, name, points, order.index(name), 3.5)
     if accuracy:
         right = axes.twinx()
         for name, points in accuracy.items():
@@ -109,22 +98,17 @@ def noise_levels(
     figure, (axes,) = draw(5.4, 3.6)
     order = systems or list(curves)
     for name, values in curves.items():
-        position = order.index(name)
         points = sorted((position_of[level], eer) for level, eer in values.items())
-        xs, ys = zip(*points, strict=True)
-        axes.plot(
-            xs,
-            ys,
-            label=name,
-            marker=dot_of(position),
-            markersize=4,
-            linewidth=1.8,
-            gid=mark(position),
-            **style_of(position),
-        )
+        _draw_system(axes, name, points, order.index(name), 4)
     axes.set_xticks(range(len(names)), names)
     axes.set_xlabel("speech over noise, dB")
     axes.set_ylabel("EER, %")
     axes.set_ylim(bottom=0)
     name_curves(figure, axes, len(curves))
     return save(figure, path, caption)
+
+
+def _draw_system(axes: Axes, name: str, points: Points, position: int, dots: float) -> None:
+    """A system's line with a dot of this size at every point."""
+    style = style_of(position) | {"marker": dot_of(position), "markersize": dots}
+    axes.plot(*zip(*points, strict=True), label=name, linewidth=1.8, gid=mark(position), **style)
